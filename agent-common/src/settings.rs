@@ -1,0 +1,57 @@
+//! Names of the kernel object's maps, programs and load-time values, and its bounds.
+
+/// The first level: `cpus x 2 banks x pairs` elements of [`Pair`](crate::flow::Pair).
+pub const SLOTS: &str = "SLOTS";
+/// One bit a pair, set when the pair is first used in an epoch, so that a drain reads only what was used.
+pub const USED: &str = "USED";
+/// The control block: one `u32`, the current epoch.
+pub const CONTROL: &str = "CONTROL";
+/// The second level, by bank.
+pub const SPILL: [&str; 2] = ["SPILL_EVEN", "SPILL_ODD"];
+/// [`Health`](crate::Health) by [`HealthKey`](crate::HealthKey).
+pub const HEALTH: &str = "HEALTH";
+
+/// Load-time value: binary logarithm of the pairs per CPU and bank.
+pub const PAIR_BITS: &str = "PAIR_BITS";
+/// Load-time value: what the hash starts from, so that nobody outside can choose colliding flows.
+pub const HASH_SEED: &str = "HASH_SEED";
+
+/// Fewest slots per CPU and bank.
+pub const MIN_SLOTS: u32 = 1024;
+/// Most slots per CPU and bank.
+pub const MAX_SLOTS: u32 = 1 << 20;
+/// Slots per CPU and bank where memory allows.
+pub const DEFAULT_SLOTS: u32 = 16_384;
+/// Flows in each bank of the second level.
+pub const DEFAULT_SPILL: u32 = 1 << 20;
+/// Interfaces that can be attached at the same time.
+pub const MAX_INTERFACES: u32 = 4096;
+
+/// The link layers a program is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layer {
+    /// Frames start with an Ethernet header.
+    Ethernet,
+    /// Frames start with an IP header (tun, `WireGuard`, PPP).
+    Ip,
+}
+
+/// Name of the TC program for a direction and a link layer.
+#[must_use]
+pub const fn tc_program(direction: crate::Direction, layer: Layer) -> &'static str {
+    match (direction, layer) {
+        (crate::Direction::Ingress, Layer::Ethernet) => "flowtally_ingress_ethernet",
+        (crate::Direction::Ingress, Layer::Ip) => "flowtally_ingress_ip",
+        (crate::Direction::Egress, Layer::Ethernet) => "flowtally_egress_ethernet",
+        (crate::Direction::Egress, Layer::Ip) => "flowtally_egress_ip",
+    }
+}
+
+/// Name of the XDP program for a link layer.
+#[must_use]
+pub const fn xdp_program(layer: Layer) -> &'static str {
+    match layer {
+        Layer::Ethernet => "flowtally_xdp_ethernet",
+        Layer::Ip => "flowtally_xdp_ip",
+    }
+}

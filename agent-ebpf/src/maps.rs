@@ -1,0 +1,53 @@
+//! Every map and load-time value. The sizes here are placeholders: user space sets them at load.
+
+use aya_ebpf::{
+    Global,
+    macros::map,
+    maps::{Array, HashMap, PerCpuHashMap},
+};
+use flowtally_common::{Count, FlowKey, Health, HealthKey, flow::Pair, settings};
+
+/// `linux/bpf.h`
+const BPF_F_MMAPABLE: u32 = 1 << 10;
+/// `linux/bpf.h`: memory is taken when a flow needs it, not for the whole capacity at load.
+const BPF_F_NO_PREALLOC: u32 = 1;
+
+/// First level. A region of `1 << PAIR_BITS` pairs for each CPU and bank.
+///
+/// A region has one writer at a time: programs of one CPU run with bottom halves disabled (`__dev_queue_xmit`,
+/// `__netif_receive_skb` and the XDP callers all see to that), so none interrupts another.
+#[map]
+pub(crate) static SLOTS: Array<Pair> = Array::with_max_entries(2 << 9, BPF_F_MMAPABLE);
+
+/// A bit for each pair of `SLOTS`: used in the epoch that last wrote it.
+#[map]
+pub(crate) static USED: Array<u64> = Array::with_max_entries((2 << 9) / 64, BPF_F_MMAPABLE);
+
+/// The current epoch; user space adds one.
+#[map]
+pub(crate) static CONTROL: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Second level, even epochs.
+#[map]
+pub(crate) static SPILL_EVEN: HashMap<FlowKey, Count> = HashMap::with_max_entries(1024, BPF_F_NO_PREALLOC);
+
+/// Second level, odd epochs.
+#[map]
+pub(crate) static SPILL_ODD: HashMap<FlowKey, Count> = HashMap::with_max_entries(1024, BPF_F_NO_PREALLOC);
+
+/// User space makes an interface's entries before it attaches; the programs only add to them.
+#[map]
+pub(crate) static HEALTH: PerCpuHashMap<HealthKey, Health> =
+    PerCpuHashMap::with_max_entries(4 * settings::MAX_INTERFACES, 0);
+
+/// By kind of rare event, the epoch whose log line is already written.
+#[map]
+pub(crate) static LOGGED: Array<u32> = Array::with_max_entries(2, 0);
+
+/// Binary logarithm of the pairs in a region.
+#[unsafe(no_mangle)]
+pub(crate) static PAIR_BITS: Global<u32> = Global::new(9);
+
+/// Odd multipliers of the hash, random for each load.
+#[unsafe(no_mangle)]
+pub(crate) static HASH_SEED: Global<[u64; 4]> = Global::new([1, 3, 5, 7]);

@@ -1,0 +1,393 @@
+//! From a frame to the flow it belongs to.
+//!
+//! Generic over where the bytes come from, so that the same code runs in the kernel (packet memory, or
+//! `bpf_skb_load_bytes` where that memory is not contiguous) and on literal frames in tests. There are two
+//! entries: [`fast`] takes what nearly all traffic is, in a handful of instructions, and says `None` for the
+//! rest; [`full`] takes everything. Where `fast` answers, `full` answers the same.
+
+use flowtally_common::flow::{
+    ETHERNET_HEADER_LENGTH, PROTOCOL_NOT_IP, Unparsed, VLAN_ID_MASK, VLAN_TAG_LENGTH, VLAN_TAGS_SHIFT,
+};
+use flowtally_common::settings::Layer;
+
+/// VLAN tags followed in one frame, in band; more is an unparsed frame.
+pub const MAX_TAGS: u32 = 4;
+/// IPv6 extension headers followed in one packet; more is an unparsed frame.
+pub const MAX_EXTENSION_HEADERS: u32 = 8;
+
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// IEEE 802.1Q, 802.1ad, and the number QinQ used before 802.1ad.
+const ETHERTYPE_TAGS: [u16; 3] = [0x8100, 0x88a8, 0x9100];
+/// Lower values of the type field are a length, and an IEEE 802.2 header follows (802.3, 3.2.6).
+const ETHERTYPE_MIN: u16 = 0x0600;
+/// How Linux numbers frames with an 802.2 header (`linux/if_ether.h`, `ETH_P_802_2`).
+const ETHERTYPE_802_2: u16 = 0x0004;
+
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const DCCP: u8 = 33;
+const ICMPV6: u8 = 58;
+const SCTP: u8 = 132;
+const UDP_LITE: u8 = 136;
+
+// IPv6 extension headers (RFC 8200, 4): the ones that say where the next header is.
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION_OPTIONS: u8 = 60;
+
+const IPV4_HEADER_LENGTH: u32 = 20;
+const IPV6_HEADER_LENGTH: u32 = 40;
+/// Source and destination port, all that is read of a transport header.
+const PORTS_LENGTH: u32 = 4;
+/// IPv4's offset field: don't-fragment may be set, more-fragments and the offset not (RFC 791, 3.1).
+const IPV4_FRAGMENTED: u16 = 0x3fff;
+const IPV4_OFFSET: u16 = 0x1fff;
+/// What a 16-bit length field cannot say; above, Linux leaves it 0 ("BIG TCP").
+const MAX_IP_LENGTH: u32 = 0xffff;
+/// The hop-by-hop header that Linux puts into IPv6 BIG TCP super-packets and takes out again before the wire
+/// (`linux/ipv6.h`, `struct hop_jumbo_hdr`).
+const JUMBO_HEADER_LENGTH: u32 = 8;
+
+/// A type that any bytes are a valid value of.
+///
+/// # Safety
+/// No padding, and every bit pattern must be valid.
+pub unsafe trait Wire: Copy {}
+
+// SAFETY: integers and arrays of bytes have no padding and no invalid values.
+unsafe impl Wire for u8 {}
+// SAFETY: as above.
+unsafe impl Wire for u16 {}
+// SAFETY: as above.
+unsafe impl Wire for u32 {}
+// SAFETY: as above.
+unsafe impl<const N: usize> Wire for [u8; N] {}
+
+/// Where a frame's bytes come from.
+pub trait Frame {
+    /// The value at byte `at` of the frame, or `None` if it does not lie in the frame wholly.
+    fn read<T: Wire>(&self, at: u32) -> Option<T>;
+}
+
+impl Frame for &[u8] {
+    fn read<T: Wire>(&self, at: u32) -> Option<T> {
+        let at = usize::try_from(at).ok()?;
+        let bytes = self.get(at..at.checked_add(size_of::<T>())?)?;
+        // SAFETY: `bytes` is as long as T, T takes any bytes, and the read needs no alignment.
+        Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+    }
+}
+
+/// IPv4 without options (RFC 791), and the ports behind it.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+struct Ipv4AndPorts {
+    ip: Ipv4,
+    ports: u32,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+struct Ipv4 {
+    version_length: u8,
+    service: u8,
+    total_length: u16,
+    id: u16,
+    fragment: u16,
+    hops: u8,
+    protocol: u8,
+    checksum: u16,
+    src: u32,
+    dst: u32,
+}
+
+/// IPv6 without extension headers (RFC 8200), and the ports behind it.
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+struct Ipv6AndPorts {
+    ip: Ipv6,
+    ports: u32,
+}
+
+#[derive(Clone, Copy)]
+#[repr(C, packed)]
+struct Ipv6 {
+    version: u8,
+    class_label: [u8; 3],
+    payload_length: u16,
+    next: u8,
+    hops: u8,
+    src: [u64; 2],
+    dst: [u64; 2],
+}
+
+// SAFETY: packed structures of integers: no padding, no invalid values.
+unsafe impl Wire for Ipv4AndPorts {}
+// SAFETY: as above.
+unsafe impl Wire for Ipv4 {}
+// SAFETY: as above.
+unsafe impl Wire for Ipv6AndPorts {}
+// SAFETY: as above.
+unsafe impl Wire for Ipv6 {}
+
+/// What a frame is, apart from where and when it was seen. Addresses and ports are words of memory in the order
+/// of the wire, as the first-level slot holds them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Packet {
+    /// Source address, IPv4 as v4-mapped.
+    pub src: [u64; 2],
+    /// Destination address, as `src`.
+    pub dst: [u64; 2],
+    /// The key's two port fields.
+    pub ports: u32,
+    /// The key's protocol field.
+    pub protocol: u8,
+    /// The key's VLAN field.
+    pub vlan: u16,
+    /// Offset of the TCP or UDP header, 0 where there is none in this frame.
+    pub transport: u32,
+    /// Bytes of an IPv6 BIG TCP header that are in the frame here but not on the wire.
+    pub jumbo: u32,
+}
+
+/// What is known of a frame without looking into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outside {
+    /// What the frame starts with.
+    pub layer: Layer,
+    /// Its length, in bytes.
+    pub length: u32,
+    /// The tag control information of a VLAN tag that is not in the frame's data.
+    pub offloaded_tag: Option<u16>,
+}
+
+/// An IPv4 address as the words of a v4-mapped IPv6 address.
+#[inline(always)]
+const fn mapped(address: u32) -> [u64; 2] {
+    [0, 0xffff_0000 | (address as u64) << 32]
+}
+
+/// The key's two port fields from two numbers in host order.
+#[inline(always)]
+const fn ports(src: u16, dst: u16) -> u32 {
+    src.to_be() as u32 | (dst.to_be() as u32) << 16
+}
+
+/// Parses unfragmented TCP and UDP over IPv4 without options or IPv6 without extension headers, without VLAN
+/// tags in band; `None` is anything else, and is for [`full`].
+#[inline(always)]
+pub fn fast<F: Frame>(frame: &F, layer: Layer, length: u32) -> Option<Packet> {
+    let (network, ipv4) = match layer {
+        Layer::Ethernet => match frame.read::<u16>(ETHERNET_HEADER_LENGTH - 2)? {
+            kind if kind == ETHERTYPE_IPV4.to_be() => (ETHERNET_HEADER_LENGTH, true),
+            kind if kind == ETHERTYPE_IPV6.to_be() => (ETHERNET_HEADER_LENGTH, false),
+            _ => return None,
+        },
+        Layer::Ip => match frame.read::<u8>(0)? >> 4 {
+            4 => (0, true),
+            6 => (0, false),
+            _ => return None,
+        },
+    };
+    if ipv4 {
+        let Ipv4AndPorts { ip, ports } = frame.read::<Ipv4AndPorts>(network)?;
+        let total = u32::from(u16::from_be(ip.total_length));
+        if ip.version_length != 0x45
+            || ip.fragment & IPV4_FRAGMENTED.to_be() != 0
+            || (ip.protocol != TCP && ip.protocol != UDP)
+            || total < IPV4_HEADER_LENGTH + PORTS_LENGTH
+            || network + total > length
+        {
+            return None;
+        }
+        let transport = network + IPV4_HEADER_LENGTH;
+        let (src, dst) = (mapped(ip.src), mapped(ip.dst));
+        Some(Packet { src, dst, ports, protocol: ip.protocol, vlan: 0, transport, jumbo: 0 })
+    } else {
+        let Ipv6AndPorts { ip, ports } = frame.read::<Ipv6AndPorts>(network)?;
+        let payload = u32::from(u16::from_be(ip.payload_length));
+        if ip.version >> 4 != 6
+            || (ip.next != TCP && ip.next != UDP)
+            || payload < PORTS_LENGTH
+            || network + IPV6_HEADER_LENGTH + payload > length
+        {
+            return None;
+        }
+        let transport = network + IPV6_HEADER_LENGTH;
+        Some(Packet { src: ip.src, dst: ip.dst, ports, protocol: ip.next, vlan: 0, transport, jumbo: 0 })
+    }
+}
+
+/// Parses any frame. What cannot be parsed is an unparsed row with its reason, so that it is counted too.
+#[inline(always)]
+pub fn full<F: Frame>(frame: &F, outside: &Outside) -> Packet {
+    match layers(frame, outside) {
+        Ok(packet) => packet,
+        Err(reason) => {
+            Packet { ports: ports(0, reason as u16), protocol: PROTOCOL_NOT_IP, ..Packet::default() }
+        }
+    }
+}
+
+#[inline(always)]
+fn layers<F: Frame>(frame: &F, outside: &Outside) -> Result<Packet, Unparsed> {
+    match outside.layer {
+        Layer::Ethernet => ethernet(frame, outside),
+        Layer::Ip => match frame.read::<u8>(0).ok_or(Unparsed::Truncated)? >> 4 {
+            4 => ipv4(frame, 0, outside.length),
+            6 => ipv6(frame, 0, outside.length),
+            _ => Err(Unparsed::Malformed),
+        },
+    }
+}
+
+#[inline(always)]
+fn ethernet<F: Frame>(frame: &F, outside: &Outside) -> Result<Packet, Unparsed> {
+    let (mut id, mut tags) = match outside.offloaded_tag {
+        Some(control) => (control & VLAN_ID_MASK, 1),
+        None => (0, 0),
+    };
+    let mut network = ETHERNET_HEADER_LENGTH;
+    let mut kind = read_be16(frame, network - 2)?;
+    for _ in 0..MAX_TAGS {
+        if !ETHERTYPE_TAGS.contains(&kind) {
+            break;
+        }
+        id = read_be16(frame, network)? & VLAN_ID_MASK;
+        kind = read_be16(frame, network + 2)?;
+        tags += 1;
+        network += VLAN_TAG_LENGTH;
+    }
+    let packet = match kind {
+        ETHERTYPE_IPV4 => ipv4(frame, network, outside.length)?,
+        ETHERTYPE_IPV6 => ipv6(frame, network, outside.length)?,
+        kind if ETHERTYPE_TAGS.contains(&kind) => return Err(Unparsed::TooDeep),
+        kind if kind < ETHERTYPE_MIN => {
+            let service = frame.read::<u8>(network).ok_or(Unparsed::Truncated)?;
+            not_ip(ETHERTYPE_802_2, u16::from(service))
+        }
+        kind => not_ip(kind, 0),
+    };
+    Ok(Packet { vlan: id | tags << VLAN_TAGS_SHIFT, ..packet })
+}
+
+#[inline(always)]
+fn not_ip(kind: u16, service: u16) -> Packet {
+    Packet { ports: ports(kind, service), protocol: PROTOCOL_NOT_IP, ..Packet::default() }
+}
+
+#[inline(always)]
+fn ipv4<F: Frame>(frame: &F, network: u32, length: u32) -> Result<Packet, Unparsed> {
+    let ip = frame.read::<Ipv4>(network).ok_or(Unparsed::Truncated)?;
+    let header = u32::from(ip.version_length & 0x0f) * 4;
+    if ip.version_length >> 4 != 4 || header < IPV4_HEADER_LENGTH {
+        return Err(Unparsed::Malformed);
+    }
+    let available = length.saturating_sub(network);
+    let total = match u32::from(u16::from_be(ip.total_length)) {
+        0 if available > MAX_IP_LENGTH => available,
+        total => total,
+    };
+    if total < header {
+        return Err(Unparsed::Malformed);
+    }
+    if total > available {
+        return Err(Unparsed::Truncated);
+    }
+    let addresses = Packet { src: mapped(ip.src), dst: mapped(ip.dst), ..Packet::default() };
+    let first = u16::from_be(ip.fragment) & IPV4_OFFSET == 0;
+    transport(frame, addresses, ip.protocol, first, network + header, network + total)
+}
+
+#[inline(always)]
+fn ipv6<F: Frame>(frame: &F, network: u32, length: u32) -> Result<Packet, Unparsed> {
+    let ip = frame.read::<Ipv6>(network).ok_or(Unparsed::Truncated)?;
+    if ip.version >> 4 != 6 {
+        return Err(Unparsed::Malformed);
+    }
+    let mut at = network + IPV6_HEADER_LENGTH;
+    let available = length.saturating_sub(at);
+    let mut addresses = Packet { src: ip.src, dst: ip.dst, ..Packet::default() };
+    let mut next = ip.next;
+    let end = match u32::from(u16::from_be(ip.payload_length)) {
+        0 if available > MAX_IP_LENGTH => {
+            addresses.jumbo = if next == HOP_BY_HOP { JUMBO_HEADER_LENGTH } else { 0 };
+            length
+        }
+        payload if payload > available => return Err(Unparsed::Truncated),
+        payload => at + payload,
+    };
+    for _ in 0..MAX_EXTENSION_HEADERS {
+        let unit = match next {
+            HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS => 8,
+            AUTHENTICATION => 4,
+            FRAGMENT => 0,
+            _ => break,
+        };
+        let [following, count, offset_high, offset_low] =
+            frame.read::<[u8; 4]>(at).filter(|_| at + 8 <= end).ok_or(Unparsed::Truncated)?;
+        next = following;
+        at += match unit {
+            8 => (u32::from(count) + 1) * 8,
+            4 => (u32::from(count) + 2) * 4,
+            _ => {
+                if u16::from_be_bytes([offset_high, offset_low]) >> 3 != 0 {
+                    return transport(frame, addresses, next, false, at + 8, end);
+                }
+                8
+            }
+        };
+    }
+    if matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS) {
+        return Err(Unparsed::TooDeep);
+    }
+    transport(frame, addresses, next, true, at, end)
+}
+
+/// Completes `packet` with what the transport header at `at` says; the IP packet ends at `end`.
+#[inline(always)]
+fn transport<F: Frame>(
+    frame: &F,
+    mut packet: Packet,
+    protocol: u8,
+    first: bool,
+    at: u32,
+    end: u32,
+) -> Result<Packet, Unparsed> {
+    packet.protocol = protocol;
+    if at > end {
+        return Err(Unparsed::Truncated);
+    }
+    if !first {
+        return Ok(packet);
+    }
+    match protocol {
+        TCP | UDP | UDP_LITE | SCTP | DCCP => {
+            if at + PORTS_LENGTH > end {
+                return Err(Unparsed::Truncated);
+            }
+            packet.ports = frame.read::<u32>(at).ok_or(Unparsed::Truncated)?;
+            if protocol == TCP || protocol == UDP {
+                packet.transport = at;
+            }
+        }
+        ICMP | ICMPV6 => {
+            if at + 2 > end {
+                return Err(Unparsed::Truncated);
+            }
+            let [kind, code] = frame.read::<[u8; 2]>(at).ok_or(Unparsed::Truncated)?;
+            packet.ports = ports(u16::from(kind), u16::from(code));
+        }
+        _ => {}
+    }
+    Ok(packet)
+}
+
+#[inline(always)]
+fn read_be16<F: Frame>(frame: &F, at: u32) -> Result<u16, Unparsed> {
+    frame.read::<u16>(at).map(u16::from_be).ok_or(Unparsed::Truncated)
+}

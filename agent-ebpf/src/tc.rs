@@ -1,0 +1,130 @@
+//! The TC programs, for TCX and clsact alike.
+
+use aya_ebpf::{bindings::__sk_buff, helpers::bpf_skb_load_bytes, macros::classifier, programs::TcContext};
+use core::mem::MaybeUninit;
+use flowtally_common::{
+    Count, Direction,
+    flow::{PROTOCOL_NOT_IP, VLAN_TAG_LENGTH},
+    settings::Layer,
+};
+use flowtally_ebpf::{
+    parse::{self, Frame, Outside, Wire},
+    segments::{self, Segmentation},
+};
+
+use crate::account::{Rare, account, epoch, health, log_rare};
+
+/// `TCX_NEXT` and `TC_ACT_UNSPEC`: no verdict, the next program or filter goes on.
+const NEXT: i32 = -1;
+
+#[classifier]
+pub(crate) fn flowtally_ingress_ethernet(ctx: TcContext) -> i32 {
+    count(ctx.skb.skb, Direction::Ingress, Layer::Ethernet)
+}
+
+#[classifier]
+pub(crate) fn flowtally_ingress_ip(ctx: TcContext) -> i32 {
+    count(ctx.skb.skb, Direction::Ingress, Layer::Ip)
+}
+
+#[classifier]
+pub(crate) fn flowtally_egress_ethernet(ctx: TcContext) -> i32 {
+    count(ctx.skb.skb, Direction::Egress, Layer::Ethernet)
+}
+
+#[classifier]
+pub(crate) fn flowtally_egress_ip(ctx: TcContext) -> i32 {
+    count(ctx.skb.skb, Direction::Egress, Layer::Ip)
+}
+
+/// The part of a frame that packet pointers reach.
+pub(crate) struct Linear {
+    pub(crate) data: usize,
+    pub(crate) end: usize,
+}
+
+/// The verifier wants the offset into a packet bounded; no header is further in.
+const MAX_OFFSET: u32 = 0x7fff;
+
+impl Frame for Linear {
+    #[inline(always)]
+    fn read<T: Wire>(&self, at: u32) -> Option<T> {
+        if at > MAX_OFFSET {
+            return None;
+        }
+        let from = self.data + at as usize;
+        if from + size_of::<T>() > self.end {
+            return None;
+        }
+        // SAFETY: the bytes lie before the packet's end, T takes any bytes, and the read needs no alignment.
+        Some(unsafe { (from as *const T).read_unaligned() })
+    }
+}
+
+/// A frame in a socket buffer, wherever its bytes are.
+struct Anywhere(*mut __sk_buff);
+
+impl Frame for Anywhere {
+    #[inline(always)]
+    fn read<T: Wire>(&self, at: u32) -> Option<T> {
+        let mut value = MaybeUninit::<T>::uninit();
+        // SAFETY: the helper writes the whole value or fails.
+        unsafe {
+            let status =
+                bpf_skb_load_bytes(self.0.cast(), at, value.as_mut_ptr().cast(), size_of::<T>() as u32);
+            (status == 0).then(|| value.assume_init())
+        }
+    }
+}
+
+/// Counts a frame. What nearly every frame is stays in this function; the rest is out of line.
+#[inline(always)]
+fn count(skb: *mut __sk_buff, direction: Direction, layer: Layer) -> i32 {
+    // SAFETY: the context is valid as long as the program runs.
+    let skb_ref = unsafe { &*skb };
+    let length = skb_ref.len;
+    if skb_ref.gso_size | skb_ref.vlan_present == 0 {
+        let linear = Linear { data: skb_ref.data as usize, end: skb_ref.data_end as usize };
+        if let Some(packet) = parse::fast(&linear, layer, length) {
+            account(&packet, skb_ref.ifindex, direction, Count { bytes: u64::from(length), packets: 1 });
+            return NEXT;
+        }
+    }
+    any_frame(skb, direction, layer);
+    NEXT
+}
+
+/// Counts any frame: super-packets, VLAN tags, IPv4 options, IPv6 extension headers, fragments, other protocols,
+/// frames that are not IP or not whole, and headers outside the linear part.
+#[inline(never)]
+fn any_frame(skb: *mut __sk_buff, direction: Direction, layer: Layer) {
+    // SAFETY: the context is valid as long as the program runs.
+    let skb_ref = unsafe { &*skb };
+    let offloaded_tag = (skb_ref.vlan_present != 0).then_some(skb_ref.vlan_tci as u16);
+    let outside = Outside { layer, length: skb_ref.len, offloaded_tag };
+    let frame = Anywhere(skb);
+    let packet = parse::full(&frame, &outside);
+    let tag = if offloaded_tag.is_some() { VLAN_TAG_LENGTH } else { 0 };
+    let mut count = Count { bytes: u64::from(outside.length), packets: 1 };
+    let epoch = epoch();
+    if skb_ref.gso_size != 0 {
+        let segmentation = Segmentation { size: skb_ref.gso_size, segments: skb_ref.gso_segs };
+        let headers = segments::headers(&frame, &packet);
+        let wire = segments::on_wire(outside.length, headers, packet.jumbo, segmentation);
+        health(skb_ref.ifindex, direction as u8, u64::from(epoch), |health| {
+            health.gso_extra.bytes =
+                health.gso_extra.bytes.wrapping_add(wire.bytes).wrapping_sub(count.bytes);
+            health.gso_extra.packets += wire.packets - 1;
+        });
+        count = wire;
+    }
+    if tag != 0 {
+        let tags = Count { bytes: u64::from(tag) * count.packets, packets: count.packets };
+        health(skb_ref.ifindex, direction as u8, u64::from(epoch), |health| health.offloaded_tags.add(tags));
+        count.bytes += tags.bytes;
+    }
+    account(&packet, skb_ref.ifindex, direction, count);
+    if packet.protocol == PROTOCOL_NOT_IP && packet.ports & 0xffff == 0 && packet.ports != 0 {
+        log_rare(Rare::Unparsed, skb_ref.ifindex, epoch);
+    }
+}

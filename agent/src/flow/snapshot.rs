@@ -1,0 +1,103 @@
+//! Everything a reader may know at one moment: screens, reports and exporters get this and nothing else.
+
+use std::time::Duration;
+
+use flowtally_common::Count;
+
+use super::{
+    group::{GroupBy, GroupKey},
+    row::{InterfaceId, RowKey, Traffic},
+};
+
+/// The state of the ledger at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Measured time since the start.
+    pub elapsed: Duration,
+    /// Real length in seconds of what the last 2, 10 and 40 seconds cover: whole intervals, and no more of them
+    /// than there have been. 0 before the first interval.
+    pub window_seconds: [f64; 3],
+    /// Every conversation, in no particular order.
+    pub rows: Vec<(RowKey, Traffic)>,
+    /// For each grouping the ledger was asked to keep, its groups, in no particular order.
+    pub groups: Vec<(GroupBy, Vec<(GroupKey, Traffic)>)>,
+    /// Everything: all rows and what went to `untracked`.
+    pub total: Traffic,
+    /// Highest rates of two-second slots within the last 40 seconds.
+    pub recent_peak: RecentPeak,
+    /// Every interface that is or was attached.
+    pub interfaces: Vec<InterfaceView>,
+    /// Traffic that a net filter (`-F`, `-G`) left out of rows and totals: it does not cross the boundary.
+    pub outside_boundary: Count,
+    /// Intervals that took more than half as long again as they should.
+    pub late_ticks: u64,
+}
+
+/// Highest rates of two-second slots within the last 40 seconds, in bytes per second: what iftop calls peak.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecentPeak {
+    /// Sent.
+    pub sent: u64,
+    /// Received.
+    pub received: u64,
+    /// Both in the same slot.
+    pub total: u64,
+}
+
+/// One interface.
+#[derive(Clone, Debug)]
+pub struct InterfaceView {
+    /// What rows call it.
+    pub id: InterfaceId,
+    /// Its name now, or when it was last seen.
+    pub name: String,
+    /// Its index now, or when it was last seen.
+    pub index: u32,
+    /// The hooks that serve it (`tcx`, `clsact`, `xdp+tcx`...), or `none` while it is away.
+    pub hook: String,
+    /// Why a better hook does not serve it, and whatever else is less than it could be, a sentence each.
+    pub degraded: Vec<String>,
+    /// What it received.
+    pub ingress: Reconciliation,
+    /// What it sent.
+    pub egress: Reconciliation,
+}
+
+/// What the programs counted on one direction of an interface beside what the kernel's own counters say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reconciliation {
+    /// Everything the programs counted: rows, unparsed and untracked.
+    pub counted: Count,
+    /// What the interface's own counters went up by.
+    pub kernel: Count,
+    /// Counted, but in no row: the flow table was full.
+    pub untracked: Count,
+    /// Counted in rows of the kind `unparsed`.
+    pub unparsed: Count,
+    /// What the correction for super-packets added to `counted`.
+    pub gso_extra: Count,
+    /// VLAN tags that were not in the frames' data, added to `counted`.
+    pub offloaded_tags: Count,
+    /// What the interface's counters follow.
+    pub follows: Follows,
+    /// `kernel` less what `counted` is in the counters' own notion, in bytes.
+    pub residue_bytes: i64,
+    /// The same, in packets.
+    pub residue_packets: i64,
+}
+
+/// Which notion of bytes and packets an interface's counters follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Follows {
+    /// Frames as they are on the wire: hardware.
+    #[default]
+    Wire,
+    /// Super-packets before they are cut up or after they are joined: virtual devices.
+    SuperPackets,
+    /// Frames without the VLAN tags that are not in their data.
+    WithoutOffloadedTags,
+    /// Super-packets without such tags.
+    SuperPacketsWithoutOffloadedTags,
+    /// Super-packets without a link-layer header: loopback.
+    Loopback,
+}

@@ -1,0 +1,2 @@
+//! flowtally.
+pub mod flow;
