@@ -96,8 +96,10 @@ impl Agent {
     pub fn measure_on(namespace: &Namespace, interface: &str, arguments: &str) -> Self {
         /// Longer than any test; the test ends it.
         const SECONDS: u32 = 3600;
-        let mut agent =
-            Self::start(namespace, &format!("report -i {interface} --seconds {SECONDS} --format json {arguments}"));
+        let mut agent = Self::start(
+            namespace,
+            &format!("report -i {interface} --seconds {SECONDS} --format json {arguments}"),
+        );
         interface.clone_into(&mut agent.interface);
         agent.wait_for("flowtally: measuring on ");
         agent

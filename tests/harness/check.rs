@@ -1,4 +1,4 @@
-//! The check that most tests are: frames of one conversation, both ways, and the one row they must become.
+//! The check that most tests are: frames, both ways, and the rows they must become.
 
 use std::collections::BTreeMap;
 
@@ -8,9 +8,9 @@ use crate::{Agent, Amounts, Flow, NetPair, Report, Way};
 /// interface receives, so it has its own.
 const HOOKS: [&[&str]; 2] = [&["tcx", "clsact"], &["xdp"]];
 
-/// How often the frame is sent and received: not equally often, so that the two can't be confused.
+/// How often [`check`] sends its frame.
 const SENT: usize = 3;
-/// See [`SENT`].
+/// How often [`check`] receives its frame: not as often as it sends it, so that the two can't be confused.
 const RECEIVED: usize = 2;
 
 /// Sends a frame both ways and checks that every hook makes exactly one row of it, with the right amounts to the byte,
@@ -19,29 +19,56 @@ const RECEIVED: usize = 2;
 /// On veth interfaces, a frame that leaves has its VLAN tags in band, and one that arrives has the outermost one taken
 /// off and kept beside the frame: each case with tags is a test of both.
 pub fn check(frame: impl Fn(Way) -> Vec<u8>, flow: &Flow) {
-    for hooks in HOOKS {
-        let pair = NetPair::new();
-        let agents: Vec<_> =
-            hooks.iter().map(|hook| (hook, Agent::measure(&pair.near, &format!("--hook {hook}")))).collect();
-        let (sent, received) = (vec![frame(Way::Sent); SENT], vec![frame(Way::Received); RECEIVED]);
-        pair.near.send(&sent);
-        pair.far.send(&received);
-        let expected = amounts(&sent, &received);
-        for (hook, agent) in agents {
-            let report = agent.report();
-            check_report(&report, pair.near.interface, flow, expected, hook);
-            let served = &report.interface(pair.near.interface).hook;
-            assert!(served.contains(hook), "{hook} was asked for, {served} it is");
-        }
-    }
+    check_rows(&vec![frame(Way::Sent); SENT], &vec![frame(Way::Received); RECEIVED], |sent, received| {
+        vec![(flow.clone(), amounts(sent, received))]
+    });
 }
 
-/// Checks that a report has exactly one row, and totals that go with it.
-pub fn check_report(report: &Report, interface: &str, flow: &Flow, expected: Amounts, context: &str) {
-    assert_eq!(report.rows(interface), BTreeMap::from([(flow.clone(), expected)]), "{context}: rows");
-    check_totals(report, interface, expected, context);
-    let unparsed = if flow.protocol == "unparsed" { expected } else { Amounts::default() };
-    assert_eq!(report.interface(interface).unparsed(), unparsed, "{context}: unparsed");
+/// Sends and receives frames and checks that every hook makes exactly these rows of them, and the right totals.
+pub fn check_rows(
+    sent: &[Vec<u8>],
+    received: &[Vec<u8>],
+    rows: impl Fn(&[Vec<u8>], &[Vec<u8>]) -> Vec<(Flow, Amounts)>,
+) {
+    let expected = BTreeMap::from_iter(rows(sent, received));
+    observe("", sent, received, |report, hook| {
+        let [interface] = report.interfaces.as_slice() else { panic!("interfaces: {:?}", report.interfaces) };
+        assert_eq!(report.rows(&interface.name), expected, "{hook}: rows");
+        check_totals(report, &interface.name, amounts(sent, received), hook);
+        let mut unparsed = expected.iter().filter(|(flow, _)| flow.protocol == "unparsed");
+        let unparsed = unparsed.next().map(|(_, amounts)| *amounts).unwrap_or_default();
+        assert_eq!(interface.unparsed(), unparsed, "{hook}: unparsed");
+    });
+}
+
+/// Lets every hook see the same frames, and hands its report and its name to `judge`.
+pub fn observe(arguments: &str, sent: &[Vec<u8>], received: &[Vec<u8>], judge: impl Fn(&Report, &str)) {
+    for_every_hook(
+        arguments,
+        |pair| {
+            pair.near.send(sent);
+            pair.far.send(received);
+        },
+        judge,
+    );
+}
+
+/// Lets every hook see the same traffic, and hands its report and its name to `judge`.
+pub fn for_every_hook(arguments: &str, traffic: impl Fn(&NetPair), judge: impl Fn(&Report, &str)) {
+    for hooks in HOOKS {
+        let pair = NetPair::new();
+        let agents: Vec<_> = hooks
+            .iter()
+            .map(|hook| (hook, Agent::measure(&pair.near, &format!("--hook {hook} {arguments}"))))
+            .collect();
+        traffic(&pair);
+        for (hook, agent) in agents {
+            let report = agent.report();
+            let served = &report.interface(pair.near.interface).hook;
+            assert!(served.contains(hook), "{hook} was asked for, {served} it is");
+            judge(&report, hook);
+        }
+    }
 }
 
 /// Checks the totals of a report that has one interface.

@@ -2,7 +2,7 @@
 
 use aya::{
     Ebpf, EbpfLoader,
-    programs::{SchedClassifier, TcAttachType, tc::TcAttachOptions, LinkOrder},
+    programs::{LinkOrder, SchedClassifier, TcAttachType, tc::TcAttachOptions},
 };
 use object::{
     Architecture, BinaryFormat, Endianness, SectionKind, SymbolFlags, SymbolKind, SymbolScope,
@@ -36,7 +36,11 @@ impl Foreign {
         program.load().expect("load the foreign program");
         host.namespace.enter(|| {
             program
-                .attach_with_options(host.interface, direction, TcAttachOptions::TcxOrder(LinkOrder::default()))
+                .attach_with_options(
+                    host.interface,
+                    direction,
+                    TcAttachOptions::TcxOrder(LinkOrder::default()),
+                )
                 .expect("attach the foreign program");
         });
         Self { _ebpf: ebpf }
@@ -47,7 +51,8 @@ impl Foreign {
 #[must_use]
 pub fn attached(host: &Host, direction: TcAttachType) -> Vec<String> {
     host.namespace.enter(|| {
-        let (_, programs) = SchedClassifier::query_tcx(host.interface, direction).expect("ask for TCX programs");
+        let (_, programs) =
+            SchedClassifier::query_tcx(host.interface, direction).expect("ask for TCX programs");
         programs.iter().map(|program| program.name_as_str().unwrap_or_default().to_owned()).collect()
     })
 }

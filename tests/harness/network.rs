@@ -1,14 +1,14 @@
 //! Two hosts joined by a cable.
 
-use std::{fs, net::IpAddr};
+use std::{fs, net::IpAddr, sync::Arc};
 
 use crate::{Namespace, eventually, frames, raw::RawSocket};
 
-/// One end of the cable: a namespace with one interface besides loopback.
+/// One end of a cable: a namespace and an interface in it.
 #[derive(Debug)]
 pub struct Host {
     /// Where it is.
-    pub namespace: Namespace,
+    pub namespace: Arc<Namespace>,
     /// The interface at this end of the cable.
     pub interface: &'static str,
     /// Its hardware address.
@@ -32,7 +32,7 @@ pub struct Counters {
     pub sent_packets: u64,
 }
 
-/// Two namespaces and a veth pair between them, on which there is no frame but those of the test: no address resolution
+/// Two hosts and a veth pair between them, on which there is no frame but those of the test: no address resolution
 /// (neighbours are permanent entries), no router solicitation, no multicast report.
 #[derive(Debug)]
 pub struct NetPair {
@@ -46,22 +46,28 @@ impl NetPair {
     /// Makes both and the cable.
     #[must_use]
     pub fn new() -> Self {
-        let pair = Self {
-            near: Host {
-                namespace: Namespace::new(),
+        Self::of(
+            Host {
+                namespace: Arc::default(),
                 interface: "near",
                 mac: "02:00:00:00:00:01",
                 v4: frames::NEAR_V4.into(),
                 v6: frames::NEAR_V6.into(),
             },
-            far: Host {
-                namespace: Namespace::new(),
+            Host {
+                namespace: Arc::default(),
                 interface: "far",
                 mac: "02:00:00:00:00:02",
                 v4: frames::FAR_V4.into(),
                 v6: frames::FAR_V6.into(),
             },
-        };
+        )
+    }
+
+    /// Joins two hosts.
+    #[must_use]
+    pub fn of(near: Host, far: Host) -> Self {
+        let pair = Self { near, far };
         pair.plug();
         pair
     }
@@ -103,7 +109,8 @@ impl Host {
         namespace.ip(&format!("address add {v4}/24 brd + dev {interface}"));
         namespace.ip(&format!("address add {v6}/64 dev {interface} nodad"));
         for address in [other.v4, other.v6] {
-            namespace.ip(&format!("neigh replace {address} lladdr {} dev {interface} nud permanent", other.mac));
+            namespace
+                .ip(&format!("neigh replace {address} lladdr {} dev {interface} nud permanent", other.mac));
         }
     }
 
@@ -139,7 +146,8 @@ impl Host {
             .expect("read the interface counters");
         let line = text.lines().find_map(|line| line.trim().strip_prefix(interface)?.strip_prefix(':'));
         let line = line.unwrap_or_else(|| panic!("no interface {interface} in {text}"));
-        let numbers: Vec<u64> = line.split_whitespace().map(|word| word.parse().expect("a counter")).collect();
+        let numbers: Vec<u64> =
+            line.split_whitespace().map(|word| word.parse().expect("a counter")).collect();
         Counters {
             received_bytes: numbers[0],
             received_packets: numbers[1],
@@ -161,7 +169,8 @@ pub fn settle() {
     const BACKLOG: usize = 11;
     let backlogs = || -> Vec<bool> {
         let text = fs::read_to_string("/proc/net/softnet_stat").expect("read softnet_stat");
-        let empty = |line: &str| line.split_whitespace().nth(BACKLOG).is_none_or(|n| n.trim_matches('0').is_empty());
+        let empty =
+            |line: &str| line.split_whitespace().nth(BACKLOG).is_none_or(|n| n.trim_matches('0').is_empty());
         text.lines().map(empty).collect()
     };
     // A backlog is first in, first out: once it was empty, what was in it before is delivered. They need not be empty

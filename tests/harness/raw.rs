@@ -7,8 +7,8 @@ use nix::{
     ifaddrs::getifaddrs,
     setsockopt_impl, sockopt_impl,
     sys::socket::{
-        AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, SockaddrStorage, bind, send, setsockopt,
-        socket,
+        AddressFamily, LinkAddr, MsgFlags, SockFlag, SockType, SockaddrLike, SockaddrStorage, bind, send,
+        setsockopt, socket,
     },
 };
 
@@ -53,15 +53,15 @@ impl RawSocket {
 
     /// Sends one frame.
     pub fn send(&self, frame: &[u8]) {
-        let sent = loop {
-            match send(self.socket.as_raw_fd(), frame, MsgFlags::empty()) {
-                // The socket's buffer is full of frames on their way.
-                Err(Errno::ENOBUFS | Errno::EAGAIN) => std::thread::yield_now(),
-                result => break result,
-            }
-        };
-        let sent = sent.unwrap_or_else(|error| panic!("send a frame of {} bytes: {error}", frame.len()));
+        let sent = send(self.socket.as_raw_fd(), frame, MsgFlags::empty())
+            .unwrap_or_else(|error| panic!("send a frame of {} bytes: {error}", frame.len()));
         assert_eq!(sent, frame.len(), "a frame is sent whole");
+    }
+
+    /// Sends one frame that is dropped on its way out, which the socket reports.
+    pub fn send_in_vain(&self, frame: &[u8]) {
+        let sent = send(self.socket.as_raw_fd(), frame, MsgFlags::empty());
+        assert_eq!(sent, Err(Errno::ENOBUFS), "the frame is dropped");
     }
 }
 

@@ -38,7 +38,10 @@ impl Tun {
             .expect("start socat");
         let tun = Self { socat, wire };
         eventually("the tun device is there", || {
-            host.namespace.ip("-o link show").contains(&format!("{TUN}: <POINTOPOINT,MULTICAST,NOARP,UP,LOWER_UP>")).then_some(())
+            host.namespace
+                .ip("-o link show")
+                .contains(&format!("{TUN}: <POINTOPOINT,MULTICAST,NOARP,UP,LOWER_UP>"))
+                .then_some(())
         });
         tun
     }
