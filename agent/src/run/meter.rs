@@ -3,6 +3,7 @@
 use std::{collections::HashMap, time::Instant};
 
 use anyhow::Context as _;
+use flowtally_common::Count;
 use tokio::{
     task::spawn_blocking,
     time::{Interval, MissedTickBehavior},
@@ -187,6 +188,15 @@ impl Meter {
     /// After a failed drain.
     pub fn snapshot(&mut self) -> anyhow::Result<Snapshot> {
         Ok(self.books()?.ledger.snapshot())
+    }
+
+    /// Everything counted so far, both directions.
+    ///
+    /// # Errors
+    /// After a failed drain.
+    pub fn total(&mut self) -> anyhow::Result<Count> {
+        let total = self.books()?.ledger.total();
+        Ok(Count { bytes: total.bytes(), packets: total.packets() })
     }
 
     fn books(&mut self) -> anyhow::Result<&mut Books> {
