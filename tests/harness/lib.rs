@@ -26,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use agent::Agent;
+pub use agent::{Agent, Ended};
 pub use check::check;
 pub use frames::Way;
 pub use namespace::Namespace;
@@ -34,7 +34,7 @@ pub use network::{Host, NetPair};
 pub use report::{Amounts, Flow, Report};
 
 /// Long enough for anything on a busy machine; only a failing test waits for it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Asks again and again until there is an answer, and returns it. Panics when there is none in [`PATIENCE`].
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {

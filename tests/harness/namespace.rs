@@ -59,16 +59,19 @@ impl Namespace {
     }
 
     /// Runs `ip` inside; returns what it prints.
+    #[expect(clippy::must_use_candidate, reason = "called for what it does")]
     pub fn ip(&self, arguments: &str) -> String {
         self.run("ip", arguments)
     }
 
     /// Runs `tc` inside; returns what it prints.
+    #[expect(clippy::must_use_candidate, reason = "called for what it does")]
     pub fn tc(&self, arguments: &str) -> String {
         self.run("tc", arguments)
     }
 
     /// Runs a program inside, with arguments separated by blanks; returns what it prints.
+    #[expect(clippy::must_use_candidate, reason = "called for what it does")]
     pub fn run(&self, program: &str, arguments: &str) -> String {
         let output = self
             .enter(|| Command::new(program).args(arguments.split_whitespace()).output())

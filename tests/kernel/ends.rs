@@ -8,7 +8,7 @@ use std::{
 
 use harness::{
     Agent, Amounts, Flow, Host, Namespace, NetPair, Way,
-    check::{amounts, check_rows, check_totals, observe},
+    check::{amounts, check_rows, observe},
     frames::{
         FAR_PORT, FAR_V4, FAR_V6, IPV4, IPV6, NEAR_PORT, NEAR_V4, NEAR_V6, ethernet, ipv4_between,
         ipv6_between, protocol::UDP, udp,

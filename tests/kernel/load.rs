@@ -108,9 +108,9 @@ fn churn(arguments: &str, frames: u32) -> (Report, Sent) {
     thread::scope(|scope| {
         let senders: Vec<_> = (0..2)
             .map(|cpu| {
-                let mut sender = Sender::new(&pair, cpu + 1);
+                let mut sender = Sender::new(&pair, cpu as u64 + 1);
                 scope.spawn(move || {
-                    pin(cpu as usize);
+                    pin(cpu);
                     sender.slide(frames);
                     sender.packets
                 })
@@ -208,9 +208,9 @@ impl Sender {
             // Knuth, MMIX.
             self.random =
                 self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            let start = (u64::from(sent) * u64::from(FLOWS) / u64::from(frames)) as u32;
+            let start = u64::from(sent) * u64::from(FLOWS) / u64::from(frames);
             let chosen = (self.random >> 33) as u32 % WINDOW;
-            self.send((start + chosen) % FLOWS);
+            self.send((u32::try_from(start).unwrap() + chosen) % FLOWS);
         }
     }
 }
