@@ -3,5 +3,6 @@
 //! The programs themselves are in `main.rs`, which builds for the BPF target only.
 #![no_std]
 
+pub mod linear;
 pub mod parse;
 pub mod segments;
