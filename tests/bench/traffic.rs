@@ -5,9 +5,10 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+use flowtally_common::{Direction, FlowKey};
 use harness::{
     NetPair,
-    frames::{IPV4, NEAR_V4, Way, ethernet, ipv4_between, protocol::UDP, udp},
+    frames::{FAR_PORT, IPV4, NEAR_V4, Way, ethernet, ipv4_between, protocol::UDP, udp},
     raw::RawSocket,
 };
 
@@ -33,11 +34,31 @@ impl Frame {
 
     /// The frame of a flow by its number.
     pub(crate) fn of(&mut self, flow: u32) -> &[u8] {
-        let host = FIRST_HOST.to_bits() + flow / FLOWS_PER_HOST;
-        let port = FIRST_PORT | (flow % FLOWS_PER_HOST * 997) as u16;
-        self.0[DESTINATION_AT..][..4].copy_from_slice(&host.to_be_bytes());
+        let (host, port) = ends(flow);
+        self.0[DESTINATION_AT..][..4].copy_from_slice(&host.octets());
         self.0[SOURCE_PORT_AT..][..2].copy_from_slice(&port.to_be_bytes());
         &self.0
+    }
+}
+
+/// A flow's remote address and local port.
+fn ends(flow: u32) -> (Ipv4Addr, u16) {
+    let host = Ipv4Addr::from_bits(FIRST_HOST.to_bits() + flow / FLOWS_PER_HOST);
+    (host, FIRST_PORT + (flow % FLOWS_PER_HOST * 997) as u16)
+}
+
+/// What the kernel program makes of a flow's frame.
+pub(crate) fn key(flow: u32, ifindex: u32) -> FlowKey {
+    let (host, port) = ends(flow);
+    FlowKey {
+        src: NEAR_V4.to_ipv6_mapped().octets(),
+        dst: host.to_ipv6_mapped().octets(),
+        src_port: port.to_be_bytes(),
+        dst_port: FAR_PORT.to_be_bytes(),
+        ifindex,
+        protocol: UDP,
+        direction: Direction::Egress as u8,
+        vlan: 0,
     }
 }
 
