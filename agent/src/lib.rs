@@ -1,2 +1,3 @@
 //! flowtally.
 pub mod flow;
+pub mod iftop;
