@@ -5,5 +5,8 @@
 //! comment at that place says what is done instead.
 
 pub mod boundary;
+pub mod config;
+pub mod directive;
 pub mod number;
 pub mod options;
+pub mod resolve;
