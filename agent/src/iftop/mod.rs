@@ -7,6 +7,10 @@
 pub mod boundary;
 pub mod config;
 pub mod directive;
+pub mod label;
 pub mod number;
 pub mod options;
+mod order;
+pub mod pair;
 pub mod resolve;
+pub mod view;
