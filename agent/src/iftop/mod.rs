@@ -13,4 +13,5 @@ pub mod options;
 mod order;
 pub mod pair;
 pub mod resolve;
+pub mod text;
 pub mod view;
