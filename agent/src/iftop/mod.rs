@@ -7,6 +7,7 @@
 pub mod boundary;
 pub mod config;
 pub mod directive;
+pub mod keys;
 pub mod label;
 pub mod number;
 pub mod options;
