@@ -5,11 +5,7 @@ mod report;
 mod shutdown;
 mod text;
 
-use std::{
-    io,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
@@ -87,7 +83,13 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-fn plan(args: &CaptureArgs, measure: Measure, retention: Retention, groups: Vec<GroupBy>, services: Services) -> Plan {
+fn plan(
+    args: &CaptureArgs,
+    measure: Measure,
+    retention: Retention,
+    groups: Vec<GroupBy>,
+    services: Services,
+) -> Plan {
     let orientation = Orientation::with_boundary(args.net_filter, args.net_filter6);
     Plan {
         interfaces: args.interfaces.clone(),
