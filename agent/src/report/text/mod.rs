@@ -89,7 +89,8 @@ fn name_interfaces(interfaces: &[InterfaceView]) -> String {
     if interfaces.is_empty() {
         return "no interface".to_owned();
     }
-    let name = |interface: &InterfaceView| format!("{} ({})", Plain(&interface.name), Plain(&interface.hook));
+    let name =
+        |interface: &InterfaceView| format!("{} ({})", Plain(&interface.name), labels::hook(interface));
     let mut names: Vec<_> = interfaces.iter().take(NAMED).map(name).collect();
     if interfaces.len() > NAMED {
         names.push(format!("{} more", interfaces.len() - NAMED));
