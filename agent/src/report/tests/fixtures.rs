@@ -34,7 +34,7 @@ pub(super) const ALL: [GroupBy; 9] = [
 ];
 
 /// 2026-03-01T03:00:00Z: somebody has been woken up.
-const STARTED: Duration = Duration::from_secs(1_772_334_000);
+const STARTED: Duration = Duration::from_hours(492_315);
 
 pub(super) fn names() -> Names {
     let services = Services::parse("domain 53/udp\nhttps 443/tcp\nssh 22/tcp\nntp 123/udp\n");
@@ -86,7 +86,9 @@ pub(super) fn traffic(sent: (u64, u64), received: (u64, u64)) -> Traffic {
 /// A snapshot of rows with every grouping, all on as many interfaces as the rows name.
 pub(super) fn snapshot(rows: Vec<(RowKey, Traffic)>, services: &Services) -> Snapshot {
     let mut total = Traffic::default();
-    rows.iter().for_each(|(_, traffic)| total.merge(traffic));
+    for (_, traffic) in &rows {
+        total.merge(traffic);
+    }
     let groups = ALL.into_iter().filter(|by| *by != GroupBy::Flow).map(|by| {
         let mut groups: HashMap<GroupKey, Traffic> = HashMap::new();
         for (key, traffic) in &rows {
@@ -95,7 +97,7 @@ pub(super) fn snapshot(rows: Vec<(RowKey, Traffic)>, services: &Services) -> Sna
         (by, groups.into_iter().collect())
     });
     Snapshot {
-        elapsed: Duration::from_millis(20_000),
+        elapsed: Duration::from_secs(20),
         window_seconds: [2.0, 10.0, 20.0],
         groups: groups.collect(),
         total,

@@ -1,6 +1,9 @@
 //! JSON and CSV: fields, values and errors.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::{Duration, SystemTime},
+};
 
 use serde_json::{Value, json};
 
@@ -147,6 +150,19 @@ fn csv_of_groups_is_stacked() {
     assert_eq!(flows[0][1..4], ["", "eth0", "tcp"]);
 }
 
+#[test]
+fn a_clock_that_is_wrong_does_not_cost_the_report() {
+    let names = names();
+    let started = |started| {
+        let request = Request { format: Format::Json, ..by(&[]) };
+        let report = print(&busy(), &request, &Context { started, ..context(&names) });
+        serde_json::from_str::<Value>(&report).unwrap()["started"].clone()
+    };
+    let epoch = SystemTime::UNIX_EPOCH;
+    assert_eq!(started(epoch - Duration::from_hours(1)), "1970-01-01T00:00:00Z");
+    assert_eq!(started(epoch + Duration::from_secs(1 << 40)), "9999-12-31T23:59:59Z");
+}
+
 /// A pipe whose reader has gone.
 struct Broken;
 
@@ -168,7 +184,7 @@ fn a_broken_pipe_stays_one() {
     snapshot.rows.resize(5_000, row);
     for format in [Format::Text, Format::Json, Format::Csv] {
         for top in [Some(1), Some(5_000)] {
-            let request = Request { format, top, ..by(&[GroupBy::Flow]) };
+            let request = Request { top, format, ..by(&[GroupBy::Flow]) };
             let names = names();
             let error = write(Broken, &snapshot, &request, &context(&names)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{format:?}, {top:?}");

@@ -62,7 +62,7 @@ fn what_is_cut_off_is_added_up() {
 
 #[test]
 fn only_text_is_cut_unasked() {
-    let limit = |format, top| Request { format, top, ..Request::default() }.limit();
+    let limit = |format, top| Request { top, format, ..Request::default() }.limit();
     assert_eq!(limit(Format::Text, None), DEFAULT_TOP);
     assert_eq!(limit(Format::Json, None), usize::MAX);
     assert_eq!(limit(Format::Csv, Some(7)), 7);
