@@ -150,7 +150,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_panics_and_tables_stay_aligned(
+    fn nothing_panics_and_nothing_commands_the_terminal(
         rows in rows(u64::MAX),
         request in request(),
         width in 0..250_usize,
