@@ -3,5 +3,14 @@
 //! The programs themselves are in `main.rs`, which builds for the BPF target only.
 #![no_std]
 
+#[cfg(any(test, feature = "frames"))]
+extern crate std;
+
+#[cfg(any(test, feature = "frames"))]
+pub mod frames;
 pub mod parse;
+#[cfg(any(test, feature = "frames"))]
+pub mod properties;
 pub mod segments;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,4 @@
+//! Tests of the parser and the segment arithmetic.
+
+mod literal;
+mod wire;
