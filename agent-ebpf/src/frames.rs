@@ -15,10 +15,11 @@ use flowtally_common::{
     flow::{PROTOCOL_NOT_IP, Unparsed, VLAN_TAGS_SHIFT},
     settings::Layer,
 };
-use std::vec::Vec;
+use std::{string::String, vec::Vec};
 
 use crate::{
     parse::{Outside, Packet},
+    properties::length_of,
     segments::Segmentation,
 };
 
@@ -46,13 +47,9 @@ pub struct Case {
 
 impl Case {
     /// What is known of the frame without looking into it.
-    ///
-    /// # Panics
-    /// If the frame is longer than 4 GiB.
     #[must_use]
     pub fn outside(&self) -> Outside {
-        let length = u32::try_from(self.bytes.len()).expect("a frame's length fits into 32 bits");
-        Outside { layer: self.layer, length, offloaded_tag: self.offloaded_tag }
+        Outside { layer: self.layer, length: length_of(&self.bytes), offloaded_tag: self.offloaded_tag }
     }
 
     fn new(layer: Layer, name: &'static str, expected: Packet, parts: &[&str]) -> Self {
@@ -165,10 +162,11 @@ fn word([src, dst]: [u16; 2]) -> u32 {
 
 /// Bytes from hexadecimal digits, white space between them being of no matter.
 fn hex(parts: &[&str]) -> Vec<u8> {
-    let digits = parts.iter().flat_map(|part| part.chars()).filter(|digit| !digit.is_whitespace());
-    let digits: Vec<u8> =
-        digits.map(|digit| digit.to_digit(16).expect("a hexadecimal digit") as u8).collect();
+    let digits: Vec<char> =
+        parts.iter().flat_map(|part| part.chars()).filter(|digit| !digit.is_whitespace()).collect();
     let (pairs, rest) = digits.as_chunks::<2>();
     assert!(rest.is_empty(), "an odd number of digits: {parts:?}");
-    pairs.iter().map(|[high, low]| high << 4 | low).collect()
+    let byte =
+        |pair: &[char; 2]| u8::from_str_radix(&String::from_iter(pair), 16).expect("two hexadecimal digits");
+    pairs.iter().map(byte).collect()
 }

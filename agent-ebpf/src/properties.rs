@@ -42,7 +42,7 @@ impl<'a> Input<'a> {
         let [beyond, size, segments] = [0, 1, 2].map(|at| u32::from_le_bytes(words[at]));
         let layer = if flags & Self::FLAG_IP == 0 { Layer::Ethernet } else { Layer::Ip };
         let tag = u16::from_le_bytes([*tag_low, *tag_high]);
-        let length = u32::try_from(bytes.len()).ok()?.saturating_add(beyond);
+        let length = length_of(bytes).saturating_add(beyond);
         let outside = Outside { layer, length, offloaded_tag: (flags & Self::FLAG_TAG != 0).then_some(tag) };
         Some(Self { outside, segmentation: Segmentation { size, segments }, bytes })
     }
@@ -52,7 +52,7 @@ impl<'a> Input<'a> {
     pub fn encode(&self) -> Vec<u8> {
         let ip = if self.outside.layer == Layer::Ip { Self::FLAG_IP } else { 0 };
         let tag = if self.outside.offloaded_tag.is_some() { Self::FLAG_TAG } else { 0 };
-        let beyond = self.outside.length.saturating_sub(u32::try_from(self.bytes.len()).unwrap_or(u32::MAX));
+        let beyond = self.outside.length.saturating_sub(length_of(self.bytes));
         let mut input = Vec::from([ip | tag, 0]);
         input.extend(self.outside.offloaded_tag.unwrap_or(0).to_le_bytes());
         for word in [beyond, self.segmentation.size, self.segmentation.segments] {
@@ -66,6 +66,7 @@ impl<'a> Input<'a> {
     ///
     /// # Panics
     /// If anything that holds for every frame does not hold for this one.
+    #[expect(clippy::must_use_candidate, reason = "it is called to see whether it panics")]
     pub fn check(&self) -> Packet {
         let packet = parse::full(&self.bytes, &self.outside);
         self.fast_agrees();
@@ -120,7 +121,7 @@ impl<'a> Input<'a> {
         let length = self.bytes.len();
         for cut in [1, 4, 8, 20, length / 2] {
             let Some(bytes) = self.bytes.get(..length.saturating_sub(cut.max(1))) else { continue };
-            let short = parse::full(&bytes, &Outside { length: bytes.len() as u32, ..self.outside });
+            let short = parse::full(&bytes, &Outside { length: length_of(bytes), ..self.outside });
             assert!(short == *packet || unparsed(&short).is_some(), "{cut} bytes less: {short:?}");
         }
     }
@@ -128,7 +129,7 @@ impl<'a> Input<'a> {
     /// What is behind the IP packet does not matter.
     fn padded(&self, packet: &Packet) {
         // Without a length of its own, an IP packet is what the frame holds.
-        let padded_length = self.bytes.len() as u32 + 32;
+        let padded_length = length_of(self.bytes) + 32;
         if unparsed(packet).is_some() || padded_length > u32::from(u16::MAX) {
             return;
         }
@@ -153,6 +154,11 @@ impl<'a> Input<'a> {
             assert_eq!((wire.bytes, wire.packets), (u64::from(length), 1), "no super-packet");
         }
     }
+}
+
+/// The length of a frame, as the kernel has it.
+pub(crate) fn length_of(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).expect("a frame is shorter than 4 GiB")
 }
 
 /// The reason if `packet` could not be parsed.

@@ -7,12 +7,12 @@ use flowtally_common::flow::{PROTOCOL_NOT_IP, Unparsed};
 use crate::{
     frames::{self, Case},
     parse::{self, Outside, Packet},
-    properties::Input,
+    properties::{Input, length_of},
     segments,
 };
 
 fn full(case: &Case, bytes: &[u8]) -> Packet {
-    parse::full(&bytes, &Outside { length: bytes.len() as u32, ..case.outside() })
+    parse::full(&bytes, &Outside { length: length_of(bytes), ..case.outside() })
 }
 
 fn unparsed(reason: Unparsed) -> Packet {
@@ -62,7 +62,7 @@ fn fast_answers_for_what_nearly_all_traffic_is() {
     let cases = frames::all();
     for name in plain {
         let case = cases.iter().find(|case| case.name == name).expect(name);
-        let fast = parse::fast(&case.bytes.as_slice(), case.layer, case.bytes.len() as u32);
+        let fast = parse::fast(&case.bytes.as_slice(), case.layer, length_of(&case.bytes));
         assert_eq!(fast, Some(case.expected), "{name}");
     }
 }
@@ -72,11 +72,11 @@ fn fast_answers_as_full_or_not_at_all() {
     for case in frames::all().into_iter().filter(|case| case.offloaded_tag.is_none()) {
         for length in 0..=case.bytes.len().min(200) {
             let bytes = &case.bytes[..length];
-            if let Some(fast) = parse::fast(&bytes, case.layer, length as u32) {
+            if let Some(fast) = parse::fast(&bytes, case.layer, length_of(bytes)) {
                 assert_eq!(fast, case.expected, "{} cut to {length}", case.name);
             }
         }
-        let fast = parse::fast(&case.bytes.as_slice(), case.layer, case.bytes.len() as u32);
+        let fast = parse::fast(&case.bytes.as_slice(), case.layer, length_of(&case.bytes));
         assert!(fast.is_none_or(|fast| fast == case.expected), "{}", case.name);
     }
 }
