@@ -105,6 +105,13 @@ fn extension_headers() -> Vec<Case> {
             "60 000000 0000 00 40",
             &[PADDING],
         ),
+        // The packet is too short; that the padding goes on like a chain without end is of no matter.
+        v6_frame(
+            "IPv6 destination options of no bytes, padded with more of them",
+            truncated,
+            "60 000000 0000 3c 40",
+            &["3c 00 01 04 00000000"; 10],
+        ),
         v6_frame(
             "IPv6 destination options of seven bytes, padded",
             truncated,

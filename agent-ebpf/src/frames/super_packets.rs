@@ -115,6 +115,21 @@ fn big() -> Vec<Case> {
         .payload(70_000)
         .needs(54 + 65_536)
         .segmented(1400, 50, 50, 70_000 + 50 * 74),
+        // The same four bytes, but not of a hop-by-hop header.
+        Case::ethernet(
+            "BIG TCP over IPv6 whose ports look like a jumbo header",
+            v6(6, [0x0600, 0xc204], 54),
+            &[
+                MACS,
+                "86dd",
+                "60 000000 0000 06 40",
+                V6,
+                "0600 c204  00000001 00000002  50 10 ffff  0000 0000",
+            ],
+        )
+        .payload(70_000)
+        .needs(54 + 65_536)
+        .segmented(1400, 50, 50, 70_000 + 50 * 74),
         Case::ethernet(
             "IPv6 above 64 KiB behind hop-by-hop options that are sent",
             v6(6, TCP_PORTS, 62),
