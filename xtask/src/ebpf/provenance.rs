@@ -183,11 +183,12 @@ fn dependencies(manifest: &Table) -> BTreeSet<String> {
 /// The packages the object is built from: name and version.
 ///
 /// Asked of cargo rather than followed through the lock file, where a package also has the dependencies that only
-/// user space turns on.
+/// user space turns on. What build scripts use is left out: user space shares it, none of it gets into the object,
+/// and where the tool-chain is the recorded one the comparison of objects would tell.
 fn resolved(workspace: &Workspace) -> Result<BTreeSet<(String, String)>> {
     let mut tree = workspace.cargo();
     tree.args(["tree", "--locked", "--package", "flowtally-ebpf", "--target", "bpfel-unknown-none"]);
-    tree.args(["--edges", "normal,build", "--prefix", "none", "--format", "{p}"]);
+    tree.args(["--edges", "normal", "--prefix", "none", "--format", "{p}"]);
     shell::output(&mut tree)?
         .lines()
         .map(|line| {
