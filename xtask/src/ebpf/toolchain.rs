@@ -86,6 +86,10 @@ impl Toolchain {
         // The names of the directories to remap are known once the sources are there.
         shell::run(self.cargo(workspace).args(["fetch", "--locked"]))?;
         let target = workspace.target().join("ebpf");
+        // Cargo does not see that the linker is another one than last time.
+        let mut clean = self.cargo(workspace);
+        clean.args(["clean", "--quiet", "--release", "--target", TARGET, "--package", PACKAGE]);
+        shell::run(clean.arg("--target-dir").arg(&target))?;
         let mut build = self.cargo(workspace);
         build.arg("build");
         self.select(&mut build, workspace, &target)?;
