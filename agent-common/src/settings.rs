@@ -4,7 +4,7 @@
 pub const SLOTS: &str = "SLOTS";
 /// One bit a pair, set when the pair is first used in an epoch, so that a drain reads only what was used.
 pub const USED: &str = "USED";
-/// The control block: one `u32`, the current epoch.
+/// The control block: the current epoch, then whether the even and the odd bank of the second level hold anything.
 pub const CONTROL: &str = "CONTROL";
 /// The second level, by bank.
 pub const SPILL: [&str; 2] = ["SPILL_EVEN", "SPILL_ODD"];
@@ -55,3 +55,7 @@ pub const fn xdp_program(layer: Layer) -> &'static str {
         Layer::Ip => "flowtally_xdp_ip",
     }
 }
+
+/// Bit of a clsact filter's handle: the qdisc was made for it too, so that whoever cleans up after a killed process knows
+/// whether the qdisc may go.
+pub const MADE_QDISC: u32 = 1;

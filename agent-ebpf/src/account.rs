@@ -148,7 +148,13 @@ unsafe fn spill(slot: *const Words) {
     if let Some(value) = level.get_ptr_mut(key) {
         // SAFETY: an element of this bank stays until the drain, which waits until no program uses the bank.
         unsafe { add_shared(value, count) };
-    } else if level.insert(key, count, u64::from(BPF_NOEXIST)).is_err() {
+        return;
+    }
+    if let Some(spilled) = CONTROL.get_ptr_mut(1 + (words[5] >> EPOCH_SHIFT & 1) as u32) {
+        // SAFETY: an aligned word that programs only ever set to 1.
+        unsafe { spilled.write_volatile(1) };
+    }
+    if level.insert(key, count, u64::from(BPF_NOEXIST)).is_err() {
         // Full, or another CPU was first.
         match level.get_ptr_mut(key) {
             // SAFETY: as above.

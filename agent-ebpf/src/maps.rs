@@ -23,9 +23,10 @@ pub(crate) static SLOTS: Array<Pair> = Array::with_max_entries(2 << 9, BPF_F_MMA
 #[map]
 pub(crate) static USED: Array<u64> = Array::with_max_entries((2 << 9) / 64, BPF_F_MMAPABLE);
 
-/// The current epoch; user space adds one.
+/// Element 0 is the current epoch, which user space moves on. Elements 1 and 2 tell user space whether the second
+/// level's even and odd bank hold anything.
 #[map]
-pub(crate) static CONTROL: Array<u32> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+pub(crate) static CONTROL: Array<u32> = Array::with_max_entries(3, BPF_F_MMAPABLE);
 
 /// Second level, even epochs.
 #[map]

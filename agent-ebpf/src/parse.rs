@@ -39,6 +39,9 @@ const FRAGMENT: u8 = 44;
 const AUTHENTICATION: u8 = 51;
 const DESTINATION_OPTIONS: u8 = 60;
 
+/// One tag in the key's VLAN field.
+const ONE_TAG: u16 = 1 << VLAN_TAGS_SHIFT;
+
 const IPV4_HEADER_LENGTH: u32 = 20;
 const IPV6_HEADER_LENGTH: u32 = 40;
 /// Source and destination port, all that is read of a transport header.
@@ -49,8 +52,11 @@ const IPV4_OFFSET: u16 = 0x1fff;
 /// What a 16-bit length field cannot say; above, Linux leaves it 0 ("BIG TCP").
 const MAX_IP_LENGTH: u32 = 0xffff;
 /// The hop-by-hop header that Linux puts into IPv6 BIG TCP super-packets and takes out again before the wire
-/// (`linux/ipv6.h`, `struct hop_jumbo_hdr`).
+/// (`net/ipv6.h`, `struct hop_jumbo_hdr`).
 const JUMBO_HEADER_LENGTH: u32 = 8;
+/// What it starts with: TCP is next, no further 8 bytes, a jumbo payload option of 4 bytes (RFC 2675, 2). Linux
+/// recognises its header by the same (`ipv6_has_hopopt_jumbo`); any other one goes on the wire.
+const JUMBO_HEADER: u32 = u32::from_ne_bytes([TCP, 0, 0xc2, 4]);
 
 /// A type that any bytes are a valid value of.
 ///
@@ -187,7 +193,7 @@ pub fn fast<F: Frame>(frame: &F, layer: Layer, length: u32) -> Option<Packet> {
             kind if kind == ETHERTYPE_IPV6.to_be() => (ETHERNET_HEADER_LENGTH, false),
             _ => return None,
         },
-        Layer::Ip => match frame.read::<u8>(0)? >> 4 {
+        Layer::Ip => match version(frame)? {
             4 => (0, true),
             6 => (0, false),
             _ => return None,
@@ -222,6 +228,15 @@ pub fn fast<F: Frame>(frame: &F, layer: Layer, length: u32) -> Option<Packet> {
     }
 }
 
+/// The IP version of a frame that starts with an IP header.
+///
+/// Two bytes are read for it: of one byte at offset 0 the compiler makes the check `data >= data_end`, from which
+/// the verifier learns nothing (`find_good_pkt_pointers` in `kernel/bpf/verifier.c`), and refuses the program.
+#[inline(always)]
+fn version<F: Frame>(frame: &F) -> Option<u8> {
+    frame.read::<[u8; 2]>(0).map(|[version, _]| version >> 4)
+}
+
 /// Parses any frame. What cannot be parsed is an unparsed row with its reason, so that it is counted too.
 #[inline(always)]
 pub fn full<F: Frame>(frame: &F, outside: &Outside) -> Packet {
@@ -235,36 +250,41 @@ pub fn full<F: Frame>(frame: &F, outside: &Outside) -> Packet {
 
 #[inline(always)]
 fn layers<F: Frame>(frame: &F, outside: &Outside) -> Result<Packet, Unparsed> {
+    // A tag can come beside a packet without a link layer too: VLAN devices may sit on tun devices.
+    let vlan = match outside.offloaded_tag {
+        Some(control) => control & VLAN_ID_MASK | ONE_TAG,
+        None => 0,
+    };
     match outside.layer {
-        Layer::Ethernet => ethernet(frame, outside),
-        Layer::Ip => match frame.read::<u8>(0).ok_or(Unparsed::Truncated)? >> 4 {
-            4 => ipv4(frame, 0, outside.length),
-            6 => ipv6(frame, 0, outside.length),
-            _ => Err(Unparsed::Malformed),
-        },
+        Layer::Ethernet => ethernet(frame, outside.length, vlan),
+        Layer::Ip => {
+            let packet = match version(frame).ok_or(Unparsed::Truncated)? {
+                4 => ipv4(frame, 0, outside.length)?,
+                6 => ipv6(frame, 0, outside.length)?,
+                _ => return Err(Unparsed::Malformed),
+            };
+            Ok(Packet { vlan, ..packet })
+        }
     }
 }
 
+/// An Ethernet frame; `vlan` is that field of the key without the tags in band.
 #[inline(always)]
-fn ethernet<F: Frame>(frame: &F, outside: &Outside) -> Result<Packet, Unparsed> {
-    let (mut id, mut tags) = match outside.offloaded_tag {
-        Some(control) => (control & VLAN_ID_MASK, 1),
-        None => (0, 0),
-    };
+fn ethernet<F: Frame>(frame: &F, length: u32, mut vlan: u16) -> Result<Packet, Unparsed> {
     let mut network = ETHERNET_HEADER_LENGTH;
     let mut kind = read_be16(frame, network - 2)?;
     for _ in 0..MAX_TAGS {
         if !ETHERTYPE_TAGS.contains(&kind) {
             break;
         }
-        id = read_be16(frame, network)? & VLAN_ID_MASK;
+        let id = read_be16(frame, network)? & VLAN_ID_MASK;
+        vlan = (vlan & !VLAN_ID_MASK) + ONE_TAG | id;
         kind = read_be16(frame, network + 2)?;
-        tags += 1;
         network += VLAN_TAG_LENGTH;
     }
     let packet = match kind {
-        ETHERTYPE_IPV4 => ipv4(frame, network, outside.length)?,
-        ETHERTYPE_IPV6 => ipv6(frame, network, outside.length)?,
+        ETHERTYPE_IPV4 => ipv4(frame, network, length)?,
+        ETHERTYPE_IPV6 => ipv6(frame, network, length)?,
         kind if ETHERTYPE_TAGS.contains(&kind) => return Err(Unparsed::TooDeep),
         kind if kind < ETHERTYPE_MIN => {
             let service = frame.read::<u8>(network).ok_or(Unparsed::Truncated)?;
@@ -272,7 +292,7 @@ fn ethernet<F: Frame>(frame: &F, outside: &Outside) -> Result<Packet, Unparsed> 
         }
         kind => not_ip(kind, 0),
     };
-    Ok(Packet { vlan: id | tags << VLAN_TAGS_SHIFT, ..packet })
+    Ok(Packet { vlan, ..packet })
 }
 
 #[inline(always)]
@@ -315,7 +335,9 @@ fn ipv6<F: Frame>(frame: &F, network: u32, length: u32) -> Result<Packet, Unpars
     let mut next = ip.next;
     let end = match u32::from(u16::from_be(ip.payload_length)) {
         0 if available > MAX_IP_LENGTH => {
-            addresses.jumbo = if next == HOP_BY_HOP { JUMBO_HEADER_LENGTH } else { 0 };
+            if next == HOP_BY_HOP && frame.read::<u32>(at) == Some(JUMBO_HEADER) {
+                addresses.jumbo = JUMBO_HEADER_LENGTH;
+            }
             length
         }
         payload if payload > available => return Err(Unparsed::Truncated),

@@ -1,2 +1,5 @@
 //! flowtally.
 pub mod flow;
+pub mod host;
+pub mod kernel;
+pub mod run;

@@ -1,9 +1,15 @@
 //! The pure core: rows, windows, groups, snapshots. No input or output, no clock (`now` is an argument), and
 //! nothing in it can fail while it runs.
 
+mod accounts;
 pub mod group;
+pub mod ledger;
 pub mod names;
+pub mod orient;
 pub mod protocol;
+mod reconcile;
 pub mod row;
 pub mod services;
 pub mod snapshot;
+mod table;
+mod window;

@@ -1,0 +1,412 @@
+//! The books: drained counts go in, snapshots come out.
+//!
+//! One owner feeds it, interval by interval: [`Ledger::record`] and [`Ledger::record_health`] for everything the kernel
+//! counted in the interval, then [`Ledger::close`].
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use flowtally_common::{
+    Count, Direction, FlowKey, Health, HealthKey,
+    flow::{ETHERNET_HEADER_LENGTH, VLAN_ID_MASK, VLAN_TAG_LENGTH, VLAN_TAGS_SHIFT},
+    settings::Layer,
+};
+
+use super::{
+    accounts::{Accounts, Way, rate},
+    group::{GroupBy, GroupKey},
+    orient::Orientation,
+    protocol::Kind,
+    reconcile::reconcile,
+    row::{InterfaceId, RowKey, WINDOWS},
+    services::Services,
+    snapshot::{InterfaceView, RecentPeak, Snapshot},
+    table::Table,
+    window::Timeline,
+};
+
+/// Which bytes of a packet count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Measure {
+    /// Layer-2 frames of every kind, as interface counters have them.
+    Frames,
+    /// IP packets without their link-layer header, and nothing else, as iftop has them.
+    IpPackets {
+        /// Whether IPv6 packets from or to a link-local address count.
+        link_local: bool,
+    },
+}
+
+/// How long rows are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retention {
+    /// Until they have been idle for the longest window: live views.
+    Live,
+    /// To the end: reports.
+    Run,
+}
+
+/// What a ledger is made for.
+#[derive(Clone, Debug)]
+pub struct Terms {
+    /// Which bytes count.
+    pub measure: Measure,
+    /// How long rows are kept.
+    pub retention: Retention,
+    /// Groupings to keep books of, beside the rows.
+    pub groups: Vec<GroupBy>,
+    /// Most rows; what finds no room is untracked.
+    pub max_rows: usize,
+    /// What decides which end is local.
+    pub orientation: Orientation,
+    /// Names of services, for the groupings.
+    pub services: Services,
+    /// How long an interval should be.
+    pub tick: Duration,
+}
+
+/// An interface as the ledger needs to know it.
+#[derive(Clone, Debug)]
+pub struct Attached {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub index: u32,
+    /// What its frames start with.
+    pub layer: Layer,
+    /// Whether it is a loopback device.
+    pub loopback: bool,
+    /// Its hooks, in words.
+    pub hook: String,
+    /// Why a better hook does not serve it.
+    pub degraded: Vec<String>,
+    /// Its own counters at the moment counting began, by [`Direction`].
+    pub counters: [Count; 2],
+}
+
+/// The books.
+pub struct Ledger {
+    terms: Terms,
+    timeline: Timeline,
+    rows: Table<RowKey>,
+    groups: Vec<Table<GroupKey>>,
+    /// For each row, the numbers of its groups.
+    row_groups: Vec<u32>,
+    total: Accounts,
+    /// Ends and amounts of the recent intervals, for the recent peak.
+    recent: VecDeque<(Duration, [u64; 2])>,
+    interval: [u64; 2],
+    interfaces: Vec<Interface>,
+    by_index: HashMap<u32, InterfaceId>,
+    outside_boundary: Count,
+    late_ticks: u64,
+}
+
+struct Interface {
+    attached: Attached,
+    /// Whether it is there now.
+    present: bool,
+    directions: [OneWay; 2],
+}
+
+#[derive(Clone, Copy, Default)]
+struct OneWay {
+    rows: Count,
+    unparsed: Count,
+    health: Health,
+    /// From earlier attachments, and up to the last reading.
+    kernel: Count,
+    /// The counters at the last reading.
+    reading: Count,
+}
+
+impl Ledger {
+    /// Empty books; time starts now.
+    #[must_use]
+    pub fn new(terms: Terms) -> Self {
+        let mut total = Accounts::default();
+        total.open(None);
+        Self {
+            rows: Table::new(terms.max_rows),
+            groups: terms.groups.iter().map(|_| Table::new(terms.max_rows)).collect(),
+            terms,
+            timeline: Timeline::default(),
+            row_groups: Vec::new(),
+            total,
+            recent: VecDeque::new(),
+            interval: [0; 2],
+            interfaces: Vec::new(),
+            by_index: HashMap::new(),
+            outside_boundary: Count::default(),
+            late_ticks: 0,
+        }
+    }
+
+    /// What decides which end is local; a change applies to what is recorded from now on.
+    pub const fn orientation_mut(&mut self) -> &mut Orientation {
+        &mut self.terms.orientation
+    }
+
+    /// Takes up an interface, new or back again: a name that was there before goes on with its history.
+    pub fn attach(&mut self, attached: Attached) {
+        let id = match self.interfaces.iter().position(|interface| interface.attached.name == attached.name) {
+            Some(known) => known,
+            None => self.interfaces.len(),
+        };
+        let Ok(number) = u16::try_from(id) else { return };
+        self.by_index.insert(attached.index, InterfaceId(number));
+        if id == self.interfaces.len() {
+            self.interfaces.push(Interface { attached, present: true, directions: Default::default() });
+        } else {
+            let interface = &mut self.interfaces[id];
+            interface.attached = attached;
+            interface.present = true;
+        }
+        let interface = &mut self.interfaces[id];
+        for (way, reading) in interface.directions.iter_mut().zip(interface.attached.counters) {
+            way.reading = reading;
+        }
+    }
+
+    /// An interface has another name now.
+    pub fn rename(&mut self, index: u32, name: &str) {
+        if let Some(interface) =
+            self.by_index.get(&index).and_then(|id| self.interfaces.get_mut(usize::from(id.0)))
+        {
+            name.clone_into(&mut interface.attached.name);
+        }
+    }
+
+    /// An interface is gone. Its history stays, and what was counted before it went may still be recorded.
+    pub fn detach(&mut self, index: u32) {
+        if let Some(interface) =
+            self.by_index.get(&index).and_then(|id| self.interfaces.get_mut(usize::from(id.0)))
+        {
+            interface.present = false;
+        }
+    }
+
+    /// Takes a reading of an interface's own counters, by [`Direction`]. A counter that went down was reset, and goes on
+    /// from there.
+    pub fn read_counters(&mut self, index: u32, counters: [Count; 2]) {
+        let Some(id) = self.by_index.get(&index) else { return };
+        let Some(interface) = self.interfaces.get_mut(usize::from(id.0)) else { return };
+        for (way, reading) in interface.directions.iter_mut().zip(counters) {
+            let since = |now: u64, then: u64| now.checked_sub(then).unwrap_or(now);
+            way.kernel.add(Count {
+                bytes: since(reading.bytes, way.reading.bytes),
+                packets: since(reading.packets, way.reading.packets),
+            });
+            way.reading = reading;
+        }
+    }
+
+    /// Adds what the kernel counted of a flow in the open interval.
+    pub fn record(&mut self, key: &FlowKey, count: Count) {
+        let Some(&id) = self.by_index.get(&key.ifindex) else { return };
+        let interface = &mut self.interfaces[usize::from(id.0)];
+        let kind = Kind::of(key.protocol, u16::from_be_bytes(key.src_port), u16::from_be_bytes(key.dst_port));
+        let one_way = &mut interface.directions[usize::from(key.direction & 1)];
+        one_way.rows.add(count);
+        if matches!(kind, Kind::Unparsed(_)) {
+            one_way.unparsed.add(count);
+        }
+        let (layer, loopback) = (interface.attached.layer, interface.attached.loopback);
+        let Some(placed) = self.terms.orientation.place(key, kind, loopback) else {
+            self.outside_boundary.add(count);
+            return;
+        };
+        let frames = count;
+        let count = match self.terms.measure {
+            Measure::Frames => frames,
+            Measure::IpPackets { .. } if !kind.is_ip() => return,
+            Measure::IpPackets { link_local } => {
+                if !link_local
+                    && (placed.local.is_unicast_link_local() || placed.remote.is_unicast_link_local())
+                {
+                    return;
+                }
+                let tags = u32::from(key.vlan) >> VLAN_TAGS_SHIFT;
+                let header = match layer {
+                    Layer::Ethernet => ETHERNET_HEADER_LENGTH + tags * VLAN_TAG_LENGTH,
+                    Layer::Ip => 0,
+                };
+                Count { bytes: count.bytes.saturating_sub(count.packets * u64::from(header)), ..count }
+            }
+        };
+        self.add_total(placed.way, count);
+        let row = RowKey {
+            local: placed.local,
+            remote: placed.remote,
+            local_port: placed.local_port,
+            remote_port: placed.remote_port,
+            vlan: key.vlan & VLAN_ID_MASK,
+            interface: id,
+            kind,
+        };
+        let Some((number, new)) = self.rows.number(&row) else {
+            self.interfaces[usize::from(id.0)].directions[usize::from(key.direction & 1)]
+                .drop_row(kind, frames);
+            return;
+        };
+        self.rows.add(number, placed.way, count);
+        if self.groups.is_empty() {
+            return;
+        }
+        let first = number as usize * self.groups.len();
+        if new {
+            self.row_groups.resize(self.row_groups.len().max(first + self.groups.len()), NO_GROUP);
+            for (place, (by, table)) in self.terms.groups.iter().zip(&mut self.groups).enumerate() {
+                let group = by.key(&row, &self.terms.services).and_then(|key| table.number(&key));
+                self.row_groups[first + place] = group.map_or(NO_GROUP, |(group, _)| group);
+            }
+        }
+        for (group, table) in self.row_groups[first..].iter().zip(&mut self.groups) {
+            if *group != NO_GROUP {
+                table.add(*group, placed.way, count);
+            }
+        }
+    }
+
+    /// Adds what the kernel kept of an interface beside its flows in the open interval.
+    pub fn record_health(&mut self, key: HealthKey, health: &Health) {
+        let Some(&id) = self.by_index.get(&key.ifindex) else { return };
+        self.interfaces[usize::from(id.0)].directions[usize::from(key.direction & 1)].health.add(health);
+        let way = match Direction::from_raw(key.direction) {
+            Direction::Egress => Way::Sent,
+            Direction::Ingress => Way::Received,
+        };
+        if !health.untracked.is_zero() {
+            self.add_total(way, health.untracked);
+        }
+    }
+
+    fn add_total(&mut self, way: Way, count: Count) {
+        self.total.add(0, way, count);
+        self.interval[usize::from(way == Way::Received)] += count.bytes;
+    }
+
+    /// Closes the open interval, which ends `now` after the start.
+    pub fn close(&mut self, now: Duration) {
+        let length = now.saturating_sub(self.timeline.end());
+        if length > self.terms.tick.mul_f64(LATE) {
+            self.late_ticks += 1;
+        }
+        let closed = self.timeline.close(now);
+        let evict = self.terms.retention == Retention::Live;
+        self.rows.close(length, &closed, evict);
+        for table in &mut self.groups {
+            table.close(length, &closed, evict);
+        }
+        self.total.close(length, &closed, |_| ());
+        self.recent.push_back((now, std::mem::take(&mut self.interval)));
+        let longest = Duration::from_secs(WINDOWS[2]);
+        while self.recent.front().is_some_and(|(end, _)| *end + longest <= now) {
+            self.recent.pop_front();
+        }
+    }
+
+    /// Everything as it stands after the last closed interval.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            elapsed: self.timeline.end(),
+            window_seconds: self.timeline.window_seconds(),
+            rows: self.rows.iter().map(|(key, traffic)| (*key, *traffic)).collect(),
+            groups: self
+                .terms
+                .groups
+                .iter()
+                .zip(&self.groups)
+                .map(|(by, table)| {
+                    (*by, table.iter().map(|(key, traffic)| (key.clone(), *traffic)).collect())
+                })
+                .collect(),
+            total: *self.total.get(0),
+            recent_peak: self.recent_peak(),
+            interfaces: self
+                .interfaces
+                .iter()
+                .enumerate()
+                .map(|(id, interface)| interface.view(id))
+                .collect(),
+            outside_boundary: self.outside_boundary,
+            late_ticks: self.late_ticks,
+        }
+    }
+
+    /// How many rows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are no rows.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn recent_peak(&self) -> RecentPeak {
+        let mut peak = RecentPeak::default();
+        let mut start =
+            self.recent.front().map_or(Duration::ZERO, |(end, _)| end.saturating_sub(self.terms.tick));
+        let mut slot: Option<(Duration, [u64; 2])> = None;
+        for (end, bytes) in &self.recent {
+            let (from, sums) = match slot.take() {
+                Some((from, [sent, received])) => (from, [sent + bytes[0], received + bytes[1]]),
+                None => (start, *bytes),
+            };
+            let seconds = end.saturating_sub(from).max(PEAK_SLOT).as_secs_f64();
+            peak.sent = peak.sent.max(rate(sums[0], seconds));
+            peak.received = peak.received.max(rate(sums[1], seconds));
+            peak.total = peak.total.max(rate(sums[0] + sums[1], seconds));
+            slot = Some((start, *bytes));
+            start = *end;
+        }
+        peak
+    }
+}
+
+/// A row whose grouping has no room for its group.
+const NO_GROUP: u32 = u32::MAX;
+/// An interval is late when it took this many times as long as it should.
+const LATE: f64 = 1.5;
+/// What a recent peak is the rate of.
+const PEAK_SLOT: Duration = Duration::from_secs(2);
+
+impl OneWay {
+    /// What was counted in a row that found no room is untracked.
+    fn drop_row(&mut self, kind: Kind, count: Count) {
+        self.rows.bytes -= count.bytes;
+        self.rows.packets -= count.packets;
+        if matches!(kind, Kind::Unparsed(_)) {
+            self.unparsed.bytes -= count.bytes;
+            self.unparsed.packets -= count.packets;
+        }
+        self.health.untracked.add(count);
+    }
+}
+
+impl Interface {
+    fn view(&self, id: usize) -> InterfaceView {
+        let Attached { name, index, loopback, hook, degraded, .. } = &self.attached;
+        let [ingress, egress] = self.directions.map(|way| {
+            // On loopback the kernel counts as received what it has just counted as sent; one of the two is enough.
+            let nothing = *loopback && way.rows.is_zero() && way.health == Health::default();
+            let kernel = if nothing { Count::default() } else { way.kernel };
+            reconcile(way.rows, way.unparsed, &way.health, kernel, *loopback)
+        });
+        InterfaceView {
+            id: InterfaceId(u16::try_from(id).unwrap_or(u16::MAX)),
+            name: name.clone(),
+            index: *index,
+            hook: if self.present { hook.clone() } else { "none".to_owned() },
+            degraded: degraded.clone(),
+            ingress,
+            egress,
+        }
+    }
+}

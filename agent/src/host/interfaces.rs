@@ -1,0 +1,418 @@
+//! Interfaces, their addresses and counters, and how they change: rtnetlink(7).
+
+use std::{
+    collections::HashSet,
+    io,
+    net::{IpAddr, Ipv4Addr},
+};
+
+use flowtally_common::{Count, settings::Layer};
+use futures_util::{StreamExt, TryStreamExt, stream::FusedStream};
+use globset::{Glob, GlobMatcher};
+use netlink_packet_route::{
+    RouteNetlinkMessage,
+    address::AddressAttribute,
+    link::{LinkAttribute, LinkFlags, LinkMessage},
+    route::{RouteAttribute, RouteHeader, RouteMessage},
+};
+use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder, packet_core::NetlinkPayload};
+use thiserror::Error;
+
+/// ARPHRD numbers (`linux/if_arp.h`) of devices whose frames start with an Ethernet header; the frames of all others start
+/// with the IP header: tun and `WireGuard` (none), PPP, tunnels.
+const WITH_ETHERNET_HEADER: [u16; 3] = [1, 772, 801];
+
+/// An interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Its index.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Whether it is switched on.
+    pub up: bool,
+    /// Whether it is a loopback device.
+    pub loopback: bool,
+    /// What its frames start with.
+    pub layer: Layer,
+    /// Its hardware address, if it has one.
+    pub hardware_address: Vec<u8>,
+    /// Its own counters, received and sent ([`flowtally_common::Direction`]).
+    pub counters: [Count; 2],
+}
+
+/// An address of this host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The interface's index.
+    pub index: u32,
+    /// The address.
+    pub address: IpAddr,
+    /// Its subnet's broadcast address, IPv4 only.
+    pub broadcast: Option<Ipv4Addr>,
+}
+
+/// What changed.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// An interface appeared or changed.
+    Link(Interface),
+    /// An interface is gone; its last counters.
+    Gone(Interface),
+    /// Addresses changed.
+    Addresses,
+    /// Changes came faster than they were read: everything may have changed.
+    Unknown,
+}
+
+/// Asking the kernel failed.
+#[derive(Debug, Error)]
+#[error("asking the kernel for {what} over rtnetlink failed: {reason}")]
+pub struct NetlinkError {
+    what: &'static str,
+    reason: String,
+}
+
+impl NetlinkError {
+    fn new(what: &'static str, error: &impl ToString) -> Self {
+        Self { what, reason: error.to_string() }
+    }
+}
+
+type Messages = std::pin::Pin<
+    Box<dyn FusedStream<Item = rtnetlink::packet_core::NetlinkMessage<RouteNetlinkMessage>> + Send>,
+>;
+
+/// A connection to rtnetlink that hears of changes.
+pub struct Netlink {
+    handle: Handle,
+    messages: Messages,
+}
+
+impl Netlink {
+    /// Connects. Must be called in a tokio runtime, which then serves the connection.
+    ///
+    /// # Errors
+    /// When the socket is refused.
+    pub fn open() -> Result<Self, NetlinkError> {
+        let groups = [MulticastGroup::Link, MulticastGroup::Ipv4Ifaddr, MulticastGroup::Ipv6Ifaddr];
+        let (connection, handle, messages) = rtnetlink::new_multicast_connection(&groups)
+            .map_err(|error: io::Error| NetlinkError::new("a connection", &error))?;
+        tokio::spawn(connection);
+        Ok(Self { handle, messages: Box::pin(messages.map(|(message, _)| message).fuse()) })
+    }
+
+    /// The connection's handle, for requests of other modules.
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Every interface, by index.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn interfaces(&self) -> Result<Vec<Interface>, NetlinkError> {
+        let links: Vec<LinkMessage> = self
+            .handle
+            .link()
+            .get()
+            .execute()
+            .try_collect()
+            .await
+            .map_err(|error| NetlinkError::new("interfaces", &error))?;
+        let mut interfaces: Vec<_> = links.iter().map(interface).collect();
+        interfaces.sort_by_key(|interface| interface.index);
+        Ok(interfaces)
+    }
+
+    /// Every address.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn addresses(&self) -> Result<Vec<Address>, NetlinkError> {
+        let messages: Vec<_> = self
+            .handle
+            .address()
+            .get()
+            .execute()
+            .try_collect()
+            .await
+            .map_err(|error| NetlinkError::new("addresses", &error))?;
+        Ok(messages
+            .iter()
+            .filter_map(|message| {
+                let (mut local, mut address, mut broadcast) = (None, None, None);
+                for attribute in &message.attributes {
+                    match attribute {
+                        AddressAttribute::Local(value) => local = Some(*value),
+                        AddressAttribute::Address(value) => address = Some(*value),
+                        AddressAttribute::Broadcast(value) => broadcast = Some(*value),
+                        _ => {}
+                    }
+                }
+                // On point-to-point links `Address` is the peer's (`linux/if_addr.h`).
+                Some(Address { index: message.header.index, address: local.or(address)?, broadcast })
+            })
+            .collect())
+    }
+
+    /// Indices of the interfaces that carry a default route of the main table, IPv4 or IPv6.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub async fn default_routes(&self) -> Result<HashSet<u32>, NetlinkError> {
+        let mut indices = HashSet::new();
+        for query in [
+            RouteMessageBuilder::<Ipv4Addr>::new().build(),
+            RouteMessageBuilder::<std::net::Ipv6Addr>::new().build(),
+        ] {
+            let routes: Vec<RouteMessage> = self
+                .handle
+                .route()
+                .get(query)
+                .execute()
+                .try_collect()
+                .await
+                .map_err(|error| NetlinkError::new("routes", &error))?;
+            for route in routes {
+                if route.header.destination_prefix_length == 0
+                    && route.header.table == RouteHeader::RT_TABLE_MAIN
+                {
+                    indices.extend(route_interfaces(&route));
+                }
+            }
+        }
+        Ok(indices)
+    }
+
+    /// Waits for the next change. Never ends before the connection does; then it waits for ever.
+    pub async fn change(&mut self) -> Change {
+        while let Some(message) = self.messages.next().await {
+            match message.payload {
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                    return Change::Link(interface(&link));
+                }
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => {
+                    // Leaving a bridge is told as a deletion too, in the bridge's address family.
+                    if link.header.interface_family == netlink_packet_route::AddressFamily::Unspec {
+                        return Change::Gone(interface(&link));
+                    }
+                }
+                NetlinkPayload::InnerMessage(
+                    RouteNetlinkMessage::NewAddress(_) | RouteNetlinkMessage::DelAddress(_),
+                ) => return Change::Addresses,
+                NetlinkPayload::Overrun(_) => return Change::Unknown,
+                _ => {}
+            }
+        }
+        std::future::pending().await
+    }
+}
+
+fn interface(link: &LinkMessage) -> Interface {
+    let mut interface = Interface {
+        index: link.header.index,
+        name: String::new(),
+        up: link.header.flags.contains(LinkFlags::Up),
+        loopback: link.header.flags.contains(LinkFlags::Loopback),
+        layer: if WITH_ETHERNET_HEADER.contains(&u16::from(link.header.link_layer_type)) {
+            Layer::Ethernet
+        } else {
+            Layer::Ip
+        },
+        hardware_address: Vec::new(),
+        counters: [Count::default(); 2],
+    };
+    for attribute in &link.attributes {
+        match attribute {
+            LinkAttribute::IfName(name) => interface.name.clone_from(name),
+            LinkAttribute::Address(address) => interface.hardware_address.clone_from(address),
+            LinkAttribute::Stats64(stats) => {
+                interface.counters = [
+                    Count { bytes: stats.rx_bytes, packets: stats.rx_packets },
+                    Count { bytes: stats.tx_bytes, packets: stats.tx_packets },
+                ];
+            }
+            _ => {}
+        }
+    }
+    interface
+}
+
+fn route_interfaces(route: &RouteMessage) -> Vec<u32> {
+    let mut indices = Vec::new();
+    for attribute in &route.attributes {
+        match attribute {
+            RouteAttribute::Oif(index) => indices.push(*index),
+            RouteAttribute::MultiPath(hops) => indices.extend(hops.iter().map(|hop| hop.interface_index)),
+            _ => {}
+        }
+    }
+    indices
+}
+
+/// Which interfaces to count on, as asked for.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    patterns: Vec<(String, GlobMatcher)>,
+}
+
+/// The interfaces asked for do not exist.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SelectionError {
+    /// No interface has this name, or matches this pattern.
+    #[error("no interface is called '{pattern}'; there are: {present}")]
+    Unknown {
+        /// What was asked for.
+        pattern: String,
+        /// Names of the interfaces there are.
+        present: String,
+    },
+    /// A pattern that is none.
+    #[error("'{pattern}' is no pattern of interface names: {reason}")]
+    Pattern {
+        /// What was asked for.
+        pattern: String,
+        /// Why it is none.
+        reason: String,
+    },
+    /// Nothing was asked for, and no interface will do.
+    #[error("no interface carries a default route or is up, except loopback: name one with -i ({present})")]
+    NoDefault {
+        /// Names of the interfaces there are.
+        present: String,
+    },
+}
+
+impl Selection {
+    /// From the names and patterns (`eth*`) asked for; `any` is all interfaces.
+    ///
+    /// # Errors
+    /// When a pattern is none.
+    pub fn parse(patterns: &[String]) -> Result<Self, SelectionError> {
+        let patterns = patterns
+            .iter()
+            .map(|pattern| {
+                let glob = if pattern == "any" { "*" } else { pattern };
+                let glob = Glob::new(glob).map_err(|error| SelectionError::Pattern {
+                    pattern: pattern.clone(),
+                    reason: error.kind().to_string(),
+                })?;
+                Ok((pattern.clone(), glob.compile_matcher()))
+            })
+            .collect::<Result<_, _>>()?;
+        Ok(Self { patterns })
+    }
+
+    /// Fills in what to count on when nothing was asked for: the interfaces with a default route, else the first that
+    /// is up and not loopback. Every name asked for must exist now; what a pattern matches may come later.
+    ///
+    /// # Errors
+    /// When there is nothing to count on.
+    pub fn resolve(
+        self,
+        interfaces: &[Interface],
+        default_routes: &HashSet<u32>,
+    ) -> Result<Self, SelectionError> {
+        let present =
+            || interfaces.iter().map(|interface| interface.name.as_str()).collect::<Vec<_>>().join(", ");
+        if self.patterns.is_empty() {
+            let mut chosen: Vec<_> = interfaces
+                .iter()
+                .filter(|interface| default_routes.contains(&interface.index))
+                .map(|interface| interface.name.clone())
+                .collect();
+            if chosen.is_empty() {
+                chosen.extend(
+                    interfaces
+                        .iter()
+                        .find(|interface| interface.up && !interface.loopback)
+                        .map(|interface| interface.name.clone()),
+                );
+            }
+            if chosen.is_empty() {
+                return Err(SelectionError::NoDefault { present: present() });
+            }
+            let escaped: Vec<_> = chosen.iter().map(|name| globset::escape(name)).collect();
+            return Self::parse(&escaped);
+        }
+        for (pattern, glob) in &self.patterns {
+            if !interfaces.iter().any(|interface| glob.is_match(&interface.name)) {
+                return Err(SelectionError::Unknown { pattern: pattern.clone(), present: present() });
+            }
+        }
+        Ok(self)
+    }
+
+    /// Whether to count on the interface of this name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.patterns.iter().any(|(_, glob)| glob.is_match(name))
+    }
+
+    /// Whether the name itself was asked for, not by a pattern: then that it cannot be attached is a failure.
+    #[must_use]
+    pub fn names(&self, name: &str) -> bool {
+        self.patterns.iter().any(|(pattern, _)| pattern == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(index: u32, name: &str, up: bool, loopback: bool) -> Interface {
+        Interface {
+            index,
+            name: name.to_owned(),
+            up,
+            loopback,
+            layer: Layer::Ethernet,
+            hardware_address: Vec::new(),
+            counters: [Count::default(); 2],
+        }
+    }
+
+    #[test]
+    fn chooses_default_routes_then_the_first_that_is_up() {
+        let links = [
+            link(1, "lo", true, true),
+            link(2, "a", false, false),
+            link(3, "b", true, false),
+            link(4, "c", true, false),
+        ];
+        let resolve = |links: &[Interface], routes: &[u32]| {
+            Selection::parse(&[]).unwrap().resolve(links, &routes.iter().copied().collect())
+        };
+        let chosen = resolve(&links, &[4]).unwrap();
+        assert!(chosen.contains("c") && !chosen.contains("b"));
+        let chosen = resolve(&links, &[]).unwrap();
+        assert!(chosen.contains("b") && !chosen.contains("lo") && !chosen.contains("c"));
+        let error = resolve(&links[..2], &[]).unwrap_err();
+        assert_eq!(error, SelectionError::NoDefault { present: "lo, a".to_owned() });
+    }
+
+    #[test]
+    fn names_patterns_and_any() {
+        let links = [link(1, "lo", true, true), link(2, "eth0", true, false), link(3, "eth1", true, false)];
+        let select = |patterns: &[&str]| {
+            let patterns: Vec<_> = patterns.iter().map(|pattern| (*pattern).to_owned()).collect();
+            Selection::parse(&patterns)?.resolve(&links, &HashSet::new())
+        };
+        let chosen = select(&["eth*"]).unwrap();
+        assert!(
+            chosen.contains("eth1")
+                && chosen.contains("eth7")
+                && !chosen.contains("lo")
+                && !chosen.names("eth1")
+        );
+        let chosen = select(&["any"]).unwrap();
+        assert!(chosen.contains("lo") && chosen.contains("eth0"));
+        assert!(select(&["eth0", "lo"]).unwrap().names("lo"));
+        assert_eq!(
+            select(&["nosuch"]).unwrap_err().to_string(),
+            "no interface is called 'nosuch'; there are: lo, eth0, eth1"
+        );
+        assert!(matches!(select(&["eth["]), Err(SelectionError::Pattern { .. })));
+    }
+}

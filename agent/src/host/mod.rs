@@ -1,0 +1,5 @@
+//! What is read from the host: interfaces and their coming and going, clsact filters that stayed behind, names.
+
+pub mod clsact;
+pub mod interfaces;
+pub mod names;

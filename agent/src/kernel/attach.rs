@@ -1,0 +1,267 @@
+//! Putting the programs on an interface's hooks, and taking them off.
+
+use std::{fmt, str::FromStr};
+
+use aya::{
+    Ebpf,
+    programs::{
+        LinkOrder, Program, ProgramError, SchedClassifier, TcAttachType, Xdp, XdpMode,
+        tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle},
+        xdp::XdpLink,
+    },
+};
+use flowtally_common::{
+    Direction, settings,
+    settings::{Layer, MADE_QDISC},
+};
+
+use super::object::KernelError;
+
+/// Priorities tried for the clsact filter, first to run first. Another filter kind may hold one.
+const PRIORITIES: std::ops::RangeInclusive<u16> = 1..=16;
+
+/// Which hooks to use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HookChoice {
+    /// TCX, else clsact.
+    #[default]
+    Auto,
+    /// TCX only (Linux 6.6).
+    Tcx,
+    /// A filter of the clsact qdisc only.
+    Clsact,
+    /// XDP for ingress, native or else generic; for egress as `Auto`.
+    Xdp,
+}
+
+impl FromStr for HookChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "tcx" => Ok(Self::Tcx),
+            "clsact" => Ok(Self::Clsact),
+            "xdp" => Ok(Self::Xdp),
+            _ => Err(format!("no hook is called '{text}': use auto, tcx, clsact or xdp")),
+        }
+    }
+}
+
+/// The hook that serves one direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hook {
+    /// Linux 6.6 and newer.
+    Tcx,
+    /// A filter at the clsact qdisc.
+    Clsact,
+    /// In the driver.
+    XdpNative,
+    /// In the stack, for drivers without XDP.
+    XdpGeneric,
+}
+
+impl fmt::Display for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcx => "tcx",
+            Self::Clsact => "clsact",
+            Self::XdpNative => "xdp-native",
+            Self::XdpGeneric => "xdp-generic",
+        })
+    }
+}
+
+/// An interface to attach to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its index.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// What its frames start with.
+    pub layer: Layer,
+    /// Whether it is a loopback device: what it sends is what it receives, so only the sending side is counted.
+    pub loopback: bool,
+}
+
+/// The programs on one interface. Dropping it takes them off.
+pub(super) struct Attachment {
+    links: Vec<Link>,
+    hooks: Vec<Hook>,
+    /// Why a better hook could not be had.
+    degraded: Vec<String>,
+    made_qdisc: bool,
+}
+
+#[expect(dead_code, reason = "links are held for what dropping them does")]
+enum Link {
+    Tc(SchedClassifierLink),
+    Xdp(XdpLink),
+}
+
+/// How an interface is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The hooks in use, without repetition, such as `tcx` or `xdp-generic+tcx`.
+    pub hook: String,
+    /// Why a better hook could not be had, a sentence each.
+    pub degraded: Vec<String>,
+}
+
+impl Attachment {
+    /// How the interface is served.
+    pub(super) fn served(&self) -> Served {
+        let mut names: Vec<String> = Vec::new();
+        for hook in &self.hooks {
+            let name = hook.to_string();
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Served { hook: names.join("+"), degraded: self.degraded.clone() }
+    }
+
+    /// Whether a clsact qdisc was made, which the caller removes when no filter is left in it.
+    pub(super) const fn made_qdisc(&self) -> bool {
+        self.made_qdisc
+    }
+}
+
+/// Attaches to both directions of `target`, all or nothing. `mark` goes into a clsact filter's handle.
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    target: &Target,
+    choice: HookChoice,
+    mark: u32,
+) -> Result<Attachment, KernelError> {
+    let mut attachment =
+        Attachment { links: Vec::new(), hooks: Vec::new(), degraded: Vec::new(), made_qdisc: false };
+    let directions: &[Direction] = if target.loopback { &[Direction::Egress] } else { &Direction::BOTH };
+    for direction in directions {
+        if choice == HookChoice::Xdp && *direction == Direction::Ingress {
+            attach_xdp(ebpf, target, &mut attachment)?;
+        } else {
+            attach_tc(ebpf, target, *direction, choice, mark, &mut attachment)?;
+        }
+    }
+    Ok(attachment)
+}
+
+fn attach_tc(
+    ebpf: &mut Ebpf,
+    target: &Target,
+    direction: Direction,
+    choice: HookChoice,
+    mark: u32,
+    attachment: &mut Attachment,
+) -> Result<(), KernelError> {
+    let program = classifier(ebpf, settings::tc_program(direction, target.layer))?;
+    let attach_type = match direction {
+        Direction::Ingress => TcAttachType::Ingress,
+        Direction::Egress => TcAttachType::Egress,
+    };
+    if choice != HookChoice::Clsact {
+        // First in the chain: a program before this one could end it, and its frames would go uncounted.
+        let options = TcAttachOptions::TcxOrder(LinkOrder::first());
+        match program.attach_with_options(&target.name, attach_type, options) {
+            Ok(id) => {
+                attachment.links.push(Link::Tc(owned(program.take_link(id))?));
+                attachment.hooks.push(Hook::Tcx);
+                return Ok(());
+            }
+            Err(error) if choice == HookChoice::Tcx => {
+                return Err(KernelError::explain("attaching to the TCX hook (Linux 6.6 and newer)", &error));
+            }
+            Err(error) => {
+                let reason = format!("clsact in place of tcx: {}", chain(&error));
+                if !attachment.degraded.contains(&reason) {
+                    attachment.degraded.push(reason);
+                }
+            }
+        }
+    }
+    match tc::qdisc_add_clsact(&target.name) {
+        Ok(()) => attachment.made_qdisc = true,
+        Err(TcError::AlreadyAttached) => {}
+        Err(error) if chain(&error).contains("File exists") => {}
+        Err(error) => return Err(KernelError::explain("making the clsact qdisc", &error)),
+    }
+    let handle = TcHandle::from(mark & !MADE_QDISC | u32::from(attachment.made_qdisc));
+    let mut refusal = None;
+    for priority in PRIORITIES {
+        let options = TcAttachOptions::Netlink(NlOptions { priority, handle, classid: None });
+        match program.attach_with_options(&target.name, attach_type, options) {
+            Ok(id) => {
+                attachment.links.push(Link::Tc(owned(program.take_link(id))?));
+                attachment.hooks.push(Hook::Clsact);
+                return Ok(());
+            }
+            Err(error) => refusal = Some(error),
+        }
+    }
+    Err(match refusal {
+        Some(error) => KernelError::explain("attaching to the clsact hook", &error),
+        None => {
+            KernelError::explain("attaching to the clsact hook", &std::io::Error::other("no priority to try"))
+        }
+    })
+}
+
+fn attach_xdp(ebpf: &mut Ebpf, target: &Target, attachment: &mut Attachment) -> Result<(), KernelError> {
+    let program: &mut Xdp = loaded(ebpf, settings::xdp_program(target.layer))?;
+    if program.fd().is_err() {
+        program.load().map_err(|error| KernelError::explain("loading the XDP program", &error))?;
+    }
+    let native = program.attach_to_if_index(target.index, XdpMode::Driver);
+    let (id, hook) = match native {
+        Ok(id) => (id, Hook::XdpNative),
+        Err(native) => {
+            attachment.degraded.push(format!("generic XDP in place of native: {}", chain(&native)));
+            let id = program
+                .attach_to_if_index(target.index, XdpMode::Skb)
+                .map_err(|error| KernelError::explain("attaching to the XDP hook", &error))?;
+            (id, Hook::XdpGeneric)
+        }
+    };
+    attachment.links.push(Link::Xdp(owned(program.take_link(id))?));
+    attachment.hooks.push(hook);
+    Ok(())
+}
+
+fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier, KernelError> {
+    let program: &mut SchedClassifier = loaded(ebpf, name)?;
+    if program.fd().is_err() {
+        program.load().map_err(|error| KernelError::explain("loading the TC program", &error))?;
+    }
+    Ok(program)
+}
+
+fn loaded<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, KernelError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
+    let missing = || std::io::Error::other(format!("it has no program {name}"));
+    ebpf.program_mut(name)
+        .ok_or_else(|| KernelError::explain("opening the kernel object", &missing()))?
+        .try_into()
+        .map_err(|error| KernelError::explain("opening the kernel object", &error))
+}
+
+fn owned<L>(link: Result<L, ProgramError>) -> Result<L, KernelError> {
+    link.map_err(|error| KernelError::explain("taking hold of a link", &error))
+}
+
+/// The causes of an error, joined, each once.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}

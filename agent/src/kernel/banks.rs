@@ -1,0 +1,252 @@
+//! The kernel's tables seen from here: the flip, and the drain of the retired bank.
+//!
+//! Exact by construction: after the epoch has moved on and every program that was running has ended, nobody writes the
+//! retired bank, so what is read is that interval's traffic, whole and once.
+
+use std::{
+    io,
+    os::fd::AsFd,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use aya::{
+    Ebpf,
+    maps::{Map, MapData, MapError, PerCpuHashMap, PerCpuValues},
+};
+use flowtally_common::{Count, Direction, FlowKey, Health, HealthKey, Slot, flow::Pair, settings};
+use memmap2::{MmapOptions, MmapRaw};
+
+use super::{
+    object::{Capacity, KernelError},
+    sys,
+};
+
+/// Words of the control block.
+const EPOCH: usize = 0;
+const SPILLED: usize = 1;
+const CONTROL_WORDS: usize = 3;
+
+/// [`HealthKey`] and [`Health`] as aya passes them.
+type HealthMap = PerCpuHashMap<MapData, [u8; 8], [u64; 6]>;
+
+/// The maps of a loaded object.
+pub(super) struct Banks {
+    control: MmapRaw,
+    slots: MmapRaw,
+    used: MmapRaw,
+    spill: [MapData; 2],
+    health: HealthMap,
+    cpus: usize,
+    pair_bits: u32,
+    epoch: u32,
+}
+
+impl Banks {
+    /// Maps the tables of `ebpf` into this process and starts the first epoch.
+    pub(super) fn open(ebpf: &mut Ebpf, capacity: Capacity, cpus: usize) -> Result<Self, KernelError> {
+        let pair_bits = capacity.pair_bits();
+        let pairs = (cpus * 2) << pair_bits;
+        let banks = Self {
+            control: map_memory(
+                ebpf,
+                settings::CONTROL,
+                CONTROL_WORDS * size_of::<u32>().next_multiple_of(8),
+            )?,
+            slots: map_memory(ebpf, settings::SLOTS, pairs * size_of::<Pair>())?,
+            used: map_memory(ebpf, settings::USED, pairs / 8)?,
+            spill: [take(ebpf, settings::SPILL[0])?, take(ebpf, settings::SPILL[1])?],
+            health: HealthMap::try_from(take_map(ebpf, settings::HEALTH)?)
+                .map_err(|error| KernelError::explain("opening the map HEALTH", &error))?,
+            cpus,
+            pair_bits,
+            // Slots start out as epoch 0, which must not be a current one.
+            epoch: 1,
+        };
+        banks.control_word(EPOCH).store(banks.epoch, Ordering::Release);
+        Ok(banks)
+    }
+
+    fn control_word(&self, index: usize) -> &AtomicU32 {
+        assert!(index < CONTROL_WORDS);
+        // SAFETY: an element of an array map is eight bytes at least, the memory lives as long as `self`, and every
+        // access to it here is atomic.
+        unsafe { AtomicU32::from_ptr(self.control.as_mut_ptr().cast::<u32>().add(index * 2)) }
+    }
+
+    /// Makes room for an interface's amounts beside the flows.
+    pub(super) fn add_interface(&mut self, ifindex: u32) -> Result<(), KernelError> {
+        for key in health_keys(ifindex) {
+            let zero = self.zero()?;
+            self.health
+                .insert(health_key(key), zero, 0)
+                .map_err(|error| KernelError::explain("making room for an interface's counters", &error))?;
+        }
+        Ok(())
+    }
+
+    /// Forgets an interface's amounts. That it is unknown is no fault: it is gone either way.
+    pub(super) fn remove_interface(&mut self, ifindex: u32) {
+        for key in health_keys(ifindex) {
+            drop(self.health.remove(&health_key(key)));
+        }
+    }
+
+    /// Starts a new epoch: from now on frames are counted in the other bank.
+    pub(super) fn flip(&mut self) -> Retired {
+        let retired = Retired { epoch: self.epoch };
+        // Never 0, which every slot starts as; the step from MAX to 2 keeps the banks alternating.
+        self.epoch = if self.epoch == u32::MAX { 2 } else { self.epoch + 1 };
+        self.control_word(EPOCH).store(self.epoch, Ordering::SeqCst);
+        retired
+    }
+
+    /// Waits until no program writes the retired bank, then takes everything in it.
+    pub(super) fn drain(
+        &mut self,
+        retired: &Retired,
+        interfaces: impl Iterator<Item = u32>,
+        sink: &mut impl FnMut(Drained<'_>),
+    ) -> Result<(), KernelError> {
+        let failed = |doing| move |error: io::Error| KernelError::explain(doing, &error);
+        sys::wait_for_programs().map_err(failed("waiting for the running programs"))?;
+        let bank = (retired.epoch & 1) as usize;
+        let mut flows = |key: &FlowKey, count| sink(Drained::Flow(key, count));
+        for cpu in 0..self.cpus {
+            self.drain_region(cpu * 2 + bank, retired.epoch, &mut flows);
+        }
+        let spilled = self.control_word(SPILLED + bank);
+        if spilled.load(Ordering::Acquire) != 0 {
+            spilled.store(0, Ordering::Relaxed);
+            sys::take_all(self.spill[bank].fd().as_fd(), &mut flows)
+                .map_err(failed("reading the second level"))?;
+        }
+        for ifindex in interfaces {
+            for direction in Direction::BOTH {
+                let key = HealthKey {
+                    ifindex,
+                    direction: direction as u8,
+                    bank: u8::try_from(bank).unwrap_or(0),
+                    padding: [0; 2],
+                };
+                if let Some(amounts) = self.take_health(key)? {
+                    sink(Drained::Health(key, &amounts));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one CPU's slots of one bank, guided by the bitmap of used pairs.
+    fn drain_region(&mut self, region: usize, epoch: u32, flows: &mut impl FnMut(&FlowKey, Count)) {
+        let words = (1_usize << self.pair_bits) / 64;
+        for word in region * words..(region + 1) * words {
+            // SAFETY: the bitmap has 64 bits a word and a bit for each of `cpus * 2` regions' pairs; no program writes
+            // this bank now.
+            let used = unsafe { self.used.as_mut_ptr().cast::<u64>().add(word) };
+            // SAFETY: as above.
+            let mut bits = unsafe { used.read() };
+            if bits == 0 {
+                continue;
+            }
+            // SAFETY: as above.
+            unsafe { used.write(0) };
+            while bits != 0 {
+                let pair = word * 64 + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                // SAFETY: a pair with a bit lies in the map; pages are aligned to more than a pair; no program writes it.
+                let Pair(slots) = unsafe { self.slots.as_ptr().cast::<Pair>().add(pair).read() };
+                for Slot { key, epoch: of, bytes, packets } in slots {
+                    if of == epoch {
+                        flows(&key, Count { bytes, packets });
+                    }
+                }
+            }
+        }
+    }
+
+    fn zero(&self) -> Result<PerCpuValues<[u64; 6]>, KernelError> {
+        PerCpuValues::try_from(vec![[0; 6]; self.cpus])
+            .map_err(|error| KernelError::explain("counting the CPUs", &error))
+    }
+
+    fn take_health(&mut self, key: HealthKey) -> Result<Option<Health>, KernelError> {
+        let key = health_key(key);
+        let per_cpu = match self.health.get(&key, 0) {
+            Ok(per_cpu) => per_cpu,
+            Err(MapError::KeyNotFound) => return Ok(None),
+            Err(error) => return Err(KernelError::explain("reading an interface's counters", &error)),
+        };
+        let mut sum = Health::default();
+        for [untracked_bytes, untracked_packets, gso_bytes, gso_packets, tag_bytes, tag_packets] in
+            per_cpu.iter()
+        {
+            sum.add(&Health {
+                untracked: Count { bytes: *untracked_bytes, packets: *untracked_packets },
+                gso_extra: Count { bytes: *gso_bytes, packets: *gso_packets },
+                offloaded_tags: Count { bytes: *tag_bytes, packets: *tag_packets },
+            });
+        }
+        if sum == Health::default() {
+            return Ok(None);
+        }
+        let zero = self.zero()?;
+        self.health
+            .insert(key, zero, 0)
+            .map_err(|error| KernelError::explain("clearing an interface's counters", &error))?;
+        Ok(Some(sum))
+    }
+}
+
+/// An epoch that no new frame is counted in.
+#[derive(Debug)]
+pub struct Retired {
+    epoch: u32,
+}
+
+/// Something counted in a retired epoch.
+#[derive(Debug)]
+pub enum Drained<'a> {
+    /// Of a flow; there may be more of it.
+    Flow(&'a FlowKey, Count),
+    /// Of an interface and direction, beside the flows.
+    Health(HealthKey, &'a Health),
+}
+
+fn health_keys(ifindex: u32) -> impl Iterator<Item = HealthKey> {
+    Direction::BOTH.into_iter().flat_map(move |direction| {
+        [0, 1].map(|bank| HealthKey { ifindex, direction: direction as u8, bank, padding: [0; 2] })
+    })
+}
+
+fn health_key(key: HealthKey) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes[..4].copy_from_slice(&key.ifindex.to_ne_bytes());
+    bytes[4] = key.direction;
+    bytes[5] = key.bank;
+    bytes
+}
+
+fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
+    ebpf.take_map(name).ok_or_else(|| {
+        KernelError::explain("opening the kernel object", &io::Error::other(format!("it has no map {name}")))
+    })
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {
+    match take_map(ebpf, name)? {
+        Map::Array(data) | Map::HashMap(data) => Ok(data),
+        _ => Err(KernelError::explain(
+            "opening the kernel object",
+            &io::Error::other(format!("map {name} is of another type")),
+        )),
+    }
+}
+
+/// The memory of an mmapable array.
+fn map_memory(ebpf: &mut Ebpf, name: &'static str, length: usize) -> Result<MmapRaw, KernelError> {
+    let map = take(ebpf, name)?;
+    MmapOptions::new()
+        .len(length)
+        .map_raw(&map.fd().as_fd())
+        .map_err(|error| KernelError::explain("mapping the flow tables into memory", &error))
+}

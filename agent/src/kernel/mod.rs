@@ -1,0 +1,128 @@
+//! The kernel side: loading, attaching, flipping, draining, detaching. The only user of aya and the only place with
+//! `unsafe`.
+
+mod attach;
+mod banks;
+mod object;
+mod privileges;
+mod sys;
+
+use std::collections::HashMap;
+
+use aya::Ebpf;
+use aya_log::EbpfLogger;
+
+use attach::Attachment;
+pub use attach::{Hook, HookChoice, Served, Target};
+pub use banks::{Drained, Retired};
+pub use object::{Capacity, KernelError};
+
+use banks::Banks;
+
+/// The loaded programs and their tables. Dropping it detaches everything.
+pub struct Kernel {
+    // Dropped first: after that no program runs.
+    attached: HashMap<u32, Attachment>,
+    /// Interfaces that are gone, but may have counts in the open epoch.
+    leaving: Vec<u32>,
+    banks: Banks,
+    logger: Option<EbpfLogger<KernelLog>>,
+    ebpf: Ebpf,
+}
+
+impl Kernel {
+    /// Loads the kernel object with tables of the given capacity. `verbose` lets the programs log what is rare.
+    ///
+    /// # Errors
+    /// When rights, BPF support or memory are missing; the text says what to do.
+    pub fn load(capacity: Capacity, verbose: bool) -> Result<Self, KernelError> {
+        let cpus = possible_cpus()?;
+        let count = u32::try_from(cpus)
+            .map_err(|error| KernelError::explain("counting the CPUs", &std::io::Error::other(error)))?;
+        let mut ebpf = object::load(capacity, count, verbose)?;
+        let banks = Banks::open(&mut ebpf, capacity, cpus)?;
+        let logger = if verbose {
+            let logger = EbpfLogger::init_with_logger(&mut ebpf, KernelLog)
+                .map_err(|error| KernelError::explain("opening the programs' log", &error))?;
+            Some(logger)
+        } else {
+            None
+        };
+        Ok(Self { attached: HashMap::new(), leaving: Vec::new(), banks, logger, ebpf })
+    }
+
+    /// Puts the programs on an interface, both directions or none. `mark` identifies this process's clsact filters.
+    ///
+    /// # Errors
+    /// When no hook that `choice` allows can be had.
+    pub fn attach(&mut self, target: &Target, choice: HookChoice, mark: u32) -> Result<Served, KernelError> {
+        self.release(target.index);
+        self.banks.add_interface(target.index)?;
+        let attachment = attach::attach(&mut self.ebpf, target, choice, mark)
+            .inspect_err(|_| self.banks.remove_interface(target.index))?;
+        let served = attachment.served();
+        self.attached.insert(target.index, attachment);
+        Ok(served)
+    }
+
+    /// Takes the programs off an interface; what they counted is in the next drain. Says whether a clsact qdisc was made
+    /// for them.
+    pub fn release(&mut self, ifindex: u32) -> bool {
+        let Some(attachment) = self.attached.remove(&ifindex) else { return false };
+        self.leaving.push(ifindex);
+        attachment.made_qdisc()
+    }
+
+    /// Indices of the interfaces that the programs are on.
+    pub fn attached(&self) -> impl Iterator<Item = u32> {
+        self.attached.keys().copied()
+    }
+
+    /// Starts a new epoch. The retired one must be drained before the next flip.
+    pub fn flip(&mut self) -> Retired {
+        self.banks.flip()
+    }
+
+    /// Waits until no program counts in the retired epoch any more (a few to 20 milliseconds), then hands everything
+    /// that was counted in it to `sink`. A flow may come in several parts.
+    ///
+    /// # Errors
+    /// When the kernel refuses to read a table.
+    pub fn drain(&mut self, retired: &Retired, mut sink: impl FnMut(Drained<'_>)) -> Result<(), KernelError> {
+        let interfaces = self.attached.keys().chain(&self.leaving).copied();
+        self.banks.drain(retired, interfaces, &mut sink)?;
+        for ifindex in self.leaving.drain(..) {
+            if !self.attached.contains_key(&ifindex) {
+                self.banks.remove_interface(ifindex);
+            }
+        }
+        if let Some(logger) = &mut self.logger {
+            logger.flush();
+        }
+        Ok(())
+    }
+}
+
+/// CPUs that this machine could have (`/sys/devices/system/cpu/possible`): per-CPU tables are made for all of them.
+///
+/// # Errors
+/// When /sys cannot be read.
+pub fn possible_cpus() -> Result<usize, KernelError> {
+    aya::util::nr_cpus().map_err(|(_, error)| KernelError::explain("counting the CPUs", &error))
+}
+
+/// Prints what the programs log to standard error.
+#[derive(Clone, Copy, Debug)]
+struct KernelLog;
+
+impl log::Log for KernelLog {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        eprintln!("flowtally: kernel: {}", record.args());
+    }
+
+    fn flush(&self) {}
+}

@@ -1,0 +1,198 @@
+//! The embedded kernel object: sizes, loading, and what a refusal means.
+
+use std::io;
+
+use aya::{Ebpf, EbpfError, EbpfLoader};
+use flowtally_common::settings;
+use thiserror::Error;
+
+use super::{privileges::Privileges, sys};
+
+/// Built by `cargo xtask ebpf`, see ARCHITECTURE.md.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("FLOWTALLY_OBJECT_PATH"));
+
+/// Memory that the first level may take, in bytes, over all possible CPUs and both banks.
+const SLOT_MEMORY: u64 = 64 << 20;
+/// Host memory for each flow that the second level may hold, in bytes: a bank's entry is about 128 bytes, so both
+/// banks full take a sixtieth of the memory.
+const MEMORY_PER_FLOW: u64 = 16 << 10;
+/// Fewest flows of the second level by default.
+const MIN_DEFAULT_SPILL: u32 = 16_384;
+
+/// Sizes of the kernel's tables. Zero in neither.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// First-level slots per CPU and bank, a power of two.
+    pub slots: u32,
+    /// Flows in each bank of the second level.
+    pub flows: u32,
+}
+
+impl Capacity {
+    /// What fits a host with this many possible CPUs and this much memory in bytes.
+    #[must_use]
+    pub fn for_host(cpus: usize, memory: u64) -> Self {
+        let slot = size_of::<flowtally_common::Slot>() as u64;
+        let per_cpu = SLOT_MEMORY / (2 * slot * cpus.max(1) as u64);
+        let slots =
+            u32::try_from(per_cpu).unwrap_or(u32::MAX).clamp(settings::MIN_SLOTS, settings::DEFAULT_SLOTS);
+        let flows = u32::try_from(memory / MEMORY_PER_FLOW).unwrap_or(u32::MAX);
+        Self {
+            slots: if slots.is_power_of_two() { slots } else { slots.next_power_of_two() / 2 },
+            flows: flows.clamp(MIN_DEFAULT_SPILL, settings::DEFAULT_SPILL),
+        }
+    }
+
+    /// Binary logarithm of the pairs per CPU and bank.
+    pub(super) const fn pair_bits(self) -> u32 {
+        (self.slots / 2).ilog2()
+    }
+}
+
+/// Why the kernel programs could not be loaded or attached. The text says what to do.
+#[derive(Debug, Error)]
+pub enum KernelError {
+    /// Rights are missing.
+    #[error(
+        "loading the kernel programs needs {missing}: run as root (sudo flowtally ...), or grant it once with\n  \
+         sudo setcap cap_bpf,cap_net_admin,cap_perfmon+ep {program}"
+    )]
+    NotPermitted {
+        /// The missing capabilities.
+        missing: String,
+        /// This program's file.
+        program: String,
+    },
+    /// Rights are there, but something else refuses.
+    #[error(
+        "the kernel refuses BPF programs although this process has the rights (EPERM while {doing}): a lockdown mode, a \
+         security module or a container's seccomp profile forbids bpf(2); see /sys/kernel/security/lockdown"
+    )]
+    Forbidden {
+        /// What was being done.
+        doing: &'static str,
+    },
+    /// No bpf(2).
+    #[error(
+        "this kernel has no BPF ({source} while {doing}): flowtally needs Linux 5.15 or newer built with \
+         CONFIG_BPF_SYSCALL; this is {release}"
+    )]
+    NoBpf {
+        /// What was being done.
+        doing: &'static str,
+        /// The running kernel.
+        release: String,
+        /// What it answered.
+        source: io::Error,
+    },
+    /// The memory for the maps.
+    #[error(
+        "no memory for the flow tables ({source} while {doing}): ask for less with --slots and --max-flows, or raise the \
+         limit on locked memory (ulimit -l) or the cgroup's memory limit"
+    )]
+    Memory {
+        /// What was being done.
+        doing: &'static str,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// Anything else.
+    #[error("{doing} failed on kernel {release}: {reason}")]
+    Other {
+        /// What was being done.
+        doing: &'static str,
+        /// The running kernel.
+        release: String,
+        /// The chain of causes.
+        reason: String,
+    },
+}
+
+impl KernelError {
+    /// Sorts a failure by what can be done about it.
+    pub(super) fn explain(doing: &'static str, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut cause = Some(error);
+        let mut code = None;
+        let mut reason = error.to_string();
+        while let Some(error) = cause {
+            if let Some(io) = error.downcast_ref::<io::Error>() {
+                code = io.raw_os_error().or(code);
+            }
+            cause = error.source();
+            if let Some(cause) = cause {
+                let cause = cause.to_string();
+                if !reason.contains(&cause) {
+                    reason = format!("{reason}: {cause}");
+                }
+            }
+        }
+        let release = rustix::system::uname().release().to_string_lossy().into_owned();
+        match code {
+            Some(libc::EPERM | libc::EACCES) => match Privileges::of_this_process().missing_to_load() {
+                Some(missing) => Self::NotPermitted { missing, program: program() },
+                None => Self::Forbidden { doing },
+            },
+            Some(code @ libc::ENOSYS) => {
+                Self::NoBpf { doing, release, source: io::Error::from_raw_os_error(code) }
+            }
+            Some(code @ (libc::ENOMEM | libc::E2BIG)) => {
+                Self::Memory { doing, source: io::Error::from_raw_os_error(code) }
+            }
+            _ => Self::Other { doing, release, reason },
+        }
+    }
+}
+
+fn program() -> String {
+    std::env::current_exe().map_or_else(|_| "flowtally".to_owned(), |path| path.display().to_string())
+}
+
+/// Loads the object's maps. Programs are loaded when they are first attached.
+pub(super) fn load(capacity: Capacity, cpus: u32, verbose: bool) -> Result<Ebpf, KernelError> {
+    if let Some(missing) = Privileges::of_this_process().missing_to_load() {
+        return Err(KernelError::NotPermitted { missing, program: program() });
+    }
+    sys::unlimit_locked_memory();
+    let pairs = cpus * 2 * (capacity.slots / 2);
+    let pair_bits = capacity.pair_bits();
+    let seed = seed()?;
+    // aya-log compares levels from 1; 0 turns every one off, and the verifier then removes the code.
+    let log_level = if verbose { u8::MAX } else { 0 };
+    EbpfLoader::new()
+        .map_max_entries(settings::SLOTS, pairs)
+        .map_max_entries(settings::USED, pairs / 64)
+        .map_max_entries(settings::SPILL[0], capacity.flows)
+        .map_max_entries(settings::SPILL[1], capacity.flows)
+        .override_global(settings::PAIR_BITS, &pair_bits, true)
+        .override_global(settings::HASH_SEED, &seed, true)
+        .override_global("AYA_LOG_LEVEL", &log_level, true)
+        .load(OBJECT)
+        .map_err(|error: EbpfError| KernelError::explain("creating the flow tables", &error))
+}
+
+/// Random odd multipliers, so that nobody outside can tell which flows share a pair.
+fn seed() -> Result<[u64; 4], KernelError> {
+    let mut bytes = [0; 32];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| KernelError::explain("getting random numbers", &io::Error::from(error)))?;
+    let mut seed = [0; 4];
+    for (word, bytes) in seed.iter_mut().zip(bytes.chunks_exact(8)) {
+        *word = bytes.iter().fold(1, |word, byte| word << 8 | u64::from(*byte)) | 1;
+    }
+    Ok(seed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Capacity;
+
+    #[test]
+    fn capacity_follows_cpus_and_memory() {
+        let gib = 1 << 30;
+        assert_eq!(Capacity::for_host(2, 24 * gib), Capacity { slots: 16_384, flows: 1 << 20 });
+        assert_eq!(Capacity::for_host(32, 8 * gib), Capacity { slots: 16_384, flows: 1 << 19 });
+        assert_eq!(Capacity::for_host(48, 8 * gib).slots, 8192);
+        assert_eq!(Capacity::for_host(4096, gib), Capacity { slots: 1024, flows: 1 << 16 });
+        assert_eq!(Capacity::for_host(0, 0), Capacity { slots: 16_384, flows: 16_384 });
+    }
+}

@@ -1,0 +1,201 @@
+//! The system calls that aya has no safe form of.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+};
+
+use flowtally_common::{Count, FlowKey};
+
+/// bpf(2) commands and constants, `linux/bpf.h`.
+const BPF_MAP_CREATE: libc::c_long = 0;
+const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
+const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
+const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
+const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
+const BPF_MAP_LOOKUP_AND_DELETE_BATCH: libc::c_long = 25;
+const BPF_MAP_TYPE_ARRAY: u32 = 2;
+const BPF_MAP_TYPE_ARRAY_OF_MAPS: u32 = 12;
+/// membarrier(2), `linux/membarrier.h`.
+const MEMBARRIER_CMD_GLOBAL: libc::c_long = 1;
+
+/// Elements asked for in one batch: 240 KB of buffers, a few hundred calls for a million flows.
+const BATCH: usize = 4096;
+
+#[repr(C)]
+#[derive(Default)]
+struct MapCreate {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+    inner_map_fd: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Element {
+    map_fd: u32,
+    padding: u32,
+    key: u64,
+    value_or_next: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct Batch {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: u32,
+    elem_flags: u64,
+    flags: u64,
+}
+
+fn fd_number(fd: BorrowedFd<'_>) -> u32 {
+    fd.as_raw_fd().unsigned_abs()
+}
+
+/// Calls bpf(2).
+///
+/// # Safety
+/// `attributes` must be what `command` takes, and the addresses in it must be valid for what the kernel reads and
+/// writes there.
+unsafe fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
+    // SAFETY: the caller vouches for the attributes; their length goes along.
+    let status = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attributes, size_of::<T>()) };
+    if status < 0 { Err(io::Error::last_os_error()) } else { Ok(status) }
+}
+
+/// Waits until every BPF program that was running has ended.
+///
+/// membarrier(2)'s global command is an RCU grace period; with one CPU it has nothing to wait for, as programs do not
+/// leave the CPU before they end. Where the kernel refuses it (`nohz_full`, seccomp), an update of a map of maps waits
+/// for the same.
+///
+/// # Errors
+/// When both are refused.
+pub(super) fn wait_for_programs() -> io::Result<()> {
+    // SAFETY: the call takes three integers.
+    let status = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if status == 0 { Ok(()) } else { wait_by_map_of_maps() }
+}
+
+fn wait_by_map_of_maps() -> io::Result<()> {
+    let create = |map_type, inner: Option<&OwnedFd>| -> io::Result<OwnedFd> {
+        let mut attributes = MapCreate {
+            map_type,
+            key_size: 4,
+            value_size: 4,
+            max_entries: 1,
+            inner_map_fd: inner.map_or(0, |inner| inner.as_raw_fd().unsigned_abs()),
+            ..MapCreate::default()
+        };
+        // SAFETY: these are the attributes of map creation, and hold no addresses.
+        let fd = unsafe { bpf(BPF_MAP_CREATE, &mut attributes) }?;
+        let fd = i32::try_from(fd).map_err(io::Error::other)?;
+        // SAFETY: the call returned a new file descriptor that nothing else owns.
+        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    };
+    let inner = create(BPF_MAP_TYPE_ARRAY, None)?;
+    let outer = create(BPF_MAP_TYPE_ARRAY_OF_MAPS, Some(&inner))?;
+    let (key, value) = (0_u32, inner.as_raw_fd());
+    let mut attributes = Element {
+        map_fd: outer.as_raw_fd().unsigned_abs(),
+        key: (&raw const key).addr() as u64,
+        value_or_next: (&raw const value).addr() as u64,
+        ..Element::default()
+    };
+    // SAFETY: key and value are four bytes each, as the map was made for, and outlive the call.
+    unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut attributes) }.map(drop)
+}
+
+/// Takes every element out of a second-level map and hands it to `each`.
+///
+/// # Errors
+/// When the kernel refuses to read the map.
+pub(super) fn take_all(map: BorrowedFd<'_>, each: &mut impl FnMut(&FlowKey, Count)) -> io::Result<()> {
+    match take_batches(map, each) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => take_one_by_one(map, each),
+        result => result,
+    }
+}
+
+fn take_batches(map: BorrowedFd<'_>, each: &mut impl FnMut(&FlowKey, Count)) -> io::Result<()> {
+    let mut keys = vec![FlowKey::default(); BATCH];
+    let mut values = vec![Count::default(); BATCH];
+    let (mut from, mut to) = (0_u32, 0_u32);
+    let mut started = false;
+    loop {
+        let mut attributes = Batch {
+            in_batch: if started { (&raw const from).addr() as u64 } else { 0 },
+            out_batch: (&raw mut to).addr() as u64,
+            keys: keys.as_mut_ptr().addr() as u64,
+            values: values.as_mut_ptr().addr() as u64,
+            count: u32::try_from(keys.len()).unwrap_or(u32::MAX),
+            map_fd: fd_number(map),
+            ..Batch::default()
+        };
+        // SAFETY: the buffers hold `count` keys and values of the map's sizes, the batch positions of a hash map are
+        // four bytes (`kernel/bpf/hashtab.c`), and all outlive the call.
+        let result = unsafe { bpf(BPF_MAP_LOOKUP_AND_DELETE_BATCH, &mut attributes) };
+        let ended = match result {
+            Ok(_) => false,
+            Err(error) => match error.raw_os_error() {
+                Some(libc::ENOENT) => true,
+                // A bucket holds more than fits: nothing was taken from it.
+                Some(libc::ENOSPC) if attributes.count == 0 => {
+                    keys.resize(keys.len() * 2, FlowKey::default());
+                    values.resize(values.len() * 2, Count::default());
+                    continue;
+                }
+                Some(libc::ENOSPC) => false,
+                _ => return Err(error),
+            },
+        };
+        for (key, count) in keys.iter().zip(&values).take(attributes.count as usize) {
+            each(key, *count);
+        }
+        if ended {
+            return Ok(());
+        }
+        (from, started) = (to, true);
+    }
+}
+
+/// For kernels without batches (before 5.6). Nobody else writes the map meanwhile, so look-up and deletion may be two
+/// calls.
+fn take_one_by_one(map: BorrowedFd<'_>, each: &mut impl FnMut(&FlowKey, Count)) -> io::Result<()> {
+    let mut key = FlowKey::default();
+    let mut value = Count::default();
+    loop {
+        let map_fd = fd_number(map);
+        let key_at = (&raw mut key).addr() as u64;
+        let mut next = Element { map_fd, value_or_next: key_at, ..Element::default() };
+        // SAFETY: without a key to start from the kernel writes the map's first key, 44 bytes, to `key`.
+        match unsafe { bpf(BPF_MAP_GET_NEXT_KEY, &mut next) } {
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(()),
+            result => result?,
+        };
+        let value_at = (&raw mut value).addr() as u64;
+        let mut element = Element { map_fd, key: key_at, value_or_next: value_at, ..Element::default() };
+        // SAFETY: key and value are of the map's sizes and outlive the call.
+        unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut element) }?;
+        each(&key, value);
+        let mut element = Element { map_fd, key: key_at, ..Element::default() };
+        // SAFETY: as above.
+        unsafe { bpf(BPF_MAP_DELETE_ELEM, &mut element) }?;
+    }
+}
+
+/// Lets this process lock as much memory as it needs: kernels before 5.11 account BPF maps as locked memory. Where
+/// that is refused, creating the maps says so.
+pub(super) fn unlimit_locked_memory() {
+    let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the structure is read only.
+    unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
+}

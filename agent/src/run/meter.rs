@@ -1,0 +1,317 @@
+//! Kernel, ledger and interfaces tied together: what every command that measures runs on.
+
+use std::{collections::HashMap, time::Instant};
+
+use anyhow::Context as _;
+use tokio::{
+    task::spawn_blocking,
+    time::{Interval, MissedTickBehavior},
+};
+
+use crate::{
+    flow::{
+        ledger::{Attached, Ledger, Terms},
+        snapshot::Snapshot,
+    },
+    host::{
+        clsact::{self, Mark},
+        interfaces::{Change, Interface, Netlink, Selection},
+    },
+    kernel::{self, Capacity, Drained, HookChoice, Kernel, Retired, Target},
+};
+
+/// What to measure, and how.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Names and patterns of interfaces; none for the default.
+    pub interfaces: Vec<String>,
+    /// Hooks to use.
+    pub hook: HookChoice,
+    /// First-level slots per CPU and bank; from the memory budget if not given.
+    pub slots: Option<u32>,
+    /// Flows in each bank of the second level; from the host's memory if not given.
+    pub max_flows: Option<u32>,
+    /// Whether the kernel programs log what is rare, to standard error.
+    pub verbose: bool,
+    /// What the ledger is made for.
+    pub terms: Terms,
+}
+
+/// Kernel and ledger go together to the thread that drains, and back.
+struct Books {
+    kernel: Kernel,
+    ledger: Ledger,
+}
+
+/// A measurement under way.
+pub struct Meter {
+    books: Option<Box<Books>>,
+    netlink: Netlink,
+    selection: Selection,
+    hook: HookChoice,
+    mark: Mark,
+    /// Names of the interfaces that are or were attached, by index.
+    names: HashMap<u32, String>,
+    started: Instant,
+    ticks: Interval,
+}
+
+impl Meter {
+    /// Loads, attaches, and starts to count: everything that crosses an interface after this returned is counted.
+    ///
+    /// # Errors
+    /// When an interface does not exist, or the kernel side cannot be had; the text says what to do.
+    pub async fn start(plan: Plan) -> anyhow::Result<Self> {
+        let selection = Selection::parse(&plan.interfaces)?;
+        let netlink = Netlink::open()?;
+        let interfaces = netlink.interfaces().await?;
+        let selection = selection.resolve(&interfaces, &netlink.default_routes().await?)?;
+        let fitting = Capacity::for_host(kernel::possible_cpus()?, memory());
+        let capacity = Capacity {
+            slots: plan.slots.unwrap_or(fitting.slots),
+            flows: plan.max_flows.unwrap_or(fitting.flows),
+        };
+        let kernel = Kernel::load(capacity, plan.verbose)?;
+        let mark = Mark::take().context("taking a name for this process's clsact filters")?;
+        let tick = plan.terms.tick;
+        let mut meter = Self {
+            books: Some(Box::new(Books { kernel, ledger: Ledger::new(plan.terms) })),
+            netlink,
+            selection,
+            hook: plan.hook,
+            mark,
+            names: HashMap::new(),
+            started: Instant::now(),
+            ticks: tokio::time::interval(tick),
+        };
+        meter.read_addresses().await?;
+        let mut attached = Vec::new();
+        for interface in &interfaces {
+            if !meter.selection.contains(&interface.name) {
+                continue;
+            }
+            attached.push(meter.hook_up(interface, true).await?);
+        }
+        // What came in while hooks were still being attached is not part of the measurement: the first epoch is dropped,
+        // and the interfaces' own counters are read where the second begins.
+        let retired = meter.books()?.kernel.flip();
+        meter.started = Instant::now();
+        let counters = meter.netlink.interfaces().await?;
+        meter.drain(retired, |_, _| ()).await?;
+        for mut interface in attached {
+            if let Some(now) = counters.iter().find(|now| now.index == interface.index) {
+                interface.counters = now.counters;
+            }
+            meter.books()?.ledger.attach(interface);
+        }
+        meter.ticks = tokio::time::interval_at((meter.started + tick).into(), tick);
+        meter.ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        Ok(meter)
+    }
+
+    /// Names of the interfaces that are counted on, in the order of their indices.
+    #[must_use]
+    pub fn interfaces(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self.names.iter().collect();
+        names.sort();
+        names.into_iter().map(|(_, name)| name.as_str()).collect()
+    }
+
+    /// When counting began.
+    #[must_use]
+    pub const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Follows the host's interfaces until the next interval is over, and closes it.
+    ///
+    /// May be dropped while it waits; nothing is lost.
+    ///
+    /// # Errors
+    /// When the kernel refuses to be read.
+    pub async fn tick(&mut self) -> anyhow::Result<()> {
+        loop {
+            let change = tokio::select! {
+                biased;
+                _ = self.ticks.tick() => None,
+                change = self.netlink.change() => Some(change),
+            };
+            match change {
+                None => return Ok(()),
+                Some(change) => self.follow(change).await?,
+            }
+        }
+    }
+
+    /// Closes the open interval: everything counted up to now is in the ledger afterwards. Must not be dropped half way.
+    ///
+    /// # Errors
+    /// When the kernel refuses to be read.
+    pub async fn close(&mut self) -> anyhow::Result<()> {
+        let retired = self.books()?.kernel.flip();
+        let now = self.started.elapsed();
+        self.drain(retired, record).await?;
+        self.books()?.ledger.close(now);
+        Ok(())
+    }
+
+    /// Closes the last interval, reads the interfaces' own counters at the same moment, and detaches everything.
+    ///
+    /// # Errors
+    /// When the kernel refuses to be read.
+    pub async fn finish(mut self) -> anyhow::Result<Snapshot> {
+        let retired = self.books()?.kernel.flip();
+        let now = self.started.elapsed();
+        let interfaces = self.netlink.interfaces().await?;
+        let indices: Vec<_> = self.books()?.kernel.attached().collect();
+        for index in indices {
+            let made_qdisc = self.books()?.kernel.release(index);
+            if made_qdisc {
+                clsact::remove_qdisc_if_empty(&self.netlink, index)
+                    .await
+                    .context("removing the clsact qdisc")?;
+            }
+            if let Some(interface) = interfaces.iter().find(|interface| interface.index == index) {
+                self.books()?.ledger.read_counters(index, interface.counters);
+            }
+        }
+        self.drain(retired, record).await?;
+        let books = self.books()?;
+        books.ledger.close(now);
+        Ok(books.ledger.snapshot())
+    }
+
+    /// Everything as it stood when the last interval was closed.
+    ///
+    /// # Errors
+    /// After a failed drain.
+    pub fn snapshot(&mut self) -> anyhow::Result<Snapshot> {
+        Ok(self.books()?.ledger.snapshot())
+    }
+
+    fn books(&mut self) -> anyhow::Result<&mut Books> {
+        self.books.as_deref_mut().context("the ledger was lost in an interrupted drain")
+    }
+
+    /// Drains on a thread that may wait; the ledger goes along and comes back.
+    async fn drain(&mut self, retired: Retired, into: fn(&mut Ledger, Drained<'_>)) -> anyhow::Result<()> {
+        let mut books = self.books.take().context("the ledger was lost in an interrupted drain")?;
+        let (books, result) = spawn_blocking(move || {
+            let Books { kernel, ledger } = &mut *books;
+            let result = kernel.drain(&retired, |drained| into(ledger, drained));
+            (books, result)
+        })
+        .await
+        .context("draining the kernel's tables")?;
+        self.books = Some(books);
+        Ok(result?)
+    }
+
+    async fn follow(&mut self, change: Change) -> anyhow::Result<()> {
+        match change {
+            Change::Link(interface) => self.appear(&interface).await,
+            Change::Gone(interface) => {
+                let books = self.books()?;
+                books.ledger.read_counters(interface.index, interface.counters);
+                books.ledger.detach(interface.index);
+                books.kernel.release(interface.index);
+                self.names.remove(&interface.index);
+                Ok(())
+            }
+            Change::Addresses => self.read_addresses().await,
+            Change::Unknown => {
+                self.read_addresses().await?;
+                for interface in self.netlink.interfaces().await? {
+                    self.appear(&interface).await?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes up an interface that is new, or takes note of a new name.
+    async fn appear(&mut self, interface: &Interface) -> anyhow::Result<()> {
+        match self.names.get_mut(&interface.index) {
+            Some(name) if *name == interface.name => {}
+            Some(name) => {
+                name.clone_from(&interface.name);
+                self.books()?.ledger.rename(interface.index, &interface.name);
+            }
+            None if self.selection.contains(&interface.name) => {
+                let mut attached = self.hook_up(interface, false).await?;
+                if let Some(now) =
+                    self.netlink.interfaces().await?.into_iter().find(|now| now.index == interface.index)
+                {
+                    attached.counters = now.counters;
+                }
+                self.books()?.ledger.attach(attached);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Attaches to an interface. One that was asked for by name must work when `starting`; any other, and one that comes
+    /// later, is shown with the reason.
+    async fn hook_up(&mut self, interface: &Interface, starting: bool) -> anyhow::Result<Attached> {
+        let target = Target {
+            index: interface.index,
+            name: interface.name.clone(),
+            layer: interface.layer,
+            loopback: interface.loopback,
+        };
+        let mut degraded = Vec::new();
+        match clsact::remove_stale(&self.netlink, interface.index).await {
+            Ok(_) => {}
+            Err(error) => {
+                degraded.push(format!("a filter that a killed flowtally left could not be removed: {error}"))
+            }
+        }
+        let (hook, mark) = (self.hook, self.mark.handle());
+        let hook = match self.books()?.kernel.attach(&target, hook, mark) {
+            Ok(served) => {
+                degraded.extend(served.degraded);
+                served.hook
+            }
+            Err(error) if starting && self.selection.names(&interface.name) => {
+                return Err(error).with_context(|| format!("counting on {}", interface.name));
+            }
+            Err(error) => {
+                degraded.push(format!("not counted: {error}"));
+                "none".to_owned()
+            }
+        };
+        self.names.insert(interface.index, interface.name.clone());
+        Ok(Attached {
+            name: interface.name.clone(),
+            index: interface.index,
+            layer: interface.layer,
+            loopback: interface.loopback,
+            hook,
+            degraded,
+            counters: interface.counters,
+        })
+    }
+
+    async fn read_addresses(&mut self) -> anyhow::Result<()> {
+        let addresses = self.netlink.addresses().await?;
+        self.books()?.ledger.orientation_mut().set_addresses(
+            addresses.iter().map(|address| address.address),
+            addresses.iter().filter_map(|address| address.broadcast),
+        );
+        Ok(())
+    }
+}
+
+/// The host's memory, in bytes.
+fn memory() -> u64 {
+    let info = rustix::system::sysinfo();
+    info.totalram.saturating_mul(u64::from(info.mem_unit))
+}
+
+fn record(ledger: &mut Ledger, drained: Drained<'_>) {
+    match drained {
+        Drained::Flow(key, count) => ledger.record(key, count),
+        Drained::Health(key, health) => ledger.record_health(key, health),
+    }
+}
