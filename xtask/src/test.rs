@@ -68,7 +68,7 @@ pub(crate) fn build_program(workspace: &Workspace, object: Option<&Path>) -> Res
 pub(crate) fn require_root(why: &str, command: &str) -> Result<()> {
     if !shell::is_root() {
         bail!(
-            "{why}: run `sudo --preserve-env=HOME,PATH \"$(command -v cargo)\" xtask {command}`\n\
+            "{why}: run `sudo env HOME=\"$HOME\" PATH=\"$PATH\" cargo xtask {command}`\n\
              (`cargo test` runs the tests that need no root)"
         );
     }

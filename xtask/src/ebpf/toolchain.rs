@@ -188,7 +188,7 @@ const SETUP: &str = "`cargo xtask setup` installs what is missing on Debian";
 /// Debian's compiler first: the committed object is built with it, and it needs no nightly.
 fn compiler() -> Result<(PathBuf, Core)> {
     let debian = PathBuf::from("/usr");
-    if debian.join("lib/rustlib").join(TARGET).is_dir() && debian.join("bin/cargo").is_file() {
+    if debian.join("lib/rustlib").join(TARGET).join("lib").is_dir() && debian.join("bin/cargo").is_file() {
         return Ok((debian, Core::Installed));
     }
     nightly().map(|sysroot| (sysroot, Core::FromSource)).map_err(|error| {
