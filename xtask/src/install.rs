@@ -24,8 +24,15 @@ struct Program {
     environment: &'static [(&'static str, &'static str)],
 }
 
-const TESTS: &[Package] =
-    &[Package { name: "iproute2", why: "network namespaces, veth pairs, tc filters", program: Some("ip") }];
+const TESTS: &[Package] = &[
+    Package { name: "iproute2", why: "network namespaces, veth pairs, tc filters", program: Some("tc") },
+    Package {
+        name: "ethtool",
+        why: "offloads on and off, the counters of a driver",
+        program: Some("ethtool"),
+    },
+    Package { name: "socat", why: "the other end of a tun device", program: Some("socat") },
+];
 
 const BPF_COMPILER: &[Package] = &[
     Package { name: "rustc-web", why: "the compiler of the eBPF object", program: None },
