@@ -1,5 +1,11 @@
-//! flowtally.
+//! Counts every byte of a busy Linux host in the kernel, per flow.
+//!
+//! `kernel banks -> drain -> ledger -> snapshot -> { text, report }`. Data moves one way, and nothing to the right of an arrow
+//! is known to anything on its left; [`run`] alone wires the parts.
+
+pub mod cli;
 pub mod flow;
 pub mod host;
 pub mod kernel;
+pub mod report;
 pub mod run;

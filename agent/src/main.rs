@@ -1,2 +1,7 @@
-//! x
-fn main() {}
+//! `flowtally`: see the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    flowtally::run::main()
+}

@@ -20,7 +20,7 @@ use super::{
     orient::Orientation,
     protocol::Kind,
     reconcile::reconcile,
-    row::{InterfaceId, RowKey, WINDOWS},
+    row::{InterfaceId, RowKey, Traffic, WINDOWS},
     services::Services,
     snapshot::{InterfaceView, RecentPeak, Snapshot},
     table::Table,
@@ -324,7 +324,7 @@ impl Ledger {
                     (*by, table.iter().map(|(key, traffic)| (key.clone(), *traffic)).collect())
                 })
                 .collect(),
-            total: *self.total.get(0),
+            total: *self.total(),
             recent_peak: self.recent_peak(),
             interfaces: self
                 .interfaces
@@ -335,6 +335,12 @@ impl Ledger {
             outside_boundary: self.outside_boundary,
             late_ticks: self.late_ticks,
         }
+    }
+
+    /// Everything: all rows and what went to `untracked`.
+    #[must_use]
+    pub fn total(&self) -> &Traffic {
+        self.total.get(0)
     }
 
     /// How many rows there are.

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, time::Instant};
 
 use anyhow::Context as _;
+use flowtally_common::Count;
 use tokio::{
     task::spawn_blocking,
     time::{Interval, MissedTickBehavior},
@@ -22,7 +23,7 @@ use crate::{
 
 /// What to measure, and how.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(super) struct Plan {
     /// Names and patterns of interfaces; none for the default.
     pub interfaces: Vec<String>,
     /// Hooks to use.
@@ -44,7 +45,7 @@ struct Books {
 }
 
 /// A measurement under way.
-pub struct Meter {
+pub(super) struct Meter {
     books: Option<Box<Books>>,
     netlink: Netlink,
     selection: Selection,
@@ -61,7 +62,7 @@ impl Meter {
     ///
     /// # Errors
     /// When an interface does not exist, or the kernel side cannot be had; the text says what to do.
-    pub async fn start(plan: Plan) -> anyhow::Result<Self> {
+    pub(super) async fn start(plan: Plan) -> anyhow::Result<Self> {
         let selection = Selection::parse(&plan.interfaces)?;
         let netlink = Netlink::open()?;
         let interfaces = netlink.interfaces().await?;
@@ -111,7 +112,7 @@ impl Meter {
 
     /// Names of the interfaces that are counted on, in the order of their indices.
     #[must_use]
-    pub fn interfaces(&self) -> Vec<&str> {
+    pub(super) fn interfaces(&self) -> Vec<&str> {
         let mut names: Vec<_> = self.names.iter().collect();
         names.sort();
         names.into_iter().map(|(_, name)| name.as_str()).collect()
@@ -119,7 +120,7 @@ impl Meter {
 
     /// When counting began.
     #[must_use]
-    pub const fn started(&self) -> Instant {
+    pub(super) const fn started(&self) -> Instant {
         self.started
     }
 
@@ -129,7 +130,7 @@ impl Meter {
     ///
     /// # Errors
     /// When the kernel refuses to be read.
-    pub async fn tick(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn tick(&mut self) -> anyhow::Result<()> {
         loop {
             let change = tokio::select! {
                 biased;
@@ -147,7 +148,7 @@ impl Meter {
     ///
     /// # Errors
     /// When the kernel refuses to be read.
-    pub async fn close(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn close(&mut self) -> anyhow::Result<()> {
         let retired = self.books()?.kernel.flip();
         let now = self.started.elapsed();
         self.drain(retired, record).await?;
@@ -159,7 +160,7 @@ impl Meter {
     ///
     /// # Errors
     /// When the kernel refuses to be read.
-    pub async fn finish(mut self) -> anyhow::Result<Snapshot> {
+    pub(super) async fn finish(mut self) -> anyhow::Result<Snapshot> {
         let retired = self.books()?.kernel.flip();
         let now = self.started.elapsed();
         let interfaces = self.netlink.interfaces().await?;
@@ -185,8 +186,17 @@ impl Meter {
     ///
     /// # Errors
     /// After a failed drain.
-    pub fn snapshot(&mut self) -> anyhow::Result<Snapshot> {
+    pub(super) fn snapshot(&mut self) -> anyhow::Result<Snapshot> {
         Ok(self.books()?.ledger.snapshot())
+    }
+
+    /// Everything counted so far, both directions.
+    ///
+    /// # Errors
+    /// After a failed drain.
+    pub(super) fn total(&mut self) -> anyhow::Result<Count> {
+        let total = self.books()?.ledger.total();
+        Ok(Count { bytes: total.bytes(), packets: total.packets() })
     }
 
     fn books(&mut self) -> anyhow::Result<&mut Books> {

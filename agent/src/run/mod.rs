@@ -1,4 +1,118 @@
 //! The wiring: the only place that knows kernel, host, ledger and outputs at once.
 
-pub mod meter;
-pub mod shutdown;
+mod meter;
+mod report;
+mod shutdown;
+mod text;
+
+use std::{
+    io,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
+
+use crate::{
+    cli::{CaptureArgs, Cli, Command},
+    flow::{
+        group::GroupBy,
+        ledger::{Measure, Retention, Terms},
+        orient::Orientation,
+        services::Services,
+    },
+};
+
+use meter::Plan;
+
+/// Rows that a ledger keeps; what finds no room is untracked. A row is about 250 bytes.
+const MAX_ROWS: usize = 4 << 20;
+/// sysexits.h has no better: wrong usage, as clap ends with.
+const USAGE: u8 = 2;
+
+/// Runs the program; the exit code is 0, 1 for a failed run, 2 for wrong usage.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // A reader that went away is no failure.
+            drop(error.print());
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return if asked { ExitCode::SUCCESS } else { ExitCode::from(USAGE) };
+        }
+    };
+    let result = match cli.command {
+        Some(Command::Report(args)) => in_runtime(report::report(args)),
+        None if cli.text.text => in_runtime(text::text(cli.text)),
+        None => {
+            let mut command = Cli::command();
+            let error = command.error(
+                ErrorKind::MissingSubcommand,
+                "there is no screen yet: use 'flowtally report' or iftop's text output, 'flowtally -t'",
+            );
+            drop(error.print());
+            return ExitCode::from(USAGE);
+        }
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("flowtally: {error:#}");
+            if error.is::<Usage>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+/// What the user asked for makes no sense; nothing was started.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
+    let result = runtime.block_on(command);
+    // A thread that waits for a key would keep the process from ending.
+    runtime.shutdown_background();
+    result
+}
+
+/// The reader of our output went away: for a program in a pipe that is success.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+fn plan(args: &CaptureArgs, measure: Measure, retention: Retention, groups: Vec<GroupBy>, services: Services) -> Plan {
+    let orientation = Orientation::with_boundary(args.net_filter, args.net_filter6);
+    Plan {
+        interfaces: args.interfaces.clone(),
+        hook: args.hook,
+        slots: args.slots,
+        max_flows: args.max_flows,
+        verbose: args.verbose,
+        terms: Terms {
+            measure,
+            retention,
+            groups,
+            max_rows: MAX_ROWS,
+            orientation,
+            services,
+            tick: Duration::from_millis(args.tick_ms),
+        },
+    }
+}
+
+/// Names of services; a host without the file has none.
+fn services() -> Services {
+    Services::parse(&std::fs::read_to_string("/etc/services").unwrap_or_default())
+}
+
+/// Says on standard error that counting has begun, for people and for scripts that wait for it.
+fn announce(meter: &meter::Meter) {
+    eprintln!("flowtally: measuring on {}", meter.interfaces().join(", "));
+}

@@ -1,0 +1,171 @@
+//! The command line, as it is typed. No logic: what the words mean is decided where they are used.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    flow::{
+        boundary::{Ipv4Boundary, Ipv6Boundary},
+        group::GroupBy,
+    },
+    kernel::HookChoice,
+    report,
+};
+
+/// Counts every byte of a busy Linux host in the kernel, per flow.
+///
+/// `flowtally report` measures for ten seconds and prints who used the network. `flowtally -t` prints iftop's text reports.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, max_term_width = 100)]
+pub struct Cli {
+    /// What to do; without it, iftop's options apply.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// iftop's options.
+    #[command(flatten)]
+    pub text: TextArgs,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Measure for a while, then print the top talkers
+    ///
+    /// Tables of who used the network, then how the counts compare with the interfaces' own counters. Ctrl-C ends the
+    /// measurement early, and still prints.
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(ReportArgs),
+}
+
+const REPORT_EXAMPLES: &str = "Examples:
+  flowtally report --seconds 5
+  flowtally report -i 'eth*' --by service --by subnet --top 10
+  flowtally report --seconds 60 --format json --output counts.json";
+
+/// What every measuring command takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Measuring")]
+pub struct CaptureArgs {
+    /// Interface to count on, or a pattern such as 'eth*', or 'any'; may be repeated [default: those with a default
+    /// route, else the first that is up]
+    #[arg(short, long = "interface", value_name = "NAME")]
+    pub interfaces: Vec<String>,
+    /// IPv4 net that is inside: only packets that cross its boundary count (10.0.0.0/8 or 10.0.0.0/255.0.0.0)
+    #[arg(short = 'F', value_name = "NET/MASK", value_parser = Ipv4Boundary::parse)]
+    pub net_filter: Option<Ipv4Boundary>,
+    /// IPv6 net that is inside
+    #[arg(short = 'G', value_name = "NET6/PREFIX", value_parser = Ipv6Boundary::parse)]
+    pub net_filter6: Option<Ipv6Boundary>,
+    /// Where in the kernel to count: auto (tcx, else clsact), tcx, clsact, xdp (ingress only; egress as auto)
+    #[arg(long, value_name = "HOOK", default_value = "auto")]
+    pub hook: HookChoice,
+    /// Slots of the first level, per CPU and bank: a power of two from 1024 to 1048576 [default: 16384, fewer on machines
+    /// with very many CPUs]
+    #[arg(long, value_name = "N", value_parser = slots)]
+    pub slots: Option<u32>,
+    /// Flows that an interval may hold beyond the first level [default: by the host's memory, 16384 to 1048576]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    pub max_flows: Option<u32>,
+    /// Print what the kernel programs log: intervals in which a frame was untracked or could not be parsed
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// Length of an interval, for tests
+    #[arg(long, value_name = "MS", default_value_t = 1000, hide = true, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    pub tick_ms: u64,
+}
+
+fn slots(text: &str) -> Result<u32, String> {
+    use flowtally_common::settings::{MAX_SLOTS, MIN_SLOTS};
+    text.parse()
+        .ok()
+        .filter(|slots: &u32| slots.is_power_of_two() && (MIN_SLOTS..=MAX_SLOTS).contains(slots))
+        .ok_or_else(|| format!("use a power of two from {MIN_SLOTS} to {MAX_SLOTS}"))
+}
+
+/// `flowtally report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// How long to measure
+    #[arg(short, long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub seconds: u64,
+    /// A table of flow, local, remote, host, port, service, protocol, interface or subnet[/PREFIX]; may be repeated
+    /// [default: remote, port and flow]
+    #[arg(long, value_name = "GROUPING")]
+    pub by: Vec<GroupBy>,
+    /// Rows of each table [default: 20 as text, all as JSON and CSV]
+    #[arg(long, value_name = "N")]
+    pub top: Option<usize>,
+    /// What comes first
+    #[arg(long, value_enum, default_value_t)]
+    pub sort: report::Sort,
+    /// Which way traffic must go to count for order and shares
+    #[arg(long, value_enum, default_value_t)]
+    pub direction: report::Direction,
+    /// Rates in bits or bytes per second (text only; other formats have the unit in the name)
+    #[arg(long, value_enum, default_value_t)]
+    pub units: report::Units,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: report::Format,
+    /// Print to a file in place of standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Look up host names (reverse DNS, /etc/hosts) when measuring is over
+    #[arg(long)]
+    pub resolve: bool,
+    /// What to measure.
+    #[command(flatten)]
+    pub capture: CaptureArgs,
+}
+
+/// iftop's options (iftop(8)).
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
+pub struct TextArgs {
+    /// Text output without a screen
+    #[arg(short = 't')]
+    pub text: bool,
+    /// With -t: print one report after NUM seconds and end
+    #[arg(short = 's', value_name = "NUM", requires = "text", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    pub seconds: Option<u64>,
+    /// With -t: pairs of lines to print
+    #[arg(short = 'L', value_name = "NUM", requires = "text")]
+    pub lines: Option<usize>,
+    /// Do not look up host names
+    #[arg(short = 'n')]
+    pub no_dns: bool,
+    /// Ports as numbers, not names
+    #[arg(short = 'N')]
+    pub no_services: bool,
+    /// Show ports
+    #[arg(short = 'P')]
+    pub ports: bool,
+    /// Rates in bytes per second
+    #[arg(short = 'B')]
+    pub bytes: bool,
+    /// Count IPv6 packets from or to link-local addresses too
+    #[arg(short = 'l')]
+    pub link_local: bool,
+    /// Switch the interface to promiscuous mode (accepted; frames that arrive are counted either way)
+    #[arg(short = 'p')]
+    pub promiscuous: bool,
+    /// No bars (without effect with -t)
+    #[arg(short = 'b')]
+    pub no_bars: bool,
+    /// Right end of the bars' scale, such as 100M (without effect with -t)
+    #[arg(short = 'm', value_name = "LIMIT")]
+    pub max_bandwidth: Option<String>,
+    /// Order: 2s, 10s, 40s, source or destination
+    #[arg(short = 'o', value_name = "KEY")]
+    pub sort: Option<String>,
+    /// Configuration file in place of ~/.iftoprc
+    #[arg(short = 'c', value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Capture filter
+    #[arg(short = 'f', value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// What to measure.
+    #[command(flatten)]
+    pub capture: CaptureArgs,
+}

@@ -1,0 +1,137 @@
+//! `flowtally report`.
+
+use std::{
+    collections::HashSet,
+    fs::File,
+    io::{self, IsTerminal as _, Write},
+    net::IpAddr,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use anyhow::Context as _;
+
+use super::{announce, meter::Meter, plan, services, shutdown::Shutdown};
+use crate::{
+    cli::ReportArgs,
+    flow::{
+        group::{GroupBy, GroupKey},
+        ledger::{Measure, Retention},
+        names::Names,
+        snapshot::Snapshot,
+    },
+    host::names::Resolver,
+    report::{self, Context, DEFAULT_WIDTH, Request},
+};
+
+/// How long looking up names may take, all together.
+const RESOLVE: Duration = Duration::from_secs(3);
+
+/// Measures, then prints.
+pub(super) async fn report(args: ReportArgs) -> anyhow::Result<()> {
+    let request = Request {
+        by: if args.by.is_empty() { default_groupings(args.format) } else { args.by },
+        top: args.top,
+        sort: args.sort,
+        direction: args.direction,
+        units: args.units,
+        format: args.format,
+    };
+    // An unwritable target must be found before minutes of measuring, not after.
+    let output = args.output.as_deref().map(create).transpose()?;
+    let mut shutdown = Shutdown::listen().context("listening for signals")?;
+    let groups = request.by.iter().copied().filter(|by| *by != GroupBy::Flow).collect();
+    let plan = plan(&args.capture, Measure::Frames, Retention::Run, groups, services());
+    let mut meter = Meter::start(plan).await?;
+    let started = SystemTime::now();
+    announce(&meter);
+    let end = tokio::time::sleep_until((meter.started() + Duration::from_secs(args.seconds)).into());
+    tokio::pin!(end);
+    let progress = Progress { terminal: io::stderr().is_terminal(), seconds: args.seconds };
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.requested() => break,
+            () = &mut end => break,
+            tick = meter.tick() => tick?,
+        }
+        meter.close().await?;
+        progress.show(&mut meter)?;
+    }
+    progress.clear();
+    shutdown.next_is_final();
+    let snapshot = meter.finish().await?;
+    let mut names = Names { services: services(), ..Names::default() };
+    if args.resolve {
+        names.hosts = Resolver::from_system()?.names(addresses(&snapshot, &request), RESOLVE).await;
+    }
+    let width = rustix::termios::tcgetwinsize(io::stdout())
+        .map_or(DEFAULT_WIDTH, |size| usize::from(size.ws_col).max(DEFAULT_WIDTH.min(80)));
+    let context = Context { started, names: &names, resolve: args.resolve, width };
+    match output {
+        Some((file, path)) => report::write(file, &snapshot, &request, &context)
+            .with_context(|| format!("writing the report to {path}")),
+        None => report::write(io::stdout().lock(), &snapshot, &request, &context).context("writing the report"),
+    }
+}
+
+/// A CSV file is one table, and that is the flows.
+fn default_groupings(format: report::Format) -> Vec<GroupBy> {
+    match format {
+        report::Format::Csv => vec![GroupBy::Flow],
+        report::Format::Text | report::Format::Json => report::default_groupings(),
+    }
+}
+
+fn create(path: &Path) -> anyhow::Result<(File, String)> {
+    let name = path.display().to_string();
+    let file = File::create(path).with_context(|| format!("creating the output file {name}"))?;
+    Ok((file, name))
+}
+
+/// The addresses that the report prints.
+fn addresses(snapshot: &Snapshot, request: &Request) -> HashSet<IpAddr> {
+    let mut addresses = HashSet::new();
+    for table in report::tables(snapshot, request) {
+        for row in &table.rows {
+            match &row.key {
+                report::Key::Flow(key) => addresses.extend(key.local_address().into_iter().chain(key.remote_address())),
+                report::Key::Group(GroupKey::Address(address)) => addresses.extend(address.iter()),
+                report::Key::Group(GroupKey::Pair(pair)) => {
+                    addresses.extend(pair.iter().flat_map(|(local, remote)| [*local, *remote]));
+                }
+                report::Key::Group(_) => {}
+            }
+        }
+    }
+    addresses
+}
+
+/// The line on a terminal that says how far the measurement is.
+struct Progress {
+    terminal: bool,
+    seconds: u64,
+}
+
+impl Progress {
+    fn show(&self, meter: &mut Meter) -> anyhow::Result<()> {
+        if self.terminal {
+            let seen = meter.total()?;
+            eprint!(
+                "\r\x1b[Kflowtally: {:.0} of {} s, {} packets, {:.1} MB; Ctrl-C to end now",
+                meter.started().elapsed().as_secs_f64(),
+                self.seconds,
+                seen.packets,
+                seen.bytes as f64 / 1e6,
+            );
+        }
+        Ok(())
+    }
+
+    fn clear(&self) {
+        if self.terminal {
+            eprint!("\r\x1b[K");
+            drop(io::stderr().flush());
+        }
+    }
+}
