@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    flow::group::GroupBy,
-    iftop::boundary::{Ipv4Boundary, Ipv6Boundary},
+    flow::{
+        boundary::{Ipv4Boundary, Ipv6Boundary},
+        group::GroupBy,
+    },
     kernel::HookChoice,
     report,
 };

@@ -4,7 +4,7 @@
 //! counted in the interval, then [`Ledger::close`].
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -341,6 +341,16 @@ impl Ledger {
     #[must_use]
     pub fn total(&self) -> &Traffic {
         self.total.get(0)
+    }
+
+    /// The loopback interfaces.
+    #[must_use]
+    pub fn loopbacks(&self) -> HashSet<InterfaceId> {
+        self.by_index
+            .values()
+            .copied()
+            .filter(|id| self.interfaces[usize::from(id.0)].attached.loopback)
+            .collect()
     }
 
     /// How many rows there are.

@@ -2,6 +2,7 @@
 //! nothing in it can fail while it runs.
 
 mod accounts;
+pub mod boundary;
 pub mod group;
 pub mod ledger;
 pub mod names;

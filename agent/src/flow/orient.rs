@@ -19,41 +19,17 @@ use std::{
 
 use flowtally_common::{Direction, FlowKey};
 
-use super::{accounts::Way, protocol::Kind};
-
-/// A network that is inside, by address and mask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Net {
-    network: u128,
-    mask: u128,
-}
-
-impl Net {
-    /// The IPv4 network with this mask.
-    #[must_use]
-    pub fn v4(network: Ipv4Addr, mask: Ipv4Addr) -> Self {
-        let mask = !u128::from(u32::MAX) | u128::from(mask.to_bits());
-        Self { network: network.to_ipv6_mapped().to_bits() & mask, mask }
-    }
-
-    /// The IPv6 network with this mask.
-    #[must_use]
-    pub fn v6(network: Ipv6Addr, mask: Ipv6Addr) -> Self {
-        Self { network: network.to_bits() & mask.to_bits(), mask: mask.to_bits() }
-    }
-
-    fn contains(self, address: Ipv6Addr) -> bool {
-        address.to_bits() & self.mask == self.network
-    }
-}
+use super::{
+    accounts::Way,
+    boundary::{Ipv4Boundary, Ipv6Boundary},
+    protocol::Kind,
+};
 
 /// What decides which end is local.
 #[derive(Clone, Debug, Default)]
 pub struct Orientation {
-    /// IPv4 net boundary.
-    pub inside_v4: Option<Net>,
-    /// IPv6 net boundary.
-    pub inside_v6: Option<Net>,
+    inside_v4: Option<Ipv4Boundary>,
+    inside_v6: Option<Ipv6Boundary>,
     addresses: HashSet<Ipv6Addr>,
     broadcasts: HashSet<Ipv6Addr>,
 }
@@ -69,6 +45,12 @@ pub(crate) struct Placed {
 }
 
 impl Orientation {
+    /// With net boundaries (`-F`, `-G`), each for its family.
+    #[must_use]
+    pub fn with_boundary(inside_v4: Option<Ipv4Boundary>, inside_v6: Option<Ipv6Boundary>) -> Self {
+        Self { inside_v4, inside_v6, ..Self::default() }
+    }
+
     /// Takes the host's addresses and broadcast addresses, in place of those known so far.
     pub fn set_addresses(
         &mut self,
@@ -94,13 +76,10 @@ impl Orientation {
         let (src_port, dst_port) = (u16::from_be_bytes(key.src_port), u16::from_be_bytes(key.dst_port));
         let egress = Direction::from_raw(key.direction) == Direction::Egress;
         let source_is_local = if kind.is_ip() {
-            let inside = if src.to_ipv4_mapped().is_some() { self.inside_v4 } else { self.inside_v6 };
-            match inside {
-                Some(net) => match (net.contains(src), net.contains(dst)) {
-                    (true, false) => true,
-                    (false, true) => false,
-                    _ => return None,
-                },
+            match self.inside(src).zip(self.inside(dst)) {
+                Some((true, false)) => true,
+                Some((false, true)) => false,
+                Some(_) => return None,
                 None if self.is_group(dst) => true,
                 None if loopback => {
                     let ports = if kind.has_ports() { (dst_port, src_port) } else { (0, 0) };
@@ -116,7 +95,8 @@ impl Orientation {
             egress
         };
         // What a group of hosts receives here was not sent by the local end, which is a host elsewhere.
-        let received_by_group = !egress && source_is_local && self.is_group(dst) && !self.has_boundary(src);
+        let received_by_group =
+            !egress && source_is_local && self.is_group(dst) && self.inside(src).is_none();
         let way = if source_is_local && !received_by_group { Way::Sent } else { Way::Received };
         Some(if kind.is_icmp() {
             let (local, remote) = if source_is_local { (src, dst) } else { (dst, src) };
@@ -131,8 +111,12 @@ impl Orientation {
         })
     }
 
-    fn has_boundary(&self, address: Ipv6Addr) -> bool {
-        if address.to_ipv4_mapped().is_some() { self.inside_v4.is_some() } else { self.inside_v6.is_some() }
+    /// Whether an address lies inside the net boundary of its family; `None` without one.
+    fn inside(&self, address: Ipv6Addr) -> Option<bool> {
+        match address.to_ipv4_mapped() {
+            Some(v4) => self.inside_v4.map(|net| net.contains(v4)),
+            None => self.inside_v6.map(|net| net.contains(address)),
+        }
     }
 }
 
@@ -240,7 +224,7 @@ mod tests {
     fn a_boundary_decides_alone() {
         use Direction::{Egress, Ingress};
         let mut here = here();
-        here.inside_v4 = Some(Net::v4(Ipv4Addr::new(10, 0, 0, 0), Ipv4Addr::new(255, 255, 255, 0)));
+        here.inside_v4 = Some(Ipv4Boundary::parse("10.0.0.0/24").unwrap());
         expect(&here, &key(Ingress, "10.0.0.9", 1, "192.0.2.1", 2), "10.0.0.9 1", "192.0.2.1 2", Way::Sent);
         expect(
             &here,

@@ -31,9 +31,9 @@ type HealthMap = PerCpuHashMap<MapData, [u8; 8], [u64; 6]>;
 
 /// The maps of a loaded object.
 pub(super) struct Banks {
-    control: MmapRaw,
-    slots: MmapRaw,
-    used: MmapRaw,
+    control: Mapped,
+    slots: Mapped,
+    used: Mapped,
     spill: [MapData; 2],
     health: HealthMap,
     cpus: usize,
@@ -70,7 +70,7 @@ impl Banks {
         assert!(index < CONTROL_WORDS);
         // SAFETY: an element of an array map is eight bytes at least, the memory lives as long as `self`, and every
         // access to it here is atomic.
-        unsafe { AtomicU32::from_ptr(self.control.as_mut_ptr().cast::<u32>().add(index * 2)) }
+        unsafe { AtomicU32::from_ptr(self.control.memory.as_mut_ptr().cast::<u32>().add(index * 2)) }
     }
 
     /// Makes room for an interface's amounts beside the flows.
@@ -142,7 +142,7 @@ impl Banks {
         for word in region * words..(region + 1) * words {
             // SAFETY: the bitmap has 64 bits a word and a bit for each of `cpus * 2` regions' pairs; no program writes
             // this bank now.
-            let used = unsafe { self.used.as_mut_ptr().cast::<u64>().add(word) };
+            let used = unsafe { self.used.memory.as_mut_ptr().cast::<u64>().add(word) };
             // SAFETY: as above.
             let mut bits = unsafe { used.read() };
             if bits == 0 {
@@ -154,7 +154,7 @@ impl Banks {
                 let pair = word * 64 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
                 // SAFETY: a pair with a bit lies in the map; pages are aligned to more than a pair; no program writes it.
-                let Pair(slots) = unsafe { self.slots.as_ptr().cast::<Pair>().add(pair).read() };
+                let Pair(slots) = unsafe { self.slots.memory.as_ptr().cast::<Pair>().add(pair).read() };
                 for Slot { key, epoch: of, bytes, packets } in slots {
                     if of == epoch {
                         flows(&key, Count { bytes, packets });
@@ -195,6 +195,13 @@ impl Banks {
             .map_err(|error| KernelError::explain("clearing an interface's counters", &error))?;
         Ok(Some(sum))
     }
+}
+
+/// An array map in this process's memory. The map itself stays open: programs are loaded later, and refer to it by its
+/// file descriptor.
+struct Mapped {
+    memory: MmapRaw,
+    _map: MapData,
 }
 
 /// An epoch that no new frame is counted in.
@@ -243,10 +250,11 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {
 }
 
 /// The memory of an mmapable array.
-fn map_memory(ebpf: &mut Ebpf, name: &'static str, length: usize) -> Result<MmapRaw, KernelError> {
+fn map_memory(ebpf: &mut Ebpf, name: &'static str, length: usize) -> Result<Mapped, KernelError> {
     let map = take(ebpf, name)?;
-    MmapOptions::new()
+    let memory = MmapOptions::new()
         .len(length)
         .map_raw(&map.fd().as_fd())
-        .map_err(|error| KernelError::explain("mapping the flow tables into memory", &error))
+        .map_err(|error| KernelError::explain("mapping the flow tables into memory", &error))?;
+    Ok(Mapped { memory, _map: map })
 }

@@ -1,6 +1,10 @@
 //! Kernel, ledger and interfaces tied together: what every command that measures runs on.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    net::{IpAddr, Ipv4Addr},
+    time::Instant,
+};
 
 use anyhow::Context as _;
 use flowtally_common::Count;
@@ -12,6 +16,7 @@ use tokio::{
 use crate::{
     flow::{
         ledger::{Attached, Ledger, Terms},
+        row::InterfaceId,
         snapshot::Snapshot,
     },
     host::{
@@ -23,7 +28,7 @@ use crate::{
 
 /// What to measure, and how.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(super) struct Plan {
     /// Names and patterns of interfaces; none for the default.
     pub interfaces: Vec<String>,
     /// Hooks to use.
@@ -45,7 +50,7 @@ struct Books {
 }
 
 /// A measurement under way.
-pub struct Meter {
+pub(super) struct Meter {
     books: Option<Box<Books>>,
     netlink: Netlink,
     selection: Selection,
@@ -53,6 +58,8 @@ pub struct Meter {
     mark: Mark,
     /// Names of the interfaces that are or were attached, by index.
     names: HashMap<u32, String>,
+    /// Broadcast addresses of the networks that the host is in.
+    broadcasts: HashSet<Ipv4Addr>,
     started: Instant,
     ticks: Interval,
 }
@@ -62,7 +69,7 @@ impl Meter {
     ///
     /// # Errors
     /// When an interface does not exist, or the kernel side cannot be had; the text says what to do.
-    pub async fn start(plan: Plan) -> anyhow::Result<Self> {
+    pub(super) async fn start(plan: Plan) -> anyhow::Result<Self> {
         let selection = Selection::parse(&plan.interfaces)?;
         let netlink = Netlink::open()?;
         let interfaces = netlink.interfaces().await?;
@@ -82,6 +89,7 @@ impl Meter {
             hook: plan.hook,
             mark,
             names: HashMap::new(),
+            broadcasts: HashSet::new(),
             started: Instant::now(),
             ticks: tokio::time::interval(tick),
         };
@@ -112,15 +120,41 @@ impl Meter {
 
     /// Names of the interfaces that are counted on, in the order of their indices.
     #[must_use]
-    pub fn interfaces(&self) -> Vec<&str> {
+    pub(super) fn interfaces(&self) -> Vec<&str> {
         let mut names: Vec<_> = self.names.iter().collect();
         names.sort();
         names.into_iter().map(|(_, name)| name.as_str()).collect()
     }
 
+    /// The same as the host knows them, with their addresses.
+    ///
+    /// # Errors
+    /// When the kernel refuses to be asked.
+    pub(super) async fn described(&self) -> anyhow::Result<Vec<(Interface, Vec<IpAddr>)>> {
+        let addresses = self.netlink.addresses().await?;
+        let mut interfaces = self.netlink.interfaces().await?;
+        interfaces.retain(|interface| self.names.contains_key(&interface.index));
+        let of =
+            |index| addresses.iter().filter(move |own| own.index == index).map(|own| own.address).collect();
+        Ok(interfaces.into_iter().map(|interface| (interface.clone(), of(interface.index))).collect())
+    }
+
+    /// Broadcast addresses of the networks that the host is in.
+    pub(super) const fn broadcasts(&self) -> &HashSet<Ipv4Addr> {
+        &self.broadcasts
+    }
+
+    /// The loopback interfaces among those that are counted on.
+    ///
+    /// # Errors
+    /// After a failed drain.
+    pub(super) fn loopbacks(&mut self) -> anyhow::Result<HashSet<InterfaceId>> {
+        Ok(self.books()?.ledger.loopbacks())
+    }
+
     /// When counting began.
     #[must_use]
-    pub const fn started(&self) -> Instant {
+    pub(super) const fn started(&self) -> Instant {
         self.started
     }
 
@@ -130,7 +164,7 @@ impl Meter {
     ///
     /// # Errors
     /// When the kernel refuses to be read.
-    pub async fn tick(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn tick(&mut self) -> anyhow::Result<()> {
         loop {
             let change = tokio::select! {
                 biased;
@@ -148,7 +182,7 @@ impl Meter {
     ///
     /// # Errors
     /// When the kernel refuses to be read.
-    pub async fn close(&mut self) -> anyhow::Result<()> {
+    pub(super) async fn close(&mut self) -> anyhow::Result<()> {
         let retired = self.books()?.kernel.flip();
         let now = self.started.elapsed();
         self.drain(retired, record).await?;
@@ -160,7 +194,7 @@ impl Meter {
     ///
     /// # Errors
     /// When the kernel refuses to be read.
-    pub async fn finish(mut self) -> anyhow::Result<Snapshot> {
+    pub(super) async fn finish(mut self) -> anyhow::Result<Snapshot> {
         let retired = self.books()?.kernel.flip();
         let now = self.started.elapsed();
         let interfaces = self.netlink.interfaces().await?;
@@ -186,7 +220,7 @@ impl Meter {
     ///
     /// # Errors
     /// After a failed drain.
-    pub fn snapshot(&mut self) -> anyhow::Result<Snapshot> {
+    pub(super) fn snapshot(&mut self) -> anyhow::Result<Snapshot> {
         Ok(self.books()?.ledger.snapshot())
     }
 
@@ -194,7 +228,7 @@ impl Meter {
     ///
     /// # Errors
     /// After a failed drain.
-    pub fn total(&mut self) -> anyhow::Result<Count> {
+    pub(super) fn total(&mut self) -> anyhow::Result<Count> {
         let total = self.books()?.ledger.total();
         Ok(Count { bytes: total.bytes(), packets: total.packets() })
     }
@@ -305,10 +339,12 @@ impl Meter {
 
     async fn read_addresses(&mut self) -> anyhow::Result<()> {
         let addresses = self.netlink.addresses().await?;
-        self.books()?.ledger.orientation_mut().set_addresses(
-            addresses.iter().map(|address| address.address),
-            addresses.iter().filter_map(|address| address.broadcast),
-        );
+        self.broadcasts = addresses.iter().filter_map(|address| address.broadcast).collect();
+        let broadcasts = self.broadcasts.clone();
+        self.books()?
+            .ledger
+            .orientation_mut()
+            .set_addresses(addresses.iter().map(|address| address.address), broadcasts);
         Ok(())
     }
 }

@@ -5,11 +5,7 @@ mod report;
 mod shutdown;
 mod text;
 
-use std::{
-    io,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{io, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
@@ -19,7 +15,7 @@ use crate::{
     flow::{
         group::GroupBy,
         ledger::{Measure, Retention, Terms},
-        orient::{Net, Orientation},
+        orient::Orientation,
         services::Services,
     },
 };
@@ -87,12 +83,14 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
-fn plan(args: &CaptureArgs, measure: Measure, retention: Retention, groups: Vec<GroupBy>, services: Services) -> Plan {
-    let orientation = Orientation {
-        inside_v4: args.net_filter.map(|net| Net::v4(net.network, net.mask)),
-        inside_v6: args.net_filter6.map(|net| Net::v6(net.network, net.mask)),
-        ..Orientation::default()
-    };
+fn plan(
+    args: &CaptureArgs,
+    measure: Measure,
+    retention: Retention,
+    groups: Vec<GroupBy>,
+    services: Services,
+) -> Plan {
+    let orientation = Orientation::with_boundary(args.net_filter, args.net_filter6);
     Plan {
         interfaces: args.interfaces.clone(),
         hook: args.hook,

@@ -71,7 +71,9 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<()> {
     match output {
         Some((file, path)) => report::write(file, &snapshot, &request, &context)
             .with_context(|| format!("writing the report to {path}")),
-        None => report::write(io::stdout().lock(), &snapshot, &request, &context).context("writing the report"),
+        None => {
+            report::write(io::stdout().lock(), &snapshot, &request, &context).context("writing the report")
+        }
     }
 }
 
@@ -95,7 +97,9 @@ fn addresses(snapshot: &Snapshot, request: &Request) -> HashSet<IpAddr> {
     for table in report::tables(snapshot, request) {
         for row in &table.rows {
             match &row.key {
-                report::Key::Flow(key) => addresses.extend(key.local_address().into_iter().chain(key.remote_address())),
+                report::Key::Flow(key) => {
+                    addresses.extend(key.local_address().into_iter().chain(key.remote_address()))
+                }
                 report::Key::Group(GroupKey::Address(address)) => addresses.extend(address.iter()),
                 report::Key::Group(GroupKey::Pair(pair)) => {
                     addresses.extend(pair.iter().flat_map(|(local, remote)| [*local, *remote]));

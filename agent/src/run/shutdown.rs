@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 const INTERRUPTED: i32 = 130;
 
 /// Resolves when the user or the system asks the process to stop; a second request ends it at once.
-pub struct Shutdown {
+pub(super) struct Shutdown {
     signals: [Signal; 3],
 }
 
@@ -17,7 +17,7 @@ impl Shutdown {
     ///
     /// # Errors
     /// When a handler cannot be installed.
-    pub fn listen() -> io::Result<Self> {
+    pub(super) fn listen() -> io::Result<Self> {
         let on = |kind: SignalKind| signal(kind);
         Ok(Self {
             signals: [on(SignalKind::interrupt())?, on(SignalKind::terminate())?, on(SignalKind::hangup())?],
@@ -25,7 +25,7 @@ impl Shutdown {
     }
 
     /// Waits for a request to stop.
-    pub async fn requested(&mut self) {
+    pub(super) async fn requested(&mut self) {
         let [interrupt, terminate, hangup] = &mut self.signals;
         tokio::select! {
             _ = interrupt.recv() => {}
@@ -35,7 +35,7 @@ impl Shutdown {
     }
 
     /// From now on the next request ends the process: what is going on is taking too long for the user.
-    pub fn next_is_final(mut self) {
+    pub(super) fn next_is_final(mut self) {
         tokio::spawn(async move {
             self.requested().await;
             std::process::exit(INTERRUPTED);

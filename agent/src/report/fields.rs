@@ -1,0 +1,275 @@
+//! The fields of JSON and CSV: one list, so that the two cannot differ.
+
+use std::{fmt, net::IpAddr};
+
+use serde::{Serialize, Serializer};
+
+use super::{
+    Context, rates,
+    table::{Key, Row},
+};
+use crate::flow::{
+    group::{GroupBy, GroupKey},
+    protocol::{Kind, unparsed_reason},
+    row::{InterfaceId, RowKey, Traffic},
+    snapshot::Snapshot,
+};
+
+/// Who a row is.
+pub(super) const IDENTITY: [&str; 7] =
+    ["interface", "protocol", "vlan", "local_address", "local_port", "remote_address", "remote_port"];
+
+/// What it sent and received. Bytes are frame bytes, bps is bits per second.
+pub(super) const AMOUNTS: [&str; 12] = [
+    "sent_bytes",
+    "sent_packets",
+    "received_bytes",
+    "received_packets",
+    "sent_bps_2s",
+    "sent_bps_10s",
+    "sent_bps_40s",
+    "received_bps_2s",
+    "received_bps_10s",
+    "received_bps_40s",
+    "peak_sent_bps",
+    "peak_received_bps",
+];
+
+/// Names of its ends, in a report with names only.
+pub(super) const NAMES: [&str; 2] = ["local_name", "remote_name"];
+
+/// What frames without addresses are called where addresses are.
+pub(super) const NOT_IP: &str = "not IP";
+
+/// One value of a field.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    /// Not known, or not the same for all of a group.
+    Null,
+    /// A whole number.
+    Number(u64),
+    /// Text.
+    Text(&'a str),
+    /// An address.
+    Address(IpAddr),
+    /// A protocol's name.
+    Kind(Kind),
+}
+
+impl Value<'_> {
+    fn of<T>(value: Option<T>, make: impl FnOnce(T) -> Self) -> Self {
+        value.map_or(Self::Null, make)
+    }
+
+    fn number(value: Option<impl Into<u64>>) -> Self {
+        Self::of(value, |value| Self::Number(value.into()))
+    }
+}
+
+/// Nothing for [`Value::Null`].
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => Ok(()),
+            Self::Number(value) => value.fmt(f),
+            Self::Text(value) => value.fmt(f),
+            Self::Address(value) => value.fmt(f),
+            Self::Kind(value) => value.fmt(f),
+        }
+    }
+}
+
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_none(),
+            Self::Number(value) => serializer.serialize_u64(*value),
+            Self::Text(value) => serializer.serialize_str(value),
+            Self::Address(_) | Self::Kind(_) => serializer.collect_str(self),
+        }
+    }
+}
+
+/// Makes the fields of rows.
+#[derive(Debug)]
+pub(super) struct Fields<'a> {
+    /// Names by [`InterfaceId`]: ids are small and dense.
+    interfaces: Vec<&'a str>,
+    windows: [f64; 3],
+    context: &'a Context<'a>,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, context: &'a Context<'a>) -> Self {
+        Self { interfaces: interface_names(snapshot), windows: snapshot.window_seconds, context }
+    }
+
+    /// Whether the fields [`NAMES`] are there.
+    pub(super) fn with_names(&self) -> bool {
+        self.context.resolve
+    }
+
+    /// The values of [`IDENTITY`].
+    fn identity(&self, known: Known) -> [Value<'a>; 7] {
+        let Known { interface, kind, vlan, local, local_port, remote, remote_port } = known;
+        [
+            Value::of(interface, |id| Value::Text(self.interface(id))),
+            Value::of(kind, Value::Kind),
+            Value::number(vlan),
+            Value::of(local, Value::Address),
+            Value::number(local_port),
+            Value::of(remote, Value::Address),
+            Value::number(remote_port),
+        ]
+    }
+
+    /// The values of [`AMOUNTS`].
+    pub(super) fn amounts(&self, traffic: &Traffic) -> [u64; 12] {
+        let Traffic { sent, received } = traffic;
+        let [sent_2s, sent_10s, sent_40s] = self.rates(sent.recent);
+        let [received_2s, received_10s, received_40s] = self.rates(received.recent);
+        [
+            sent.bytes,
+            sent.packets,
+            received.bytes,
+            received.packets,
+            sent_2s,
+            sent_10s,
+            sent_40s,
+            received_2s,
+            received_10s,
+            received_40s,
+            rates::bps(sent.peak),
+            rates::bps(received.peak),
+        ]
+    }
+
+    fn rates(&self, recent: [u64; 3]) -> [u64; 3] {
+        std::array::from_fn(|at| rates::window_bps(recent[at], self.windows[at]))
+    }
+
+    /// The values of [`NAMES`].
+    fn names(&self, known: Known) -> [Value<'a>; 2] {
+        let hosts = &self.context.names.hosts;
+        [known.local, known.remote]
+            .map(|end| Value::of(end.and_then(|address| hosts.get(&address)), |name| Value::Text(name)))
+    }
+
+    /// All fields of a row that are in both formats, in their order.
+    pub(super) fn of(
+        &self,
+        by: GroupBy,
+        row: &Row<'_>,
+    ) -> impl Iterator<Item = (&'static str, Value<'a>)> + use<'a> {
+        let known = Known::of(by, row.key);
+        let identity = IDENTITY.into_iter().zip(self.identity(known));
+        let amounts = AMOUNTS.into_iter().zip(self.amounts(row.traffic).map(Value::Number));
+        let names = self.with_names().then(|| NAMES.into_iter().zip(self.names(known)));
+        identity.chain(amounts).chain(names.into_iter().flatten())
+    }
+
+    /// What a group is called in the field `key`.
+    pub(super) fn key(&self, key: &'a GroupKey) -> GroupName<'a> {
+        let interface = match key {
+            GroupKey::Interface(id) => self.interface(*id),
+            _ => "",
+        };
+        GroupName { key, interface }
+    }
+
+    fn interface(&self, id: InterfaceId) -> &'a str {
+        interface_name(&self.interfaces, id)
+    }
+}
+
+/// The interfaces' names by id.
+pub(super) fn interface_names(snapshot: &Snapshot) -> Vec<&str> {
+    let most = snapshot.interfaces.iter().map(|interface| usize::from(interface.id.0) + 1).max();
+    let mut names = vec![""; most.unwrap_or(0)];
+    for interface in &snapshot.interfaces {
+        names[usize::from(interface.id.0)] = &interface.name;
+    }
+    names
+}
+
+/// The name of one of them. Every row's interface is in the snapshot; one that is not must not hide the row.
+pub(super) fn interface_name<'a>(names: &[&'a str], id: InterfaceId) -> &'a str {
+    names.get(usize::from(id.0)).copied().filter(|name| !name.is_empty()).unwrap_or("?")
+}
+
+/// A group's key as text: the same for the same group, different for different ones.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GroupName<'a> {
+    key: &'a GroupKey,
+    interface: &'a str,
+}
+
+impl fmt::Display for GroupName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.key {
+            GroupKey::Address(Some(address)) => address.fmt(f),
+            GroupKey::Pair(Some((local, remote))) => write!(f, "{local} {remote}"),
+            GroupKey::Subnet(Some((network, prefix))) => write!(f, "{network}/{prefix}"),
+            GroupKey::Address(None) | GroupKey::Pair(None) | GroupKey::Subnet(None) => f.write_str(NOT_IP),
+            GroupKey::Port(kind, Some(port)) => write!(f, "{port}/{kind}"),
+            GroupKey::Port(kind, None) | GroupKey::Protocol(kind) => match kind {
+                Kind::Unparsed(reason) => write!(f, "{kind} ({})", unparsed_reason(*reason)),
+                _ => kind.fmt(f),
+            },
+            GroupKey::Service(name) => f.write_str(name),
+            GroupKey::Interface(_) => f.write_str(self.interface),
+        }
+    }
+}
+
+impl Serialize for GroupName<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What all conversations of a row have in common, by what they were folded by.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    interface: Option<InterfaceId>,
+    kind: Option<Kind>,
+    vlan: Option<u16>,
+    local: Option<IpAddr>,
+    local_port: Option<u16>,
+    remote: Option<IpAddr>,
+    remote_port: Option<u16>,
+}
+
+impl Known {
+    fn of(by: GroupBy, key: Key<'_>) -> Self {
+        match key {
+            Key::Flow(row) => Self::row(row),
+            Key::Group(GroupKey::Address(local)) if by == GroupBy::Local => {
+                Self { local: *local, ..Self::default() }
+            }
+            Key::Group(GroupKey::Address(remote)) => Self { remote: *remote, ..Self::default() },
+            Key::Group(GroupKey::Service(_) | GroupKey::Subnet(_)) => Self::default(),
+            Key::Group(GroupKey::Pair(pair)) => Self {
+                local: pair.map(|(local, _)| local),
+                remote: pair.map(|(_, remote)| remote),
+                ..Self::default()
+            },
+            Key::Group(GroupKey::Port(kind, _) | GroupKey::Protocol(kind)) => {
+                Self { kind: Some(*kind), ..Self::default() }
+            }
+            Key::Group(GroupKey::Interface(id)) => Self { interface: Some(*id), ..Self::default() },
+        }
+    }
+
+    fn row(row: &RowKey) -> Self {
+        Self {
+            interface: Some(row.interface),
+            kind: Some(row.kind),
+            vlan: Some(row.vlan),
+            local: row.local_address(),
+            local_port: Some(row.local_port),
+            remote: row.remote_address(),
+            remote_port: Some(row.remote_port),
+        }
+    }
+}

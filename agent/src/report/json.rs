@@ -1,0 +1,206 @@
+//! The report as one JSON document, as docs/report.schema.json has it. Written row by row: a million flows are never
+//! held in memory a second time.
+
+use std::io::{self, Write};
+
+use serde::{
+    Serialize, Serializer,
+    ser::{SerializeMap, SerializeSeq},
+};
+
+use super::{
+    Context,
+    fields::{AMOUNTS, Fields},
+    request::Request,
+    table::{Key, Row, Table, table},
+};
+use crate::flow::{
+    group::{GroupBy, GroupKey},
+    row::Traffic,
+    snapshot::{Follows, InterfaceView, Reconciliation, Snapshot},
+};
+
+/// Which document this is, and the version of its fields: a field that goes or changes its meaning is a new version.
+const SCHEMA: &str = "flowtally.report/1";
+
+/// Writes the document and a line feed.
+pub(super) fn write(
+    out: &mut impl Write,
+    snapshot: &Snapshot,
+    request: &Request,
+    context: &Context<'_>,
+) -> io::Result<()> {
+    let report = Report { snapshot, request, context, fields: Fields::new(snapshot, context) };
+    serde_json::to_writer(&mut *out, &report)?;
+    writeln!(out)
+}
+
+/// The document.
+struct Report<'a> {
+    snapshot: &'a Snapshot,
+    request: &'a Request,
+    context: &'a Context<'a>,
+    fields: Fields<'a>,
+}
+
+impl Serialize for Report<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self { snapshot, request, context, fields } = self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("schema", SCHEMA)?;
+        map.serialize_entry("started", &context.started())?;
+        map.serialize_entry("seconds", &snapshot.elapsed.as_secs_f64())?;
+        map.serialize_entry("interfaces", &Interfaces(&snapshot.interfaces))?;
+        map.serialize_entry("late_ticks", &snapshot.late_ticks)?;
+        map.serialize_entry("outside_boundary_bytes", &snapshot.outside_boundary.bytes)?;
+        map.serialize_entry("outside_boundary_packets", &snapshot.outside_boundary.packets)?;
+        map.serialize_entry("total", &Total { fields, traffic: &snapshot.total })?;
+        map.serialize_entry("flows", &Rows { fields, tables: &[table(snapshot, request, GroupBy::Flow)] })?;
+
+        // Two prefixes of `subnet` are two groupings of one name, and a name can be in the document only once: their
+        // rows follow each other in one array, told apart by the prefix in each key.
+        let mut groupings: Vec<_> = request.groupings().filter(|by| *by != GroupBy::Flow).collect();
+        while let Some(first) = groupings.first().map(ToString::to_string) {
+            let tables: Vec<_> = groupings
+                .extract_if(.., |by| by.to_string() == first)
+                .map(|by| table(snapshot, request, by))
+                .collect();
+            map.serialize_entry(&first, &Rows { fields, tables: &tables })?;
+        }
+        map.end()
+    }
+}
+
+/// The grand total.
+struct Total<'a> {
+    fields: &'a Fields<'a>,
+    traffic: &'a Traffic,
+}
+
+impl Serialize for Total<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(AMOUNTS.into_iter().zip(self.fields.amounts(self.traffic)))
+    }
+}
+
+/// An array of rows.
+struct Rows<'a> {
+    fields: &'a Fields<'a>,
+    tables: &'a [Table<'a>],
+}
+
+impl Serialize for Rows<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut rows = serializer.serialize_seq(None)?;
+        for table in self.tables {
+            for row in &table.rows {
+                rows.serialize_element(&Record { fields: self.fields, by: table.by, row })?;
+            }
+        }
+        rows.end()
+    }
+}
+
+/// One row, flat.
+struct Record<'a> {
+    fields: &'a Fields<'a>,
+    by: GroupBy,
+    row: &'a Row<'a>,
+}
+
+impl Serialize for Record<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        if let Key::Group(key) = self.row.key {
+            map.serialize_entry("key", &self.fields.key(key))?;
+            if let GroupKey::Port(_, port) = key {
+                map.serialize_entry("port", port)?;
+            }
+        }
+        for (name, value) in self.fields.of(self.by, self.row) {
+            map.serialize_entry(name, &value)?;
+        }
+        map.end()
+    }
+}
+
+/// The interfaces.
+struct Interfaces<'a>(&'a [InterfaceView]);
+
+impl Serialize for Interfaces<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(Interface::from))
+    }
+}
+
+/// One of them.
+#[derive(Serialize)]
+struct Interface<'a> {
+    name: &'a str,
+    index: u32,
+    hook: &'a str,
+    degraded: &'a [String],
+    ingress: Side,
+    egress: Side,
+}
+
+impl<'a> From<&'a InterfaceView> for Interface<'a> {
+    fn from(view: &'a InterfaceView) -> Self {
+        Self {
+            name: &view.name,
+            index: view.index,
+            hook: &view.hook,
+            degraded: &view.degraded,
+            ingress: Side::from(&view.ingress),
+            egress: Side::from(&view.egress),
+        }
+    }
+}
+
+/// One direction of an interface.
+#[derive(Serialize)]
+struct Side {
+    counted_bytes: u64,
+    counted_packets: u64,
+    kernel_bytes: u64,
+    kernel_packets: u64,
+    untracked_bytes: u64,
+    untracked_packets: u64,
+    unparsed_bytes: u64,
+    unparsed_packets: u64,
+    gso_extra_bytes: u64,
+    gso_extra_packets: u64,
+    offloaded_tag_bytes: u64,
+    offloaded_tag_packets: u64,
+    residue_bytes: i64,
+    residue_packets: i64,
+    follows: &'static str,
+}
+
+impl From<&Reconciliation> for Side {
+    fn from(side: &Reconciliation) -> Self {
+        Self {
+            counted_bytes: side.counted.bytes,
+            counted_packets: side.counted.packets,
+            kernel_bytes: side.kernel.bytes,
+            kernel_packets: side.kernel.packets,
+            untracked_bytes: side.untracked.bytes,
+            untracked_packets: side.untracked.packets,
+            unparsed_bytes: side.unparsed.bytes,
+            unparsed_packets: side.unparsed.packets,
+            gso_extra_bytes: side.gso_extra.bytes,
+            gso_extra_packets: side.gso_extra.packets,
+            offloaded_tag_bytes: side.offloaded_tags.bytes,
+            offloaded_tag_packets: side.offloaded_tags.packets,
+            residue_bytes: side.residue_bytes,
+            residue_packets: side.residue_packets,
+            follows: match side.follows {
+                Follows::Wire => "wire",
+                Follows::SuperPackets => "super-packets",
+                Follows::WithoutOffloadedTags => "wire-without-offloaded-tags",
+                Follows::SuperPacketsWithoutOffloadedTags => "super-packets-without-offloaded-tags",
+                Follows::Loopback => "loopback",
+            },
+        }
+    }
+}

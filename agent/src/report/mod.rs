@@ -1,0 +1,76 @@
+//! One-shot output: who used the network, as text, JSON or CSV.
+//!
+//! `&Snapshot -> tables -> { text, json, csv } -> impl Write`. No clock, no files, no look-ups: whoever calls
+//! brings the data, the names and the place to write to. The only errors are the writer's.
+
+mod csv;
+mod fields;
+mod json;
+mod rates;
+mod request;
+mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::{
+    io::{self, BufWriter, Write},
+    time::{Duration, SystemTime},
+};
+
+pub use self::{
+    request::{DEFAULT_TOP, Direction, Format, Request, Sort, Units, default_groupings},
+    table::{Key, Rest, Row, Table, tables},
+};
+use crate::flow::{names::Names, snapshot::Snapshot};
+
+/// Columns of a text report where there is no terminal to ask.
+pub const DEFAULT_WIDTH: usize = 100;
+
+/// Formatted output is made of many small pieces; the system gets them in blocks of this many bytes.
+const BLOCK: usize = 64 * 1024;
+
+/// Last second that RFC 3339 can write: 9999-12-31T23:59:59Z.
+const LAST_SECOND: Duration = Duration::from_secs(253_402_300_799);
+
+/// What a report says beside the snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// When measuring started.
+    pub started: SystemTime,
+    /// Names of services, and of hosts if they were looked up.
+    pub names: &'a Names,
+    /// Whether to print names of hosts.
+    pub resolve: bool,
+    /// Columns of the terminal, for the text format; [`DEFAULT_WIDTH`] where there is none.
+    pub width: usize,
+}
+
+impl Context<'_> {
+    /// When measuring started, as RFC 3339 text in UTC to the second. A clock that is outside what such a text can
+    /// say must not cost the report: it gets the nearest that can.
+    fn started(&self) -> String {
+        let earliest = SystemTime::UNIX_EPOCH;
+        let moment = self.started.clamp(earliest, earliest + LAST_SECOND);
+        humantime::format_rfc3339_seconds(moment).to_string()
+    }
+}
+
+/// Writes the report that was asked for, and flushes.
+///
+/// # Errors
+/// Those of `out`, with their [`io::ErrorKind`] kept: a broken pipe arrives as one.
+pub fn write(
+    out: impl Write,
+    snapshot: &Snapshot,
+    request: &Request,
+    context: &Context<'_>,
+) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(BLOCK, out);
+    match request.format {
+        Format::Text => text::write(&mut out, snapshot, request, context)?,
+        Format::Json => json::write(&mut out, snapshot, request, context)?,
+        Format::Csv => csv::write(&mut out, snapshot, request, context)?,
+    }
+    out.flush()
+}

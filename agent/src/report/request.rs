@@ -1,0 +1,127 @@
+//! What a report is asked for.
+
+use clap::ValueEnum;
+
+use crate::flow::group::GroupBy;
+
+/// Rows of a text table when nothing else is asked.
+pub const DEFAULT_TOP: usize = 20;
+
+/// The groupings of a report when none is asked.
+#[must_use]
+pub fn default_groupings() -> Vec<GroupBy> {
+    vec![GroupBy::Remote, GroupBy::Port, GroupBy::Flow]
+}
+
+/// What to print, of what is in the snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The tables. For each one except `flow`, the snapshot must hold the groups.
+    pub by: Vec<GroupBy>,
+    /// Rows of a table; `None` for [`DEFAULT_TOP`] in text, all in JSON and CSV.
+    pub top: Option<usize>,
+    /// Which rows come first.
+    pub sort: Sort,
+    /// Which way the traffic goes that counts for order and shares.
+    pub direction: Direction,
+    /// The unit of rates in text. JSON and CSV have the unit in each field's name.
+    pub units: Units,
+    /// How to print it.
+    pub format: Format,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            by: default_groupings(),
+            top: None,
+            sort: Sort::default(),
+            direction: Direction::default(),
+            units: Units::default(),
+            format: Format::default(),
+        }
+    }
+}
+
+impl Request {
+    /// Most rows in a table.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.top.unwrap_or(match self.format {
+            Format::Text => DEFAULT_TOP,
+            Format::Json | Format::Csv => usize::MAX,
+        })
+    }
+
+    /// The groupings without those that were asked before.
+    pub(super) fn groupings(&self) -> impl Iterator<Item = GroupBy> + '_ {
+        self.by.iter().enumerate().filter(|(at, by)| !self.by[..*at].contains(by)).map(|(_, by)| *by)
+    }
+}
+
+/// What rows are sorted by, highest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Sort {
+    /// Bytes since the start
+    #[default]
+    Bytes,
+    /// Packets since the start
+    Packets,
+    /// Average rate of the last 2 seconds
+    #[value(name = "2s")]
+    Last2,
+    /// Average rate of the last 10 seconds
+    #[value(name = "10s")]
+    Last10,
+    /// Average rate of the last 40 seconds
+    #[value(name = "40s")]
+    Last40,
+    /// Highest rate of one second in one direction
+    Peak,
+}
+
+impl Sort {
+    /// Index of the averaging window, if it is one.
+    pub(super) const fn window(self) -> Option<usize> {
+        match self {
+            Self::Last2 => Some(0),
+            Self::Last10 => Some(1),
+            Self::Last40 => Some(2),
+            Self::Bytes | Self::Packets | Self::Peak => None,
+        }
+    }
+}
+
+/// Which way traffic goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Direction {
+    /// Sent and received
+    #[default]
+    Both,
+    /// From the local to the remote end only
+    Sent,
+    /// From the remote to the local end only
+    Received,
+}
+
+/// The unit of rates in text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Units {
+    /// Bits per second, prefixes of 1000
+    #[default]
+    Bits,
+    /// Bytes per second, prefixes of 1024
+    Bytes,
+}
+
+/// How a report is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables for people
+    #[default]
+    Text,
+    /// JSON, as docs/report.schema.json has it
+    Json,
+    /// Comma-separated values with a header line (RFC 4180)
+    Csv,
+}

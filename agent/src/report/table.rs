@@ -1,0 +1,119 @@
+//! The step that all formats share: which rows there are, and in which order.
+
+use std::cmp::Ordering;
+
+use super::{
+    rates,
+    request::{Direction, Request, Sort},
+};
+use crate::flow::{
+    group::{GroupBy, GroupKey},
+    row::{Lane, RowKey, Traffic},
+    snapshot::Snapshot,
+};
+
+/// The rows of one grouping: sorted, and cut where the request ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table<'a> {
+    /// What the rows were folded by.
+    pub by: GroupBy,
+    /// The rows, highest first.
+    pub rows: Vec<Row<'a>>,
+    /// What the rows that were cut off amount to.
+    pub rest: Rest,
+}
+
+/// Rows that are not in a table because it was cut.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rest {
+    /// How many.
+    pub rows: usize,
+    /// Their frame bytes in the request's direction.
+    pub bytes: u64,
+}
+
+/// One row of a table.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Row<'a> {
+    /// What it is.
+    pub key: Key<'a>,
+    /// What it sent and received.
+    pub traffic: &'a Traffic,
+    /// The amount it is sorted by: kept beside the references because a million rows are compared twenty times
+    /// each, and following two of them each time costs more than the sort.
+    rank: u64,
+}
+
+/// What a row of a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key<'a> {
+    /// A conversation.
+    Flow(&'a RowKey),
+    /// A group of conversations.
+    Group(&'a GroupKey),
+}
+
+/// One table for each grouping asked, in that order, each only once.
+#[must_use]
+pub fn tables<'a>(snapshot: &'a Snapshot, request: &Request) -> Vec<Table<'a>> {
+    request.groupings().map(|by| table(snapshot, request, by)).collect()
+}
+
+/// The table of one grouping.
+pub(super) fn table<'a>(snapshot: &'a Snapshot, request: &Request, by: GroupBy) -> Table<'a> {
+    if by == GroupBy::Flow {
+        return cut(by, request, snapshot.rows.iter().map(|(key, traffic)| (Key::Flow(key), traffic)));
+    }
+    let groups = snapshot.groups.iter().find(|(kept, _)| *kept == by).map(|(_, groups)| groups.as_slice());
+    debug_assert!(groups.is_some(), "the ledger was not asked to group by {by:?}");
+    let groups = groups.unwrap_or_default();
+    cut(by, request, groups.iter().map(|(key, traffic)| (Key::Group(key), traffic)))
+}
+
+/// Sorts rows and takes the first.
+fn cut<'a>(
+    by: GroupBy,
+    request: &Request,
+    all: impl ExactSizeIterator<Item = (Key<'a>, &'a Traffic)>,
+) -> Table<'a> {
+    let mut rows = Vec::with_capacity(all.len());
+    rows.extend(all.filter_map(|(key, traffic)| {
+        let lane = rates::lane(traffic, request.direction);
+        let silent = lane.bytes == 0 && lane.packets == 0;
+        let counts = request.direction == Direction::Both || !silent;
+        counts.then(|| Row { key, traffic, rank: rank(&lane, request.sort) })
+    }));
+
+    let mut rest = Rest::default();
+    let limit = request.limit();
+    if limit < rows.len() {
+        // Finding the first N is linear; only they are sorted.
+        rows.select_nth_unstable_by(limit, |a, b| order(a, b, request.direction));
+        for row in rows.drain(limit..) {
+            rest.rows += 1;
+            rest.bytes = rest.bytes.saturating_add(rates::lane(row.traffic, request.direction).bytes);
+        }
+        rows.shrink_to_fit();
+    }
+    rows.sort_unstable_by(|a, b| order(a, b, request.direction));
+    Table { by, rows, rest }
+}
+
+/// The amount that `sort` stands for. All rows share the windows' lengths, so that bytes order as rates do.
+fn rank(lane: &Lane, sort: Sort) -> u64 {
+    match sort {
+        Sort::Bytes => lane.bytes,
+        Sort::Packets => lane.packets,
+        Sort::Last2 => lane.recent[0],
+        Sort::Last10 => lane.recent[1],
+        Sort::Last40 => lane.recent[2],
+        Sort::Peak => lane.peak,
+    }
+}
+
+/// Highest first; equals by bytes (at `2s`, most rows have been silent), then by key, so that the same snapshot
+/// gives the same report.
+fn order(a: &Row<'_>, b: &Row<'_>, direction: Direction) -> Ordering {
+    let bytes = |row: &Row<'_>| rates::lane(row.traffic, direction).bytes;
+    b.rank.cmp(&a.rank).then_with(|| bytes(b).cmp(&bytes(a))).then_with(|| a.key.cmp(&b.key))
+}

@@ -1,0 +1,148 @@
+//! The columns of numbers.
+
+use std::fmt::Display;
+
+use super::{
+    grid::{Align, Column, Fit, Grid},
+    numbers::{Number, Rate, Share, Size, rate_unit},
+};
+use crate::{
+    flow::{
+        row::{Lane, Traffic},
+        snapshot::Snapshot,
+    },
+    report::{
+        rates,
+        request::{Direction, Request, Sort, Units},
+    },
+};
+
+/// One column of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Amount {
+    /// Part of all bytes.
+    Share,
+    /// Average rate of the whole measured time.
+    Rate,
+    /// Average rate of a window.
+    Window(usize),
+    /// Bytes sent.
+    Sent,
+    /// Bytes received.
+    Received,
+    /// Bytes of the directions the report is about.
+    Bytes,
+    /// Packets.
+    Packets,
+    /// Highest rate of a second.
+    Peak,
+}
+
+/// The columns of numbers of a report.
+#[derive(Debug)]
+pub(super) struct Amounts<'a> {
+    columns: Vec<Amount>,
+    snapshot: &'a Snapshot,
+    request: &'a Request,
+}
+
+impl<'a> Amounts<'a> {
+    /// Those of the rows of tables.
+    pub(super) fn of_rows(snapshot: &'a Snapshot, request: &'a Request) -> Self {
+        let mut columns = vec![Amount::Share, Amount::Rate];
+        columns.extend(windows(snapshot, request.sort));
+        columns.extend(match request.direction {
+            Direction::Both => [Some(Amount::Sent), Some(Amount::Received)].into_iter().flatten(),
+            Direction::Sent => [Some(Amount::Sent), None].into_iter().flatten(),
+            Direction::Received => [Some(Amount::Received), None].into_iter().flatten(),
+        });
+        columns.extend([Amount::Packets, Amount::Peak]);
+        Self { columns, snapshot, request }
+    }
+
+    /// Those of the grand total, where a line is a direction.
+    pub(super) fn of_total(snapshot: &'a Snapshot, request: &'a Request) -> Self {
+        let mut columns = vec![Amount::Bytes, Amount::Packets, Amount::Rate];
+        columns.extend(windows(snapshot, request.sort));
+        columns.push(Amount::Peak);
+        Self { columns, snapshot, request }
+    }
+
+    /// Their titles.
+    pub(super) fn columns(&self) -> impl Iterator<Item = Column> + '_ {
+        self.columns.iter().map(|amount| Column {
+            title: amount.title(self.request.units),
+            align: Align::Right,
+            fit: if amount.is_sorted_by(self.request.sort) { Fit::Always } else { amount.fit() },
+        })
+    }
+
+    /// Adds a row's cells.
+    pub(super) fn cells(&self, grid: &mut Grid, traffic: &Traffic, direction: Direction) {
+        let lane = rates::lane(traffic, direction);
+        for amount in &self.columns {
+            self.cell(grid, *amount, traffic, &lane);
+        }
+    }
+
+    fn cell(&self, grid: &mut Grid, amount: Amount, traffic: &Traffic, lane: &Lane) {
+        let Self { snapshot, request, .. } = self;
+        let rate = |bytes_per_second: f64| Rate(bytes_per_second, request.units);
+        let cell: &dyn Display = match amount {
+            Amount::Share => {
+                let whole = rates::lane(&snapshot.total, request.direction).bytes;
+                &Share { part: lane.bytes, whole }
+            }
+            Amount::Rate => &rate(rates::average(lane.bytes, snapshot.elapsed)),
+            Amount::Window(at) => &rate(rates::per_second(lane.recent[at], snapshot.window_seconds[at])),
+            Amount::Sent => &Size(traffic.sent.bytes),
+            Amount::Received => &Size(traffic.received.bytes),
+            Amount::Bytes => &Size(lane.bytes),
+            Amount::Packets => &Number(lane.packets),
+            Amount::Peak => &rate(lane.peak as f64),
+        };
+        grid.cell(cell);
+    }
+}
+
+impl Amount {
+    const fn title(self, units: Units) -> &'static str {
+        match self {
+            Self::Share => "share",
+            Self::Rate => rate_unit(units),
+            Self::Window(0) => "2s",
+            Self::Window(1) => "10s",
+            Self::Window(_) => "40s",
+            Self::Sent => "sent",
+            Self::Received => "received",
+            Self::Bytes => "bytes",
+            Self::Packets => "packets",
+            Self::Peak => "peak",
+        }
+    }
+
+    const fn fit(self) -> Fit {
+        match self {
+            Self::Window(_) => Fit::Spare,
+            Self::Packets | Self::Peak => Fit::Late,
+            Self::Share | Self::Rate | Self::Sent | Self::Received | Self::Bytes => Fit::Always,
+        }
+    }
+
+    fn is_sorted_by(self, sort: Sort) -> bool {
+        match self {
+            Self::Window(at) => sort.window() == Some(at),
+            Self::Packets => sort == Sort::Packets,
+            Self::Peak => sort == Sort::Peak,
+            _ => false,
+        }
+    }
+}
+
+/// The windows that say anything: one as long as the measurement repeats its rate. The one that is sorted by always
+/// shows.
+fn windows(snapshot: &Snapshot, sort: Sort) -> impl Iterator<Item = Amount> {
+    let elapsed = snapshot.elapsed.as_secs_f64();
+    let shorter = snapshot.window_seconds.map(|seconds| seconds > 0.0 && seconds < elapsed);
+    (0..shorter.len()).filter(move |at| shorter[*at] || sort.window() == Some(*at)).map(Amount::Window)
+}

@@ -1,0 +1,224 @@
+//! What the tables do not say: how the counts stand beside the kernel's own, and what was lost, late or left out.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, Write},
+};
+
+use flowtally_common::Count;
+
+use super::{
+    grid::{Align, Column, Fit, Grid},
+    labels::{self, Plain},
+    numbers::{Exact, Many, Number, Size},
+    paragraph,
+};
+use crate::flow::{
+    protocol::{Kind, unparsed_reason},
+    snapshot::{Follows, InterfaceView, Reconciliation, Snapshot},
+};
+
+/// Prints the reconciliation, a table and then sentences.
+pub(super) fn reconciliation(out: &mut impl Write, snapshot: &Snapshot, width: usize) -> io::Result<()> {
+    writeln!(out, "Counted beside the kernel's own counters")?;
+    let sides: Vec<_> = sides(snapshot).filter(|side| !side.is_silent()).collect();
+    if sides.is_empty() {
+        writeln!(out, "Both counted nothing.")?;
+    } else {
+        table(&sides).write(out, width)?;
+        follows(out, &sides, width)?;
+    }
+    if sides.iter().any(|side| side.amounts.residue_bytes != 0 || side.amounts.residue_packets != 0) {
+        paragraph(
+            out,
+            width,
+            "Residue: what the kernel counted that flowtally did not see, or with a minus sign the other way \
+             round. Frames on their way while the programs were attached or let go are in one and not in the other.",
+        )?;
+    }
+    degraded(out, &snapshot.interfaces, width)
+}
+
+/// One direction of an interface.
+struct Side<'a> {
+    interface: &'a InterfaceView,
+    direction: &'static str,
+    amounts: &'a Reconciliation,
+}
+
+impl Side<'_> {
+    fn is_silent(&self) -> bool {
+        let Reconciliation { counted, kernel, residue_bytes, residue_packets, .. } = self.amounts;
+        counted.is_zero() && kernel.is_zero() && *residue_bytes == 0 && *residue_packets == 0
+    }
+}
+
+fn sides(snapshot: &Snapshot) -> impl Iterator<Item = Side<'_>> {
+    snapshot.interfaces.iter().flat_map(|interface| {
+        [("sent", &interface.egress), ("received", &interface.ingress)].map(|(direction, amounts)| Side {
+            interface,
+            direction,
+            amounts,
+        })
+    })
+}
+
+fn table(sides: &[Side<'_>]) -> Grid {
+    let column = |title, fit| Column { title, align: Align::Right, fit };
+    let name = |title, fit| Column { title, align: Align::Left, fit };
+    let mut grid = Grid::new(vec![
+        name("interface", Fit::Cut { good: 9, least: 9 }),
+        name("hook", Fit::Spare),
+        name("", Fit::Always),
+        column("counted", Fit::Always),
+        column("packets", Fit::Always),
+        column("kernel", Fit::Always),
+        column("packets", Fit::Always),
+        column("residue B", Fit::Always),
+        column("packets", Fit::Always),
+    ]);
+    for Side { interface, direction, amounts } in sides {
+        grid.cell(Plain(&interface.name));
+        grid.cell(labels::hook(interface));
+        grid.cell(direction);
+        grid.cell(Size(amounts.counted.bytes));
+        grid.cell(Number(amounts.counted.packets));
+        grid.cell(Size(amounts.kernel.bytes));
+        grid.cell(Number(amounts.kernel.packets));
+        grid.cell(Exact(amounts.residue_bytes));
+        grid.cell(Exact(amounts.residue_packets));
+    }
+    grid
+}
+
+/// Says what the kernel's counters count, as far as it differs from the wire also why `counted` and `kernel` differ
+/// without a residue.
+fn follows(out: &mut impl Write, sides: &[Side<'_>], width: usize) -> io::Result<()> {
+    const ALL: [(Follows, &str); 5] = [
+        (Follows::Wire, "frames as they are on the wire"),
+        (Follows::SuperPackets, "super-packets, before they are cut into frames or after they are joined"),
+        (Follows::WithoutOffloadedTags, "frames on the wire less the VLAN tags that are offloaded"),
+        (
+            Follows::SuperPacketsWithoutOffloadedTags,
+            "super-packets, before they are cut into frames or after they are joined, less the VLAN tags that are \
+             offloaded",
+        ),
+        (Follows::Loopback, "super-packets without a link-layer header"),
+    ];
+    for (follows, words) in ALL {
+        let names = list(sides.iter().filter(|side| side.amounts.follows == follows), |_| None);
+        if !names.is_empty() {
+            paragraph(out, width, &format!("The kernel's counters follow {words}: {names}."))?;
+        }
+    }
+    Ok(())
+}
+
+/// `eth0 sent 1.00 KiB, eth0 received`
+fn list<'a>(
+    sides: impl Iterator<Item = &'a Side<'a>>,
+    amount: impl Fn(&Reconciliation) -> Option<Count>,
+) -> String {
+    let side = |side: &Side<'_>| {
+        let name = Plain(&side.interface.name);
+        match amount(side.amounts) {
+            Some(count) => format!("{name} {} {}", side.direction, Size(count.bytes)),
+            None => format!("{name} {}", side.direction),
+        }
+    };
+    sides.map(side).collect::<Vec<_>>().join(", ")
+}
+
+/// Each reason why something is less than it could be, once, with its interfaces.
+fn degraded(out: &mut impl Write, interfaces: &[InterfaceView], width: usize) -> io::Result<()> {
+    let mut reasons: Vec<(&str, Vec<&InterfaceView>)> = Vec::new();
+    for interface in interfaces {
+        for reason in &interface.degraded {
+            match reasons.iter_mut().find(|(known, _)| known == reason) {
+                Some((_, affected)) => affected.push(interface),
+                None => reasons.push((reason, vec![interface])),
+            }
+        }
+    }
+    for (reason, affected) in reasons {
+        let names: Vec<_> = affected
+            .into_iter()
+            .map(|interface| format!("{} ({})", Plain(&interface.name), labels::hook(interface)))
+            .collect();
+        paragraph(out, width, &format!("Degraded on {}: {}", names.join(", "), Plain(reason)))?;
+    }
+    Ok(())
+}
+
+/// Says in words what is not in the rows, or not as it should be; nothing where there is nothing to say.
+pub(super) fn losses(out: &mut impl Write, snapshot: &Snapshot, width: usize) -> io::Result<()> {
+    let mut notes = Vec::new();
+    notes.extend(untracked(snapshot));
+    notes.extend(unparsed(snapshot));
+    let outside = snapshot.outside_boundary;
+    if !outside.is_zero() {
+        notes.push(format!(
+            "Outside the boundary: {} did not cross the net filter (-F, -G) and are in no row and no total.",
+            amount(outside)
+        ));
+    }
+    if snapshot.late_ticks > 0 {
+        notes.push(format!(
+            "Late: {} took more than half as long again as planned. No bytes are lost, and rates divide by the time \
+             measured; peaks may be lower than they were. The machine was busy.",
+            Many(snapshot.late_ticks, "interval")
+        ));
+    }
+    if !notes.is_empty() {
+        writeln!(out)?;
+    }
+    notes.iter().try_for_each(|note| paragraph(out, width, note))
+}
+
+fn untracked(snapshot: &Snapshot) -> Option<String> {
+    let sides: Vec<_> = sides(snapshot).filter(|side| !side.amounts.untracked.is_zero()).collect();
+    let sum = sum(sides.iter().map(|side| side.amounts.untracked))?;
+    Some(format!(
+        "Untracked: {} found no room in the flow table ({}). They are in the totals, but in no row. Raise --max-flows \
+         to have them in rows.",
+        amount(sum),
+        list(sides.iter(), |amounts| Some(amounts.untracked)),
+    ))
+}
+
+fn unparsed(snapshot: &Snapshot) -> Option<String> {
+    let sides: Vec<_> = sides(snapshot).filter(|side| !side.amounts.unparsed.is_zero()).collect();
+    let sum = sum(sides.iter().map(|side| side.amounts.unparsed))?;
+    let mut reasons: BTreeMap<u8, u64> = BTreeMap::new();
+    for (key, traffic) in &snapshot.rows {
+        if let Kind::Unparsed(reason) = key.kind {
+            let packets = traffic.sent.packets.saturating_add(traffic.received.packets);
+            let known = reasons.entry(reason).or_default();
+            *known = known.saturating_add(packets);
+        }
+    }
+    let reasons = reasons
+        .into_iter()
+        .map(|(reason, packets)| format!("{} {}", Many(packets, "packet"), unparsed_reason(reason)))
+        .collect::<Vec<_>>()
+        .join(", ");
+    Some(format!(
+        "Unparsed: {} could not be told apart by flow: {reasons} ({}). They are in rows of \
+         the protocol 'unparsed'.",
+        amount(sum),
+        list(sides.iter(), |amounts| Some(amounts.unparsed)),
+    ))
+}
+
+/// The sum, if there is anything to add up.
+fn sum(counts: impl Iterator<Item = Count>) -> Option<Count> {
+    counts.reduce(|mut sum, count| {
+        sum.add(count);
+        sum
+    })
+}
+
+/// `1.00 KiB in 3 packets`
+fn amount(count: Count) -> String {
+    format!("{} in {}", Size(count.bytes), Many(count.packets, "packet"))
+}

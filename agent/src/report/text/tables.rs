@@ -1,0 +1,187 @@
+//! The tables of rows.
+
+use std::io::{self, Write};
+
+use super::{
+    amounts::Amounts,
+    grid::{Align, Column, Fit, Grid},
+    labels::{self, Labels, Plain},
+    numbers::{Many, Number, Size},
+};
+use crate::{
+    flow::{
+        group::{GroupBy, GroupKey},
+        row::RowKey,
+        snapshot::Snapshot,
+    },
+    report::{
+        Context,
+        fields::{NOT_IP, interface_name, interface_names},
+        request::{Direction, Request, Sort},
+        table::{Key, Table},
+    },
+};
+
+/// An end of a conversation: an IPv4 address and port whole; at worst enough to tell it from others.
+const END: Fit = Fit::Cut { good: 21, least: 13 };
+/// A protocol with its service.
+const KIND: Fit = Fit::Cut { good: 12, least: 8 };
+/// Anything else in front.
+const NAME: Fit = Fit::Cut { good: 16, least: 8 };
+
+/// Prints tables.
+#[derive(Debug)]
+pub(super) struct Printer<'a> {
+    request: &'a Request,
+    width: usize,
+    labels: Labels<'a>,
+    interfaces: Vec<&'a str>,
+    amounts: Amounts<'a>,
+}
+
+impl<'a> Printer<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, request: &'a Request, context: &Context<'a>) -> Self {
+        Self {
+            request,
+            width: context.width,
+            labels: Labels::new(context),
+            interfaces: interface_names(snapshot),
+            amounts: Amounts::of_rows(snapshot, request),
+        }
+    }
+
+    /// Prints a table with its title, and what was cut off it.
+    pub(super) fn table(&self, out: &mut impl Write, table: &Table<'_>) -> io::Result<()> {
+        self.title(out, table)?;
+        if table.rows.is_empty() {
+            return Ok(());
+        }
+        let optional = Optional::of(table, &self.interfaces);
+        let mut columns = name_columns(table.by, &optional);
+        columns.extend(self.amounts.columns());
+        let mut grid = Grid::new(columns);
+        for row in &table.rows {
+            match row.key {
+                Key::Flow(key) => self.flow(&mut grid, key, &optional),
+                Key::Group(key) => self.group(&mut grid, key),
+            }
+            self.amounts.cells(&mut grid, row.traffic, self.request.direction);
+        }
+        grid.write(out, self.width)?;
+        if table.rest.rows > 0 {
+            writeln!(out, "{}, {}", Many(table.rest.rows as u64, "more row"), Size(table.rest.bytes))?;
+        }
+        Ok(())
+    }
+
+    /// `Remote addresses: 20 of 345, by bytes sent`
+    fn title(&self, out: &mut impl Write, table: &Table<'_>) -> io::Result<()> {
+        match table.by {
+            GroupBy::Flow => write!(out, "Flows")?,
+            GroupBy::Local => write!(out, "Local addresses")?,
+            GroupBy::Remote => write!(out, "Remote addresses")?,
+            GroupBy::Host => write!(out, "Pairs of hosts")?,
+            GroupBy::Port => write!(out, "Ports")?,
+            GroupBy::Service => write!(out, "Services")?,
+            GroupBy::Protocol => write!(out, "Protocols")?,
+            GroupBy::Interface => write!(out, "Interfaces")?,
+            GroupBy::Subnet { v4, v6 } => write!(out, "Remote networks (/{v4} and /{v6})")?,
+        }
+        match table.rows.len() {
+            0 if table.rest.rows == 0 => write!(out, ": none")?,
+            shown if table.rest.rows == 0 => write!(out, ": {}", Number(shown as u64))?,
+            shown => {
+                let all = shown.saturating_add(table.rest.rows);
+                write!(out, ": {} of {}", Number(shown as u64), Number(all as u64))?;
+            }
+        }
+        let sort = match self.request.sort {
+            Sort::Bytes => "bytes",
+            Sort::Packets => "packets",
+            Sort::Last2 => "2s rate",
+            Sort::Last10 => "10s rate",
+            Sort::Last40 => "40s rate",
+            Sort::Peak => "peak",
+        };
+        let direction = match self.request.direction {
+            Direction::Both => "",
+            Direction::Sent => ", sent only",
+            Direction::Received => ", received only",
+        };
+        writeln!(out, ", by {sort}{direction}")
+    }
+
+    fn flow(&self, grid: &mut Grid, key: &RowKey, optional: &Optional) {
+        grid.cell(self.labels.flow_kind(key));
+        for end in self.labels.ends(key) {
+            grid.cell(end);
+        }
+        if optional.interface {
+            grid.cell(Plain(interface_name(&self.interfaces, key.interface)));
+        }
+        if optional.vlan {
+            match key.vlan {
+                0 => grid.cell(""),
+                vlan => grid.cell(vlan),
+            }
+        }
+    }
+
+    fn group(&self, grid: &mut Grid, key: &GroupKey) {
+        match key {
+            GroupKey::Address(address) => grid.cell(self.labels.host(*address)),
+            GroupKey::Pair(pair) => {
+                grid.cell(self.labels.host(pair.map(|(local, _)| local)));
+                grid.cell(self.labels.host(pair.map(|(_, remote)| remote)));
+            }
+            GroupKey::Port(kind, port) => {
+                grid.cell(labels::port(*kind, *port));
+                match self.labels.service(*kind, *port) {
+                    Some(name) => grid.cell(name),
+                    None => grid.cell(""),
+                }
+            }
+            GroupKey::Service(name) => grid.cell(Plain(name)),
+            GroupKey::Protocol(kind) => grid.cell(labels::kind(*kind)),
+            GroupKey::Interface(id) => grid.cell(Plain(interface_name(&self.interfaces, *id))),
+            GroupKey::Subnet(Some((network, prefix))) => grid.cell(format_args!("{network}/{prefix}")),
+            GroupKey::Subnet(None) => grid.cell(NOT_IP),
+        }
+    }
+}
+
+/// Columns of flows that are there only if they tell flows apart.
+#[derive(Debug)]
+struct Optional {
+    interface: bool,
+    vlan: bool,
+}
+
+impl Optional {
+    fn of(table: &Table<'_>, interfaces: &[&str]) -> Self {
+        let tagged = |key| matches!(key, Key::Flow(RowKey { vlan: 1.., .. }));
+        Self { interface: interfaces.len() > 1, vlan: table.rows.iter().any(|row| tagged(row.key)) }
+    }
+}
+
+/// The columns in front of the numbers.
+fn name_columns(by: GroupBy, optional: &Optional) -> Vec<Column> {
+    let name = |title, fit| Column { title, align: Align::Left, fit };
+    match by {
+        GroupBy::Flow => {
+            let mut columns = vec![name("protocol", KIND), name("local", END), name("remote", END)];
+            columns.extend(optional.interface.then_some(name("iface", NAME)));
+            let vlan = Column { title: "vlan", align: Align::Right, fit: Fit::Late };
+            columns.extend(optional.vlan.then_some(vlan));
+            columns
+        }
+        GroupBy::Local => vec![name("local", END)],
+        GroupBy::Remote => vec![name("remote", END)],
+        GroupBy::Host => vec![name("local", END), name("remote", END)],
+        GroupBy::Port => vec![name("port", NAME), name("service", NAME)],
+        GroupBy::Service => vec![name("service", NAME)],
+        GroupBy::Protocol => vec![name("protocol", NAME)],
+        GroupBy::Interface => vec![name("interface", NAME)],
+        GroupBy::Subnet { .. } => vec![name("network", END)],
+    }
+}
