@@ -308,7 +308,7 @@ impl Meter {
         match clsact::remove_stale(&self.netlink, interface.index).await {
             Ok(_) => {}
             Err(error) => {
-                degraded.push(format!("a filter that a killed flowtally left could not be removed: {error}"))
+                degraded.push(format!("a filter that a killed flowtally left could not be removed: {error}"));
             }
         }
         let (hook, mark) = (self.hook, self.mark.handle());
@@ -355,6 +355,7 @@ fn memory() -> u64 {
     info.totalram.saturating_mul(u64::from(info.mem_unit))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the type of what a drain feeds")]
 fn record(ledger: &mut Ledger, drained: Drained<'_>) {
     match drained {
         Drained::Flow(key, count) => ledger.record(key, count),

@@ -98,7 +98,7 @@ fn addresses(snapshot: &Snapshot, request: &Request) -> HashSet<IpAddr> {
         for row in &table.rows {
             match &row.key {
                 report::Key::Flow(key) => {
-                    addresses.extend(key.local_address().into_iter().chain(key.remote_address()))
+                    addresses.extend(key.local_address().into_iter().chain(key.remote_address()));
                 }
                 report::Key::Group(GroupKey::Address(address)) => addresses.extend(address.iter()),
                 report::Key::Group(GroupKey::Pair(pair)) => {
