@@ -278,7 +278,7 @@ fn ethernet<F: Frame>(frame: &F, length: u32, mut vlan: u16) -> Result<Packet, U
             break;
         }
         let id = read_be16(frame, network)? & VLAN_ID_MASK;
-        vlan = (vlan & !VLAN_ID_MASK) + ONE_TAG | id;
+        vlan = ((vlan & !VLAN_ID_MASK) + ONE_TAG) | id;
         kind = read_be16(frame, network + 2)?;
         network += VLAN_TAG_LENGTH;
     }

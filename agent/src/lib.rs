@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod flow;
 pub mod host;
+pub mod iftop;
 pub mod kernel;
 pub mod report;
 pub mod run;

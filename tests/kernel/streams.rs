@@ -16,34 +16,36 @@ use harness::{
     frames::{FAR_PORT, FAR_V4, FAR_V6, NEAR_V4, NEAR_V6},
 };
 
+/// Bytes of an Ethernet header.
+const ETHERNET: u64 = 14;
 /// Bytes of each transfer: thousands of segments.
 const BULK: usize = 8 << 20;
 
 #[test]
 fn offloads_off() {
     for hook in ["tcx", "clsact", "xdp"] {
-        check_against_counters(hook, "tso off gso off gro off", "tso off gso off gro off");
+        check_against_counters(hook, "tso off gso off gro off");
     }
 }
 
 #[test]
 fn segmented_behind_the_hook() {
     for hook in ["tcx", "clsact", "xdp"] {
-        check_against_counters(hook, "tso off gso on gro off", "tso off gso on gro off");
+        check_against_counters(hook, "tso off gso on gro off");
     }
 }
 
 #[test]
 fn merged_before_the_hook() {
     for hook in ["tcx", "clsact", "xdp"] {
-        check_against_counters(hook, "tso off gso off gro on", "tso off gso off gro on");
+        check_against_counters(hook, "tso off gso off gro on");
     }
 }
 
 #[test]
 fn segmented_and_merged() {
     for hook in ["tcx", "clsact", "xdp"] {
-        check_against_counters(hook, "tso off gso on gro on", "tso off gso on gro on");
+        check_against_counters(hook, "tso off gso on gro on");
     }
 }
 
@@ -62,20 +64,30 @@ fn both_ends_agree_on_what_is_never_segmented() {
     assert!(sent.sent_packets > pair.near.counters().sent_packets, "there were no super-packets");
 }
 
-fn check_against_counters(hook: &str, near: &str, far: &str) {
+fn check_against_counters(hook: &str, features: &str) {
     let pair = NetPair::new();
-    pair.near.offload(near);
-    pair.far.offload(far);
+    for host in [&pair.near, &pair.far] {
+        host.offload(features);
+        // Less in flight than fits the queue of an interface that polls it (256 packets): what is dropped there was
+        // counted on its way, and is in no counter of the interface.
+        host.namespace.set("ipv4/tcp_rmem", "4096 131072 131072");
+    }
     for (local, remote) in [(NEAR_V4.into(), FAR_V4.into()), (NEAR_V6.into(), FAR_V6.into())] {
         let before = pair.near.counters();
         let (near, far) = measure_transfer(&pair, hook, remote);
         let after = pair.near.counters();
-        let wire = Amounts {
+        let mut wire = Amounts {
             sent_bytes: after.sent_bytes - before.sent_bytes,
             sent_packets: after.sent_packets - before.sent_packets,
             received_bytes: after.received_bytes - before.received_bytes,
             received_packets: after.received_packets - before.received_packets,
         };
+        if hook == "xdp" || features.contains("gro on") {
+            // Such an interface polls its queue, and then both ends of the pair count what it takes from there, without
+            // the link-layer header (`drivers/net/veth.c`, `veth_xdp_rcv`).
+            wire.sent_bytes += wire.sent_packets * ETHERNET;
+            wire.received_bytes += wire.received_packets * ETHERNET;
+        }
         assert_eq!(single(&near, local, remote), wire, "{hook}: the sender's row");
         let seen = single(&far, remote, local);
         assert_eq!(

@@ -1,2 +1,66 @@
-//! x
-fn main() {}
+//! What the project does beside `cargo build`: the eBPF object, the kernel tests, the checks of CI.
+//!
+//! Run as `cargo xtask <COMMAND>`; one module a command.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod ci;
+mod ebpf;
+mod install;
+mod shell;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use workspace::Workspace;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build the eBPF object that `agent` embeds, or check the committed one
+    Ebpf(ebpf::EbpfArgs),
+    /// Install what the tests need, then run every test, those in the kernel too (root)
+    Test(test::TestArgs),
+    /// Run the benchmarks (root)
+    Bench(bench::BenchArgs),
+    /// Check the rules of the source tree that no compiler knows
+    Tidy,
+    /// Install what `ci` needs (root)
+    Setup,
+    /// Run what CI runs: fmt, clippy, cargo deny, tidy, `ebpf --check`, test
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Not returned from `main`: with RUST_BACKTRACE set, a screen of frames would hide the remedy.
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<()> {
+    let workspace = Workspace::find()?;
+    match command {
+        Command::Ebpf(args) => ebpf::run(&workspace, &args),
+        Command::Test(args) => test::run(&workspace, &args),
+        Command::Bench(args) => bench::run(&workspace, &args),
+        Command::Tidy => tidy::run(&workspace),
+        Command::Setup => install::for_ci(),
+        Command::Ci => ci::run(&workspace),
+    }
+}

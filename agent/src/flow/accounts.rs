@@ -140,11 +140,15 @@ fn unzigzag(number: u64) -> i64 {
 
 /// Appends a number, seven bits a byte, the lowest first (LEB128).
 fn write(journal: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        journal.push((number & 0x7f) as u8 | 0x80);
+    loop {
+        let [low, ..] = number.to_le_bytes();
         number >>= 7;
+        if number == 0 {
+            journal.push(low);
+            return;
+        }
+        journal.push(low | 0x80);
     }
-    journal.push(number as u8);
 }
 
 /// The entries of a journal: account, bytes sent, bytes received.
@@ -229,13 +233,13 @@ mod tests {
                 history.push((start, end, sums));
                 let closed = timeline.close(end);
                 let mut idle = Vec::new();
-                accounts.close(end - start, &closed, |number| idle.push(number));
+                accounts.close(end.saturating_sub(start), &closed, |number| idle.push(number));
                 for number in 0..6_u32 {
                     let traffic = accounts.get(number);
                     for (window, seconds) in WINDOWS.into_iter().enumerate() {
                         let inside = |(index, (start, stop, _)): &(usize, &(Duration, Duration, _))| {
                             *index == history.len() - 1
-                                || (end - *start) + (end - *stop) <= Duration::from_secs(2 * seconds)
+                                || end.saturating_sub(*start) + end.saturating_sub(*stop) <= Duration::from_secs(2 * seconds)
                         };
                         let sum = |way: usize| -> u64 {
                             history.iter().enumerate().filter(inside).map(|(_, (_, _, sums))| sums[number as usize][way]).sum()
@@ -246,7 +250,7 @@ mod tests {
                     let total: u64 = history.iter().map(|(_, _, sums)| sums[number as usize][0]).sum();
                     prop_assert_eq!(traffic.sent.bytes, total);
                     let peak = history.iter()
-                        .map(|(start, stop, sums)| rate(sums[number as usize][0], (*stop - *start).max(SHORTEST_PEAK).as_secs_f64()))
+                        .map(|(start, stop, sums)| rate(sums[number as usize][0], stop.saturating_sub(*start).max(SHORTEST_PEAK).as_secs_f64()))
                         .max();
                     prop_assert_eq!(traffic.sent.peak, peak.unwrap());
                     if idle.contains(&number) {

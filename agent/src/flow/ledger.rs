@@ -4,7 +4,7 @@
 //! counted in the interval, then [`Ledger::close`].
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     time::Duration,
 };
 
@@ -343,6 +343,16 @@ impl Ledger {
         self.total.get(0)
     }
 
+    /// The loopback interfaces.
+    #[must_use]
+    pub fn loopbacks(&self) -> HashSet<InterfaceId> {
+        self.by_index
+            .values()
+            .copied()
+            .filter(|id| self.interfaces[usize::from(id.0)].attached.loopback)
+            .collect()
+    }
+
     /// How many rows there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -416,3 +426,6 @@ impl Interface {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,7 +95,8 @@ impl Orientation {
             egress
         };
         // What a group of hosts receives here was not sent by the local end, which is a host elsewhere.
-        let received_by_group = !egress && source_is_local && self.is_group(dst) && self.inside(src).is_none();
+        let received_by_group =
+            !egress && source_is_local && self.is_group(dst) && self.inside(src).is_none();
         let way = if source_is_local && !received_by_group { Way::Sent } else { Way::Received };
         Some(if kind.is_icmp() {
             let (local, remote) = if source_is_local { (src, dst) } else { (dst, src) };

@@ -155,10 +155,10 @@ async fn delete(netlink: &Netlink, header: netlink_packet_route::tc::TcHeader) -
     request.header.flags = NLM_F_REQUEST | NLM_F_ACK;
     let mut response = netlink.handle().request(request).map_err(io::Error::other)?;
     while let Some(message) = response.next().await {
-        if let NetlinkPayload::Error(error) = message.payload {
-            if error.raw_code() != 0 {
-                return Err(error.to_io());
-            }
+        if let NetlinkPayload::Error(error) = message.payload
+            && error.raw_code() != 0
+        {
+            return Err(error.to_io());
         }
     }
     Ok(())

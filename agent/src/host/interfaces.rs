@@ -10,7 +10,7 @@ use flowtally_common::{Count, settings::Layer};
 use futures_util::{StreamExt, TryStreamExt, stream::FusedStream};
 use globset::{Glob, GlobMatcher};
 use netlink_packet_route::{
-    RouteNetlinkMessage,
+    AddressFamily, RouteNetlinkMessage,
     address::AddressAttribute,
     link::{LinkAttribute, LinkFlags, LinkMessage},
     route::{RouteAttribute, RouteHeader, RouteMessage},
@@ -192,11 +192,11 @@ impl Netlink {
                 NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
                     return Change::Link(interface(&link));
                 }
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => {
-                    // Leaving a bridge is told as a deletion too, in the bridge's address family.
-                    if link.header.interface_family == netlink_packet_route::AddressFamily::Unspec {
-                        return Change::Gone(interface(&link));
-                    }
+                // Leaving a bridge is told as a deletion too, in the bridge's address family.
+                NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link))
+                    if link.header.interface_family == AddressFamily::Unspec =>
+                {
+                    return Change::Gone(interface(&link));
                 }
                 NetlinkPayload::InnerMessage(
                     RouteNetlinkMessage::NewAddress(_) | RouteNetlinkMessage::DelAddress(_),

@@ -5,6 +5,7 @@
 
 use std::{
     io,
+    marker::PhantomData,
     os::fd::AsFd,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -31,9 +32,9 @@ type HealthMap = PerCpuHashMap<MapData, [u8; 8], [u64; 6]>;
 
 /// The maps of a loaded object.
 pub(super) struct Banks {
-    control: Mapped,
-    slots: Mapped,
-    used: Mapped,
+    control: Mapped<ControlWord>,
+    slots: Mapped<Pair>,
+    used: Mapped<u64>,
     spill: [MapData; 2],
     health: HealthMap,
     cpus: usize,
@@ -47,13 +48,9 @@ impl Banks {
         let pair_bits = capacity.pair_bits();
         let pairs = (cpus * 2) << pair_bits;
         let banks = Self {
-            control: map_memory(
-                ebpf,
-                settings::CONTROL,
-                CONTROL_WORDS * size_of::<u32>().next_multiple_of(8),
-            )?,
-            slots: map_memory(ebpf, settings::SLOTS, pairs * size_of::<Pair>())?,
-            used: map_memory(ebpf, settings::USED, pairs / 8)?,
+            control: Mapped::open(ebpf, settings::CONTROL, CONTROL_WORDS)?,
+            slots: Mapped::open(ebpf, settings::SLOTS, pairs)?,
+            used: Mapped::open(ebpf, settings::USED, pairs / 64)?,
             spill: [take(ebpf, settings::SPILL[0])?, take(ebpf, settings::SPILL[1])?],
             health: HealthMap::try_from(take_map(ebpf, settings::HEALTH)?)
                 .map_err(|error| KernelError::explain("opening the map HEALTH", &error))?,
@@ -67,10 +64,8 @@ impl Banks {
     }
 
     fn control_word(&self, index: usize) -> &AtomicU32 {
-        assert!(index < CONTROL_WORDS);
-        // SAFETY: an element of an array map is eight bytes at least, the memory lives as long as `self`, and every
-        // access to it here is atomic.
-        unsafe { AtomicU32::from_ptr(self.control.memory.as_mut_ptr().cast::<u32>().add(index * 2)) }
+        // SAFETY: the element lives as long as `self`, and every access to it here is atomic.
+        unsafe { &(*self.control.at(index)).0 }
     }
 
     /// Makes room for an interface's amounts beside the flows.
@@ -140,10 +135,8 @@ impl Banks {
     fn drain_region(&mut self, region: usize, epoch: u32, flows: &mut impl FnMut(&FlowKey, Count)) {
         let words = (1_usize << self.pair_bits) / 64;
         for word in region * words..(region + 1) * words {
-            // SAFETY: the bitmap has 64 bits a word and a bit for each of `cpus * 2` regions' pairs; no program writes
-            // this bank now.
-            let used = unsafe { self.used.memory.as_mut_ptr().cast::<u64>().add(word) };
-            // SAFETY: as above.
+            let used = self.used.at(word);
+            // SAFETY: a word of the map, which no program writes now: its bank is retired.
             let mut bits = unsafe { used.read() };
             if bits == 0 {
                 continue;
@@ -153,8 +146,8 @@ impl Banks {
             while bits != 0 {
                 let pair = word * 64 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
-                // SAFETY: a pair with a bit lies in the map; pages are aligned to more than a pair; no program writes it.
-                let Pair(slots) = unsafe { self.slots.memory.as_ptr().cast::<Pair>().add(pair).read() };
+                // SAFETY: a pair of the map, which no program writes now.
+                let Pair(slots) = unsafe { self.slots.at(pair).read() };
                 for Slot { key, epoch: of, bytes, packets } in slots {
                     if of == epoch {
                         flows(&key, Count { bytes, packets });
@@ -197,12 +190,41 @@ impl Banks {
     }
 }
 
-/// An array map in this process's memory. The map itself stays open: programs are loaded later, and refer to it by its
-/// file descriptor.
-struct Mapped {
+/// An array map in this process's memory, element by element. The map itself stays open: programs are loaded later, and
+/// refer to it by its file descriptor.
+struct Mapped<T> {
     memory: MmapRaw,
+    count: usize,
     _map: MapData,
+    _element: PhantomData<*mut T>,
 }
+
+// SAFETY: the memory belongs to this value alone on this side; what the kernel writes there is read as the methods of
+// `Banks` say, whichever thread they run on.
+unsafe impl<T> Send for Mapped<T> {}
+
+impl<T> Mapped<T> {
+    /// Maps `count` elements, each as large as the map's.
+    fn open(ebpf: &mut Ebpf, name: &'static str, count: usize) -> Result<Self, KernelError> {
+        let map = take(ebpf, name)?;
+        let memory = MmapOptions::new()
+            .len(count * size_of::<T>())
+            .map_raw(&map.fd().as_fd())
+            .map_err(|error| KernelError::explain("mapping the flow tables into memory", &error))?;
+        Ok(Self { memory, count, _map: map, _element: PhantomData })
+    }
+
+    /// The element at `index`, which must be one of them.
+    fn at(&self, index: usize) -> *mut T {
+        assert!(index < self.count, "element {index} of {}", self.count);
+        // SAFETY: the mapping is `count` elements long.
+        unsafe { self.memory.as_mut_ptr().cast::<T>().add(index) }
+    }
+}
+
+/// An element of the control block: array maps pad their elements to eight bytes.
+#[repr(C, align(8))]
+struct ControlWord(AtomicU32);
 
 /// An epoch that no new frame is counted in.
 #[derive(Debug)]
@@ -247,14 +269,4 @@ fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {
             &io::Error::other(format!("map {name} is of another type")),
         )),
     }
-}
-
-/// The memory of an mmapable array.
-fn map_memory(ebpf: &mut Ebpf, name: &'static str, length: usize) -> Result<Mapped, KernelError> {
-    let map = take(ebpf, name)?;
-    let memory = MmapOptions::new()
-        .len(length)
-        .map_raw(&map.fd().as_fd())
-        .map_err(|error| KernelError::explain("mapping the flow tables into memory", &error))?;
-    Ok(Mapped { memory, _map: map })
 }

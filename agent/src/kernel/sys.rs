@@ -46,13 +46,13 @@ struct Element {
 #[repr(C)]
 #[derive(Default)]
 struct Batch {
-    in_batch: u64,
-    out_batch: u64,
+    from: u64,
+    to: u64,
     keys: u64,
     values: u64,
     count: u32,
     map_fd: u32,
-    elem_flags: u64,
+    element_flags: u64,
     flags: u64,
 }
 
@@ -132,8 +132,8 @@ fn take_batches(map: BorrowedFd<'_>, each: &mut impl FnMut(&FlowKey, Count)) -> 
     let mut started = false;
     loop {
         let mut attributes = Batch {
-            in_batch: if started { (&raw const from).addr() as u64 } else { 0 },
-            out_batch: (&raw mut to).addr() as u64,
+            from: if started { (&raw const from).addr() as u64 } else { 0 },
+            to: (&raw mut to).addr() as u64,
             keys: keys.as_mut_ptr().addr() as u64,
             values: values.as_mut_ptr().addr() as u64,
             count: u32::try_from(keys.len()).unwrap_or(u32::MAX),

@@ -1,10 +1,7 @@
 //! The report as one JSON document, as docs/report.schema.json has it. Written row by row: a million flows are never
 //! held in memory a second time.
 
-use std::{
-    io::{self, Write},
-    time::{Duration, SystemTime},
-};
+use std::io::{self, Write};
 
 use serde::{
     Serialize, Serializer,
@@ -26,9 +23,6 @@ use crate::flow::{
 /// Which document this is, and the version of its fields: a field that goes or changes its meaning is a new version.
 const SCHEMA: &str = "flowtally.report/1";
 
-/// Last second that RFC 3339 can write: 9999-12-31T23:59:59Z.
-const LAST_SECOND: Duration = Duration::from_secs(253_402_300_799);
-
 /// Writes the document and a line feed.
 pub(super) fn write(
     out: &mut impl Write,
@@ -39,12 +33,6 @@ pub(super) fn write(
     let report = Report { snapshot, request, context, fields: Fields::new(snapshot, context) };
     serde_json::to_writer(&mut *out, &report)?;
     writeln!(out)
-}
-
-/// A moment as RFC 3339 text in UTC, to the second; one that has no such text as the nearest that has.
-pub(super) fn rfc3339(moment: SystemTime) -> String {
-    let latest = SystemTime::UNIX_EPOCH + LAST_SECOND;
-    humantime::format_rfc3339_seconds(moment.clamp(SystemTime::UNIX_EPOCH, latest)).to_string()
 }
 
 /// The document.
@@ -60,7 +48,7 @@ impl Serialize for Report<'_> {
         let Self { snapshot, request, context, fields } = self;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("schema", SCHEMA)?;
-        map.serialize_entry("started", &rfc3339(context.started))?;
+        map.serialize_entry("started", &context.started())?;
         map.serialize_entry("seconds", &snapshot.elapsed.as_secs_f64())?;
         map.serialize_entry("interfaces", &Interfaces(&snapshot.interfaces))?;
         map.serialize_entry("late_ticks", &snapshot.late_ticks)?;

@@ -15,7 +15,7 @@ mod text;
 
 use std::{
     io::{self, BufWriter, Write},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 pub use self::{
@@ -30,6 +30,9 @@ pub const DEFAULT_WIDTH: usize = 100;
 /// Formatted output is made of many small pieces; the system gets them in blocks of this many bytes.
 const BLOCK: usize = 64 * 1024;
 
+/// Last second that RFC 3339 can write: 9999-12-31T23:59:59Z.
+const LAST_SECOND: Duration = Duration::from_secs(253_402_300_799);
+
 /// What a report says beside the snapshot.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
@@ -41,6 +44,16 @@ pub struct Context<'a> {
     pub resolve: bool,
     /// Columns of the terminal, for the text format; [`DEFAULT_WIDTH`] where there is none.
     pub width: usize,
+}
+
+impl Context<'_> {
+    /// When measuring started, as RFC 3339 text in UTC to the second. A clock that is outside what such a text can
+    /// say must not cost the report: it gets the nearest that can.
+    fn started(&self) -> String {
+        let earliest = SystemTime::UNIX_EPOCH;
+        let moment = self.started.clamp(earliest, earliest + LAST_SECOND);
+        humantime::format_rfc3339_seconds(moment).to_string()
+    }
 }
 
 /// Writes the report that was asked for, and flushes.

@@ -1,6 +1,10 @@
 //! Kernel, ledger and interfaces tied together: what every command that measures runs on.
 
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::{HashMap, HashSet},
+    net::{IpAddr, Ipv4Addr},
+    time::Instant,
+};
 
 use anyhow::Context as _;
 use flowtally_common::Count;
@@ -12,6 +16,7 @@ use tokio::{
 use crate::{
     flow::{
         ledger::{Attached, Ledger, Terms},
+        row::InterfaceId,
         snapshot::Snapshot,
     },
     host::{
@@ -53,6 +58,8 @@ pub(super) struct Meter {
     mark: Mark,
     /// Names of the interfaces that are or were attached, by index.
     names: HashMap<u32, String>,
+    /// Broadcast addresses of the networks that the host is in.
+    broadcasts: HashSet<Ipv4Addr>,
     started: Instant,
     ticks: Interval,
 }
@@ -82,10 +89,15 @@ impl Meter {
             hook: plan.hook,
             mark,
             names: HashMap::new(),
+            broadcasts: HashSet::new(),
             started: Instant::now(),
             ticks: tokio::time::interval(tick),
         };
         meter.read_addresses().await?;
+        for interface in &interfaces {
+            // Best effort where nothing will be counted; where it will, attaching tries again and says what is wrong.
+            drop(clsact::remove_stale(&meter.netlink, interface.index).await);
+        }
         let mut attached = Vec::new();
         for interface in &interfaces {
             if !meter.selection.contains(&interface.name) {
@@ -116,6 +128,32 @@ impl Meter {
         let mut names: Vec<_> = self.names.iter().collect();
         names.sort();
         names.into_iter().map(|(_, name)| name.as_str()).collect()
+    }
+
+    /// The same as the host knows them, with their addresses.
+    ///
+    /// # Errors
+    /// When the kernel refuses to be asked.
+    pub(super) async fn described(&self) -> anyhow::Result<Vec<(Interface, Vec<IpAddr>)>> {
+        let addresses = self.netlink.addresses().await?;
+        let mut interfaces = self.netlink.interfaces().await?;
+        interfaces.retain(|interface| self.names.contains_key(&interface.index));
+        let of =
+            |index| addresses.iter().filter(move |own| own.index == index).map(|own| own.address).collect();
+        Ok(interfaces.into_iter().map(|interface| (interface.clone(), of(interface.index))).collect())
+    }
+
+    /// Broadcast addresses of the networks that the host is in.
+    pub(super) const fn broadcasts(&self) -> &HashSet<Ipv4Addr> {
+        &self.broadcasts
+    }
+
+    /// The loopback interfaces among those that are counted on.
+    ///
+    /// # Errors
+    /// After a failed drain.
+    pub(super) fn loopbacks(&mut self) -> anyhow::Result<HashSet<InterfaceId>> {
+        Ok(self.books()?.ledger.loopbacks())
     }
 
     /// When counting began.
@@ -274,7 +312,7 @@ impl Meter {
         match clsact::remove_stale(&self.netlink, interface.index).await {
             Ok(_) => {}
             Err(error) => {
-                degraded.push(format!("a filter that a killed flowtally left could not be removed: {error}"))
+                degraded.push(format!("a filter that a killed flowtally left could not be removed: {error}"));
             }
         }
         let (hook, mark) = (self.hook, self.mark.handle());
@@ -305,10 +343,12 @@ impl Meter {
 
     async fn read_addresses(&mut self) -> anyhow::Result<()> {
         let addresses = self.netlink.addresses().await?;
-        self.books()?.ledger.orientation_mut().set_addresses(
-            addresses.iter().map(|address| address.address),
-            addresses.iter().filter_map(|address| address.broadcast),
-        );
+        self.broadcasts = addresses.iter().filter_map(|address| address.broadcast).collect();
+        let broadcasts = self.broadcasts.clone();
+        self.books()?
+            .ledger
+            .orientation_mut()
+            .set_addresses(addresses.iter().map(|address| address.address), broadcasts);
         Ok(())
     }
 }
@@ -319,6 +359,7 @@ fn memory() -> u64 {
     info.totalram.saturating_mul(u64::from(info.mem_unit))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the type of what a drain feeds")]
 fn record(ledger: &mut Ledger, drained: Drained<'_>) {
     match drained {
         Drained::Flow(key, count) => ledger.record(key, count),

@@ -16,11 +16,12 @@ const CUT: char = '…';
 pub(super) enum Fit {
     /// It stays as it is.
     Always,
-    /// Texts lose their middle, down to this many characters.
-    Cut(usize),
+    /// Texts lose their middle: down to `good` characters while other columns may go instead, and down to `least`
+    /// when none is left that may.
+    Cut { good: usize, least: usize },
     /// It goes before another column would have to be cut; the last one first.
     Spare,
-    /// It goes when cutting to the least does not do; the last one first.
+    /// It goes before another column would have to be cut below what is good; the last one first.
     Late,
 }
 
@@ -102,16 +103,18 @@ impl Grid {
 /// The widths of columns that fit; `None` for a column that has to go.
 fn fit(columns: &[Column], natural: Vec<usize>, width: usize) -> Vec<Option<usize>> {
     let mut widths: Vec<_> = natural.into_iter().map(Some).collect();
-    let least = |column: &Column, width: usize| match column.fit {
-        Fit::Cut(least) => width.min(least.max(column.title.len())),
+    let limit = |column: &Column, width: usize, of: fn(usize, usize) -> usize| match column.fit {
+        Fit::Cut { good, least } => width.min(of(good, least).max(column.title.len())),
         _ => width,
     };
+    let good = |column: &Column, width| limit(column, width, |good, _| good);
+    let least = |column: &Column, width| limit(column, width, |_, least| least);
     let total = |widths: &[Option<usize>]| {
         let shown = widths.iter().flatten();
         shown.clone().sum::<usize>() + GAP * shown.count().saturating_sub(1)
     };
-    let total_cut = |widths: &[Option<usize>]| {
-        let cut = columns.iter().zip(widths).map(|(column, width)| width.map(|width| least(column, width)));
+    let total_good = |widths: &[Option<usize>]| {
+        let cut = columns.iter().zip(widths).map(|(column, width)| width.map(|width| good(column, width)));
         total(&cut.collect::<Vec<_>>())
     };
     let drop_last = |widths: &mut [Option<usize>], fit: Fit| {
@@ -121,7 +124,7 @@ fn fit(columns: &[Column], natural: Vec<usize>, width: usize) -> Vec<Option<usiz
     };
 
     while total(&widths) > width && drop_last(&mut widths, Fit::Spare) {}
-    while total_cut(&widths) > width && drop_last(&mut widths, Fit::Late) {}
+    while total_good(&widths) > width && drop_last(&mut widths, Fit::Late) {}
     // The widest gives way first, so that short texts stay whole beside long ones.
     while total(&widths) > width {
         let loose = columns.iter().zip(&mut widths).filter_map(|(column, width)| {
@@ -161,7 +164,7 @@ mod tests {
     fn print(width: usize) -> String {
         let column = |title, align, fit| Column { title, align, fit };
         let mut grid = Grid::new(vec![
-            column("name", Align::Left, Fit::Cut(6)),
+            column("name", Align::Left, Fit::Cut { good: 8, least: 6 }),
             column("n", Align::Right, Fit::Always),
             column("spare", Align::Right, Fit::Spare),
             column("late", Align::Right, Fit::Late),
@@ -188,10 +191,12 @@ abcdefghijkl  100    200   300
 
     #[test]
     fn spare_columns_go_first_then_texts_are_cut_then_late_columns_go() {
-        assert_eq!(print(29).lines().last(), Some("abcdefghijkl  100   300"));
-        assert_eq!(print(20).lines().last(), Some("abcd…ijkl  100   300"));
-        assert_eq!(print(17).lines().last(), Some("abc…kl  100   300"));
-        assert_eq!(print(16).lines().last(), Some("abcde…hijkl  100"));
-        assert_eq!(print(1).lines().last(), Some("abc…kl  100"));
+        let last = |width| print(width).lines().last().map(str::to_owned).unwrap();
+        assert_eq!(last(29), "abcdefghijkl  100   300");
+        assert_eq!(last(20), "abcd…ijkl  100   300");
+        assert_eq!(last(19), "abcd…jkl  100   300");
+        assert_eq!(last(18), "abcdefghijkl  100");
+        assert_eq!(last(12), "abc…jkl  100");
+        assert_eq!(last(1), "abc…kl  100");
     }
 }

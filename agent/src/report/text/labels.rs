@@ -10,6 +10,7 @@ use crate::{
         names::Names,
         protocol::{Kind, unparsed_reason},
         row::RowKey,
+        snapshot::InterfaceView,
     },
     report::{Context, fields::NOT_IP},
 };
@@ -41,7 +42,7 @@ impl<'a> Labels<'a> {
     }
 
     /// An address, or its name.
-    pub(super) fn host(self, address: Option<IpAddr>) -> impl Display {
+    pub(super) fn host(self, address: Option<IpAddr>) -> impl Display + use<'a> {
         let name = address.filter(|_| self.resolve).and_then(|address| self.names.hosts.get(&address));
         fmt::from_fn(move |f| match (name, address) {
             (Some(name), _) => Plain(name).fmt(f),
@@ -50,14 +51,22 @@ impl<'a> Labels<'a> {
         })
     }
 
-    /// One end of a conversation: the host, and the port if there is one. IPv6 in brackets, so that the port
-    /// does not read as part of the address (RFC 3986, 3.2.2).
-    pub(super) fn end(self, kind: Kind, address: Option<IpAddr>, port: u16) -> impl Display {
-        fmt::from_fn(move |f| match address {
-            None => f.write_str("-"),
-            Some(_) if !kind.has_ports() => self.host(address).fmt(f),
-            Some(v6 @ IpAddr::V6(_)) if !self.is_named(v6) => write!(f, "[{v6}]:{port}"),
-            Some(_) => write!(f, "{}:{port}", self.host(address)),
+    /// Both ends of a conversation: the hosts, with ports if there are any.
+    pub(super) fn ends(self, row: &RowKey) -> [impl Display + use<'a>; 2] {
+        // Later fragments have the ports 0 and 0, which is to say none.
+        let has_ports = row.kind.has_ports() && (row.local_port, row.remote_port) != (0, 0);
+        [(row.local_address(), row.local_port), (row.remote_address(), row.remote_port)]
+            .map(|(address, port)| self.end(address, has_ports.then_some(port)))
+    }
+
+    /// One end. IPv6 with a port in brackets, so that the port does not read as part of the address (RFC 3986,
+    /// 3.2.2).
+    fn end(self, address: Option<IpAddr>, port: Option<u16>) -> impl Display + use<'a> {
+        fmt::from_fn(move |f| match (address, port) {
+            (None, _) => f.write_str("-"),
+            (Some(_), None) => self.host(address).fmt(f),
+            (Some(v6 @ IpAddr::V6(_)), Some(port)) if !self.is_named(v6) => write!(f, "[{v6}]:{port}"),
+            (Some(_), Some(port)) => write!(f, "{}:{port}", self.host(address)),
         })
     }
 
@@ -98,6 +107,14 @@ pub(super) fn port(of: Kind, port: Option<u16>) -> impl Display {
         None if of.has_ports() => write!(f, "{of} fragments"),
         None => kind(of).fmt(f),
     })
+}
+
+/// The hooks that serve an interface.
+pub(super) fn hook(interface: &InterfaceView) -> Plain<'_> {
+    match interface.hook.as_str() {
+        "none" => Plain("away"),
+        hook => Plain(hook),
+    }
 }
 
 /// A protocol, or why there is none.

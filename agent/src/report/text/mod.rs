@@ -16,7 +16,7 @@ use self::{
     tables::Printer,
 };
 use super::{
-    Context, json,
+    Context,
     request::{Direction, Request},
     table::tables,
 };
@@ -36,7 +36,7 @@ pub(super) fn write(
     context: &Context<'_>,
 ) -> io::Result<()> {
     let width = context.width;
-    let when = json::rfc3339(context.started);
+    let when = context.started();
     let seconds = snapshot.elapsed.as_secs_f64();
     let interfaces = name_interfaces(&snapshot.interfaces);
     paragraph(out, width, &format!("flowtally: {seconds:.1} s from {when} on {interfaces}"))?;
@@ -89,7 +89,8 @@ fn name_interfaces(interfaces: &[InterfaceView]) -> String {
     if interfaces.is_empty() {
         return "no interface".to_owned();
     }
-    let name = |interface: &InterfaceView| format!("{} ({})", Plain(&interface.name), Plain(&interface.hook));
+    let name =
+        |interface: &InterfaceView| format!("{} ({})", Plain(&interface.name), labels::hook(interface));
     let mut names: Vec<_> = interfaces.iter().take(NAMED).map(name).collect();
     if interfaces.len() > NAMED {
         names.push(format!("{} more", interfaces.len() - NAMED));

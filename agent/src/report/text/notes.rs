@@ -9,7 +9,7 @@ use flowtally_common::Count;
 
 use super::{
     grid::{Align, Column, Fit, Grid},
-    labels::Plain,
+    labels::{self, Plain},
     numbers::{Exact, Many, Number, Size},
     paragraph,
 };
@@ -67,7 +67,7 @@ fn table(sides: &[Side<'_>]) -> Grid {
     let column = |title, fit| Column { title, align: Align::Right, fit };
     let name = |title, fit| Column { title, align: Align::Left, fit };
     let mut grid = Grid::new(vec![
-        name("interface", Fit::Cut(0)),
+        name("interface", Fit::Cut { good: 9, least: 9 }),
         name("hook", Fit::Spare),
         name("", Fit::Always),
         column("counted", Fit::Always),
@@ -79,7 +79,7 @@ fn table(sides: &[Side<'_>]) -> Grid {
     ]);
     for Side { interface, direction, amounts } in sides {
         grid.cell(Plain(&interface.name));
-        grid.cell(Plain(&interface.hook));
+        grid.cell(labels::hook(interface));
         grid.cell(direction);
         grid.cell(Size(amounts.counted.bytes));
         grid.cell(Number(amounts.counted.packets));
@@ -114,7 +114,7 @@ fn follows(out: &mut impl Write, sides: &[Side<'_>], width: usize) -> io::Result
     Ok(())
 }
 
-/// `eth0 sent (1.00 KiB), eth0 received`
+/// `eth0 sent 1.00 KiB, eth0 received`
 fn list<'a>(
     sides: impl Iterator<Item = &'a Side<'a>>,
     amount: impl Fn(&Reconciliation) -> Option<Count>,
@@ -122,7 +122,7 @@ fn list<'a>(
     let side = |side: &Side<'_>| {
         let name = Plain(&side.interface.name);
         match amount(side.amounts) {
-            Some(count) => format!("{name} {} ({})", side.direction, Size(count.bytes)),
+            Some(count) => format!("{name} {} {}", side.direction, Size(count.bytes)),
             None => format!("{name} {}", side.direction),
         }
     };
@@ -143,7 +143,7 @@ fn degraded(out: &mut impl Write, interfaces: &[InterfaceView], width: usize) ->
     for (reason, affected) in reasons {
         let names: Vec<_> = affected
             .into_iter()
-            .map(|interface| format!("{} ({})", Plain(&interface.name), Plain(&interface.hook)))
+            .map(|interface| format!("{} ({})", Plain(&interface.name), labels::hook(interface)))
             .collect();
         paragraph(out, width, &format!("Degraded on {}: {}", names.join(", "), Plain(reason)))?;
     }
@@ -164,7 +164,7 @@ pub(super) fn losses(out: &mut impl Write, snapshot: &Snapshot, width: usize) ->
     }
     if snapshot.late_ticks > 0 {
         notes.push(format!(
-            "Late: {} took more than half as long again as it should. No bytes are lost, and rates divide by the time \
+            "Late: {} took more than half as long again as planned. No bytes are lost, and rates divide by the time \
              measured; peaks may be lower than they were. The machine was busy.",
             Many(snapshot.late_ticks, "interval")
         ));

@@ -22,10 +22,12 @@ use crate::{
     },
 };
 
-/// Fewest characters that still tell one end of a conversation from others.
-const END: usize = 16;
-/// The same for a protocol with its service.
-const KIND: usize = 10;
+/// An end of a conversation: an IPv4 address and port whole; at worst enough to tell it from others.
+const END: Fit = Fit::Cut { good: 21, least: 13 };
+/// A protocol with its service.
+const KIND: Fit = Fit::Cut { good: 12, least: 8 };
+/// Anything else in front.
+const NAME: Fit = Fit::Cut { good: 16, least: 8 };
 
 /// Prints tables.
 #[derive(Debug)]
@@ -111,13 +113,17 @@ impl<'a> Printer<'a> {
 
     fn flow(&self, grid: &mut Grid, key: &RowKey, optional: &Optional) {
         grid.cell(self.labels.flow_kind(key));
-        grid.cell(self.labels.end(key.kind, key.local_address(), key.local_port));
-        grid.cell(self.labels.end(key.kind, key.remote_address(), key.remote_port));
+        for end in self.labels.ends(key) {
+            grid.cell(end);
+        }
         if optional.interface {
             grid.cell(Plain(interface_name(&self.interfaces, key.interface)));
         }
         if optional.vlan {
-            grid.cell(key.vlan);
+            match key.vlan {
+                0 => grid.cell(""),
+                vlan => grid.cell(vlan),
+            }
         }
     }
 
@@ -160,22 +166,22 @@ impl Optional {
 
 /// The columns in front of the numbers.
 fn name_columns(by: GroupBy, optional: &Optional) -> Vec<Column> {
-    let name = |title, least| Column { title, align: Align::Left, fit: Fit::Cut(least) };
+    let name = |title, fit| Column { title, align: Align::Left, fit };
     match by {
         GroupBy::Flow => {
             let mut columns = vec![name("protocol", KIND), name("local", END), name("remote", END)];
-            columns.extend(optional.interface.then_some(name("interface", 0)));
-            let vlan = Column { title: "vlan", align: Align::Right, fit: Fit::Always };
+            columns.extend(optional.interface.then_some(name("iface", NAME)));
+            let vlan = Column { title: "vlan", align: Align::Right, fit: Fit::Late };
             columns.extend(optional.vlan.then_some(vlan));
             columns
         }
         GroupBy::Local => vec![name("local", END)],
         GroupBy::Remote => vec![name("remote", END)],
         GroupBy::Host => vec![name("local", END), name("remote", END)],
-        GroupBy::Port => vec![name("port", KIND), name("service", 0)],
-        GroupBy::Service => vec![name("service", END)],
-        GroupBy::Protocol => vec![name("protocol", END)],
-        GroupBy::Interface => vec![name("interface", END)],
+        GroupBy::Port => vec![name("port", NAME), name("service", NAME)],
+        GroupBy::Service => vec![name("service", NAME)],
+        GroupBy::Protocol => vec![name("protocol", NAME)],
+        GroupBy::Interface => vec![name("interface", NAME)],
         GroupBy::Subnet { .. } => vec![name("network", END)],
     }
 }

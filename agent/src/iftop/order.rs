@@ -1,0 +1,151 @@
+//! The order of the list.
+
+use super::{
+    label,
+    options::{LineDisplay, Options, Sort},
+    pair::Pair,
+};
+use crate::flow::names::Names;
+
+/// Index of the longest window.
+const LONGEST: usize = 2;
+
+/// Puts pairs in the wanted order. Where iftop leaves them as they happen to come out of its table, their keys decide,
+/// so that equal pairs do not change places from one report to the next.
+pub(super) fn sort(pairs: &mut [Pair], options: &Options, names: &Names) {
+    match options.sort {
+        Sort::TwoSeconds => by_traffic(pairs, 0, options.line_display),
+        Sort::TenSeconds => by_traffic(pairs, 1, options.line_display),
+        Sort::FortySeconds => by_traffic(pairs, LONGEST, options.line_display),
+        Sort::Source => by_host(pairs, |pair| label::host(pair.key.left.address, options, names)),
+        Sort::Destination => by_host(pairs, |pair| label::host(pair.key.right.address, options, names)),
+    }
+}
+
+/// Most traffic of a window first; where that is equal, most of the next longer one. All pairs' windows have the same
+/// length, so sums are in the order of rates.
+fn by_traffic(pairs: &mut [Pair], window: usize, display: LineDisplay) {
+    let from_window = |mut recent: [u64; 3]| {
+        recent[..window].fill(0);
+        recent
+    };
+    let rank = |pair: &Pair| {
+        // The direction that is the only one shown comes first.
+        let shown = match display {
+            LineDisplay::OneLineSent => pair.sent.recent,
+            LineDisplay::OneLineReceived => pair.received.recent,
+            LineDisplay::TwoLine | LineDisplay::OneLineBoth => [0; 3],
+        };
+        (from_window(shown), from_window(pair.sent.plus(pair.received).recent))
+    };
+    pairs.sort_unstable_by(|a, b| rank(b).cmp(&rank(a)).then_with(|| a.key.cmp(&b.key)));
+}
+
+/// By host as text, byte by byte: 10.0.0.10 comes before 10.0.0.2. Equal hosts by traffic in the longest window.
+fn by_host(pairs: &mut [Pair], host: impl Fn(&Pair) -> String) {
+    pairs.sort_by_cached_key(|pair| {
+        let traffic = pair.sent.plus(pair.received).recent[LONGEST];
+        (host(pair), std::cmp::Reverse(traffic), pair.key)
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::iftop::pair::{Address, Amounts, End, PairKey};
+
+    /// A pair from 10.0.0.`left` to 10.0.0.`right`.
+    fn pair(left: u8, right: u8, sent: [u64; 3], received: [u64; 3]) -> Pair {
+        let end = |last| End { address: Address::Shown(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))), port: 0 };
+        Pair {
+            key: PairKey { left: end(left), right: end(right), kind: None },
+            sent: Amounts { recent: sent, bytes: 0 },
+            received: Amounts { recent: received, bytes: 0 },
+        }
+    }
+
+    /// The last numbers of both addresses, after sorting.
+    fn sorted(mut pairs: Vec<Pair>, options: &Options) -> Vec<(u8, u8)> {
+        sort(&mut pairs, options, &Names::default());
+        let last = |address| match address {
+            Address::Shown(IpAddr::V4(address)) => address.octets()[3],
+            _ => 0,
+        };
+        pairs.iter().map(|pair| (last(pair.key.left.address), last(pair.key.right.address))).collect()
+    }
+
+    fn by(sort: Sort) -> Options {
+        Options { sort, ..Options::default() }
+    }
+
+    #[test]
+    fn columns_are_compared_from_the_wanted_one_on() {
+        let pairs = vec![
+            pair(1, 1, [0, 50, 50], [0; 3]),
+            pair(2, 2, [1, 20, 99], [0; 3]),
+            pair(3, 3, [1, 10, 40], [0, 10, 0]),
+            pair(4, 4, [0, 0, 0], [9, 20, 60]),
+        ];
+        let order = |sort| sorted(pairs.clone(), &by(sort)).iter().map(|(left, _)| *left).collect::<Vec<_>>();
+        assert_eq!(order(Sort::TwoSeconds), [4, 2, 3, 1]);
+        assert_eq!(order(Sort::TenSeconds), [1, 2, 4, 3]);
+        assert_eq!(order(Sort::FortySeconds), [2, 4, 1, 3]);
+    }
+
+    #[test]
+    fn the_only_direction_shown_comes_first() {
+        let pairs = vec![pair(1, 1, [0, 5, 5], [0, 50, 50]), pair(2, 2, [0, 9, 9], [0; 3])];
+        let order = |line_display| {
+            let options = Options { line_display, ..Options::default() };
+            sorted(pairs.clone(), &options).iter().map(|(left, _)| *left).collect::<Vec<_>>()
+        };
+        assert_eq!(order(LineDisplay::TwoLine), [1, 2]);
+        assert_eq!(order(LineDisplay::OneLineBoth), [1, 2]);
+        assert_eq!(order(LineDisplay::OneLineSent), [2, 1]);
+        assert_eq!(order(LineDisplay::OneLineReceived), [1, 2]);
+    }
+
+    #[test]
+    fn hosts_are_compared_as_text() {
+        let pairs = vec![
+            pair(1, 20, [0; 3], [0; 3]),
+            pair(1, 2, [0; 3], [0; 3]),
+            pair(2, 10, [0, 0, 1], [0; 3]),
+            pair(1, 10, [0, 0, 1], [0, 0, 1]),
+        ];
+        assert_eq!(sorted(pairs.clone(), &by(Sort::Destination)), [(1, 10), (2, 10), (1, 2), (1, 20)]);
+        assert_eq!(sorted(pairs, &by(Sort::Source)), [(1, 10), (1, 2), (1, 20), (2, 10)]);
+    }
+
+    #[test]
+    fn hosts_are_compared_by_name_where_names_are_shown() {
+        let ten = |last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
+        let hosts = [(ten(1), "b".to_owned()), (ten(2), "a".to_owned())].into();
+        let names = Names { hosts, ..Names::default() };
+        let mut pairs = vec![pair(1, 9, [0; 3], [0; 3]), pair(2, 9, [0; 3], [0; 3])];
+        sort(&mut pairs, &by(Sort::Source), &names);
+        assert_eq!(pairs[0].key.left.address, Address::Shown(ten(2)));
+        sort(&mut pairs, &Options { dns: false, ..by(Sort::Source) }, &names);
+        assert_eq!(pairs[0].key.left.address, Address::Shown(ten(1)));
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_does_not_depend_on_where_a_pair_was(
+            ends in prop::collection::hash_set((0_u8..9, 0_u8..9), 0..30),
+            amounts in prop::collection::vec((prop::array::uniform3(0_u64..3), prop::array::uniform3(0_u64..3)), 30),
+            way in 0_usize..5,
+        ) {
+            let sorts = [Sort::TwoSeconds, Sort::TenSeconds, Sort::FortySeconds, Sort::Source, Sort::Destination];
+            let mut pairs: Vec<Pair> =
+                ends.iter().zip(&amounts).map(|((left, right), (sent, received))| pair(*left, *right, *sent, *received)).collect();
+            let one = sorted(pairs.clone(), &by(sorts[way]));
+            pairs.reverse();
+            prop_assert_eq!(one, sorted(pairs, &by(sorts[way])));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A pair: what a line of the list (two, with both directions) is about.
+
+use std::net::IpAddr;
+
+use crate::flow::{protocol::Kind, row::Lane};
+
+/// The address of one end of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Address {
+    /// Any IPv4 address.
+    HiddenV4,
+    /// Any IPv6 address.
+    HiddenV6,
+    /// This one.
+    Shown(IpAddr),
+}
+
+impl Address {
+    /// Whether it is an IPv6 address, hidden or not.
+    #[must_use]
+    pub const fn is_ipv6(self) -> bool {
+        matches!(self, Self::HiddenV6 | Self::Shown(IpAddr::V6(_)))
+    }
+
+    /// The address, or what stands for it.
+    #[must_use]
+    pub const fn new(address: IpAddr, hidden: bool) -> Self {
+        match (hidden, address) {
+            (false, address) => Self::Shown(address),
+            (true, IpAddr::V4(_)) => Self::HiddenV4,
+            (true, IpAddr::V6(_)) => Self::HiddenV6,
+        }
+    }
+}
+
+/// One end of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct End {
+    /// Its address.
+    pub address: Address,
+    /// Its port; 0 if it is not shown, not known (fragments), or if there is none.
+    pub port: u16,
+}
+
+/// Identity of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PairKey {
+    /// The source, as iftop calls the left end whoever sends.
+    pub left: End,
+    /// The destination.
+    pub right: End,
+    /// The protocol; `None` while no ports are shown: then protocols are not told apart.
+    pub kind: Option<Kind>,
+}
+
+/// Amounts of one direction, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amounts {
+    /// In the last 2, 10 and 40 seconds: divide by the snapshot's `window_seconds` for a rate.
+    pub recent: [u64; 3],
+    /// Since the start.
+    pub bytes: u64,
+}
+
+impl Amounts {
+    /// The sum of two.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let mut recent = self.recent;
+        for (mine, theirs) in recent.iter_mut().zip(other.recent) {
+            *mine = mine.saturating_add(theirs);
+        }
+        Self { recent, bytes: self.bytes.saturating_add(other.bytes) }
+    }
+
+    /// Whether there was nothing in the longest window.
+    #[must_use]
+    pub const fn is_idle(&self) -> bool {
+        self.recent[2] == 0
+    }
+}
+
+impl From<&Lane> for Amounts {
+    fn from(lane: &Lane) -> Self {
+        Self { recent: lane.recent, bytes: lane.bytes }
+    }
+}
+
+/// One pair of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// Who.
+    pub key: PairKey,
+    /// From left to right.
+    pub sent: Amounts,
+    /// From right to left.
+    pub received: Amounts,
+}

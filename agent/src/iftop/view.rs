@@ -1,0 +1,182 @@
+//! What iftop would list: the ledger's rows as pairs with a left and a right end.
+//!
+//! The grand total is not a sum of pairs: rows that have been evicted count in it. So whatever must not be in the
+//! totals has to stay out of the ledger, and [`is_counted`] is for its owner to ask.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
+
+use super::{
+    options::Options,
+    order,
+    pair::{Address, Amounts, End, Pair, PairKey},
+};
+use crate::flow::{
+    names::Names,
+    protocol::Kind,
+    row::{InterfaceId, RowKey, Traffic},
+    snapshot::{RecentPeak, Snapshot},
+};
+
+/// What has to be known besides the snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct Surroundings<'a> {
+    /// Names of hosts and services.
+    pub names: &'a Names,
+    /// The loopback interfaces.
+    pub loopback: &'a HashSet<InterfaceId>,
+    /// The broadcast addresses of the networks that interfaces are in (255.255.255.255 is known without).
+    pub broadcast: &'a HashSet<Ipv4Addr>,
+}
+
+/// Both directions of everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Sent.
+    pub sent: Amounts,
+    /// Received.
+    pub received: Amounts,
+    /// Highest two-second rates of the last 40 seconds.
+    pub peak: RecentPeak,
+}
+
+/// Whether iftop counts a row's traffic at all: IP only, and IPv6 with a link-local end only on request.
+#[must_use]
+pub fn is_counted(row: &RowKey, link_local: bool) -> bool {
+    // An IPv4 address is v4-mapped here, and as such never link-local.
+    row.kind.is_ip()
+        && (link_local || !(row.local.is_unicast_link_local() || row.remote.is_unicast_link_local()))
+}
+
+/// All pairs in the order in which they are listed.
+///
+/// `previous` are the keys of the last list. It matters only while the order is frozen: then exactly those pairs are
+/// listed, with zeros for what is gone.
+#[must_use]
+pub fn pairs(
+    snapshot: &Snapshot,
+    options: &Options,
+    around: &Surroundings<'_>,
+    previous: &[PairKey],
+) -> Vec<Pair> {
+    let mut amounts = HashMap::<PairKey, [Amounts; 2]>::new();
+    let counted = snapshot.rows.iter().filter(|(key, _)| is_counted(key, options.link_local));
+    for flow in counted.flat_map(|(key, traffic)| flows(key, traffic, options, around)) {
+        let [sent, received] = amounts.entry(flow.key(options)).or_default();
+        *sent = sent.plus(flow.sent);
+        *received = received.plus(flow.received);
+    }
+    if options.frozen {
+        let pair = |key: &PairKey| {
+            let [sent, received] = amounts.get(key).copied().unwrap_or_default();
+            Pair { key: *key, sent, received }
+        };
+        return previous.iter().map(pair).collect();
+    }
+    let mut pairs: Vec<Pair> =
+        amounts.into_iter().map(|(key, [sent, received])| Pair { key, sent, received }).collect();
+    order::sort(&mut pairs, options, around.names);
+    pairs
+}
+
+/// The three lines below the list. On loopback every packet is one that was sent.
+#[must_use]
+pub fn totals(snapshot: &Snapshot, around: &Surroundings<'_>) -> Totals {
+    let sent = Amounts::from(&snapshot.total.sent);
+    let received = Amounts::from(&snapshot.total.received);
+    let peak = snapshot.recent_peak;
+    let mut interfaces = snapshot.interfaces.iter();
+    // Totals are not kept by interface: beside another interface, loopback keeps the ledger's two directions.
+    if !snapshot.interfaces.is_empty() && interfaces.all(|interface| around.loopback.contains(&interface.id))
+    {
+        let peak = RecentPeak { sent: peak.total, received: 0, total: peak.total };
+        return Totals { sent: sent.plus(received), received: Amounts::default(), peak };
+    }
+    Totals { sent, received, peak }
+}
+
+/// A row, or one direction of it, with its left and right end in full detail.
+struct Flow {
+    left: (IpAddr, u16),
+    right: (IpAddr, u16),
+    kind: Kind,
+    sent: Amounts,
+    received: Amounts,
+}
+
+impl Flow {
+    /// The pair that it belongs to.
+    fn key(&self, options: &Options) -> PairKey {
+        let shown = options.port_display;
+        let end = |(address, port), hidden, with_port| End {
+            address: Address::new(address, hidden),
+            port: if with_port && self.kind.has_ports() { port } else { 0 },
+        };
+        PairKey {
+            left: end(self.left, options.hide_source, shown.source()),
+            right: end(self.right, options.hide_destination, shown.destination()),
+            kind: (shown.source() || shown.destination()).then_some(self.kind),
+        }
+    }
+
+    fn turned(self) -> Self {
+        Self { left: self.right, right: self.left, ..self }
+    }
+
+    /// As iftop forgets a flow 40 seconds after its last packet, totals included, so is it left out here, however
+    /// long the ledger keeps it.
+    const fn is_idle(&self) -> bool {
+        self.sent.is_idle() && self.received.is_idle()
+    }
+}
+
+/// A row as iftop has it. The ledger's rows have the local end left, and one row for both directions.
+fn flows(
+    row: &RowKey,
+    traffic: &Traffic,
+    options: &Options,
+    around: &Surroundings<'_>,
+) -> impl Iterator<Item = Flow> {
+    let flow = Flow {
+        left: (row.local.to_canonical(), row.local_port),
+        right: (row.remote.to_canonical(), row.remote_port),
+        kind: row.kind,
+        sent: Amounts::from(&traffic.sent),
+        received: Amounts::from(&traffic.received),
+    };
+    let (flow, back) = if around.loopback.contains(&row.interface) {
+        // Every packet on loopback is one that this host sent: each direction is a flow of its own.
+        let none = Amounts::default();
+        let back = Flow { sent: flow.received, received: none, ..flow }.turned();
+        (Flow { received: none, ..flow }, Some(back))
+    } else if flow.sent.bytes == 0 && is_group(row.remote, around.broadcast) && !has_boundary(row, options) {
+        // What others send to a group is received by the group: it stands left.
+        (flow.turned(), None)
+    } else {
+        (flow, None)
+    };
+    std::iter::once(flow).chain(back).filter(|flow| !flow.is_idle())
+}
+
+fn is_group(address: Ipv6Addr, broadcast: &HashSet<Ipv4Addr>) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(address) => {
+            address.is_multicast() || address.is_broadcast() || broadcast.contains(&address)
+        }
+        IpAddr::V6(address) => address.is_multicast(),
+    }
+}
+
+/// Whether a net filter decides which end of the row is left: the inside.
+fn has_boundary(row: &RowKey, options: &Options) -> bool {
+    if row.remote.to_canonical().is_ipv4() {
+        options.net_filter.is_some()
+    } else {
+        options.net_filter6.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,193 @@
+//! JSON and CSV: fields, values and errors.
+
+use std::{
+    io::{self, Write},
+    time::{Duration, SystemTime},
+};
+
+use serde_json::{Value, json};
+
+use super::{
+    csv,
+    fixtures::{ALL, busy, context, names, troubled},
+    json, print,
+};
+use crate::{
+    flow::group::{GroupBy, GroupKey},
+    report::{Context, Format, Request, write},
+};
+
+const FIELDS: &str = "interface,protocol,vlan,local_address,local_port,remote_address,remote_port,sent_bytes,\
+                      sent_packets,received_bytes,received_packets,sent_bps_2s,sent_bps_10s,sent_bps_40s,\
+                      received_bps_2s,received_bps_10s,received_bps_40s,peak_sent_bps,peak_received_bps";
+
+fn by(by: &[GroupBy]) -> Request {
+    Request { by: by.to_vec(), ..Request::default() }
+}
+
+#[test]
+fn a_flow_is_flat_and_in_order() {
+    let request = Request { format: Format::Json, top: Some(1), ..by(&[]) };
+    let names = names();
+    let report = print(&busy(), &request, &context(&names));
+    let expected = r#""flows":[{"interface":"eth0","protocol":"tcp","vlan":0,"local_address":"10.0.0.5","local_port":51234,"remote_address":"192.0.2.10","remote_port":443,"sent_bytes":52428800,"sent_packets":600000,"received_bytes":1610612736,"received_packets":1234567,"sent_bps_2s":52428800,"sent_bps_10s":20971520,"sent_bps_40s":20971520,"received_bps_2s":1610612736,"received_bps_10s":644245094,"received_bps_40s":644245094,"peak_sent_bps":52428800,"peak_received_bps":1610612736}]}"#;
+    assert!(report.trim_end().ends_with(expected), "{report}");
+    assert!(report.starts_with(
+        r#"{"schema":"flowtally.report/1","started":"2026-03-01T03:00:00Z","seconds":20.0,"interfaces":[{"name":"eth0","index":2,"hook":"tcx","degraded":[],"ingress":{"counted_bytes":0,"#
+    ));
+}
+
+#[test]
+fn frames_without_addresses_have_none() {
+    let report = json(&busy(), &by(&[GroupBy::Remote]), &names());
+    let find = |array: &str, field: &str, value: &str| {
+        let rows = report[array].as_array().unwrap();
+        rows.iter().find(|row| row[field] == value).cloned().unwrap()
+    };
+    assert_eq!(find("flows", "protocol", "arp")["local_address"], Value::Null);
+    assert_eq!(find("flows", "protocol", "unparsed")["received_packets"], 3);
+    assert_eq!(find("flows", "protocol", "icmp")["local_port"], 8);
+    assert_eq!(find("remote", "key", "not IP")["remote_address"], Value::Null);
+    assert_eq!(find("remote", "key", "192.0.2.10")["remote_address"], "192.0.2.10");
+    assert_eq!(find("remote", "key", "192.0.2.10")["protocol"], Value::Null);
+}
+
+#[test]
+fn groups_have_keys() {
+    let report = json(&busy(), &by(&ALL), &names());
+    let keys = |array: &str| {
+        let rows = report[array].as_array().unwrap();
+        let mut keys: Vec<_> = rows.iter().map(|row| row["key"].as_str().unwrap().to_owned()).collect();
+        keys.sort_unstable();
+        keys
+    };
+    assert_eq!(
+        keys("port"),
+        ["22/tcp", "443/tcp", "53/udp", "arp", "gre", "icmp", "icmpv6", "udp", "unparsed (truncated)"]
+    );
+    assert_eq!(
+        keys("service"),
+        ["arp", "domain", "gre", "https", "icmp", "icmpv6", "ssh", "udp", "unparsed"]
+    );
+    assert_eq!(keys("interface"), ["eth0", "wg0"]);
+    assert!(keys("host").contains(&"10.0.0.5 192.0.2.10".to_owned()));
+    assert!(keys("subnet").contains(&"192.0.2.0/24".to_owned()));
+    assert!(keys("subnet").contains(&"2001:db8:aaaa:bbbb::/64".to_owned()));
+    assert!(keys("local").contains(&"not IP".to_owned()));
+
+    let first = |array: &str| report[array][0].clone();
+    assert_eq!(first("port")["port"], 443);
+    assert_eq!(first("port")["protocol"], "tcp");
+    assert_eq!(first("local")["local_address"], "10.0.0.5");
+    assert_eq!(first("host")["local_address"], "10.0.0.5");
+    assert_eq!(first("host")["remote_address"], "192.0.2.10");
+    assert_eq!(first("interface")["interface"], "eth0");
+    assert_eq!(first("protocol")["protocol"], "tcp");
+}
+
+#[test]
+fn two_prefixes_of_subnet_share_one_array() {
+    let mut snapshot = busy();
+    let wide = GroupBy::Subnet { v4: 8, v6: 32 };
+    let key = GroupKey::Subnet(Some(("192.0.0.0".parse().unwrap(), 8)));
+    snapshot.groups.push((wide, vec![(key, snapshot.rows[0].1)]));
+    let request = by(&[GroupBy::Subnet { v4: 24, v6: 64 }, GroupBy::Local, wide]);
+    let report = json(&snapshot, &request, &names());
+    let rows = report["subnet"].as_array().unwrap();
+    assert_eq!(rows[0]["key"], "192.0.2.0/24");
+    assert_eq!(rows.last().unwrap()["key"], "192.0.0.0/8");
+}
+
+#[test]
+fn names_are_fields_only_when_asked() {
+    let names = names();
+    let request = Request { format: Format::Json, ..by(&[GroupBy::Remote]) };
+    let asked = Context { resolve: true, ..context(&names) };
+    let report: Value = serde_json::from_str(&print(&busy(), &request, &asked)).unwrap();
+    for array in ["flows", "remote"] {
+        assert_eq!(report[array][0]["remote_name"], "cdn.example.net");
+        assert_eq!(report[array][0]["local_name"], Value::Null);
+    }
+    let report = json(&busy(), &request, &names);
+    assert_eq!(report["flows"][0].get("remote_name"), None);
+
+    let report = print(&busy(), &Request { format: Format::Csv, ..by(&[]) }, &asked);
+    assert_eq!(report.lines().next().unwrap(), format!("{FIELDS},local_name,remote_name"));
+    assert!(report.lines().nth(1).unwrap().ends_with(",,cdn.example.net"));
+}
+
+#[test]
+fn interfaces_say_what_they_know() {
+    let report = json(&troubled(), &by(&[]), &names());
+    let eth0 = &report["interfaces"][0];
+    assert_eq!(eth0["hook"], "clsact");
+    assert_eq!(eth0["degraded"], json!(["TCX needs Linux 6.6 and this is 6.1."]));
+    assert_eq!(eth0["ingress"]["residue_bytes"], 1_514);
+    assert_eq!(eth0["ingress"]["untracked_packets"], 2_000);
+    assert_eq!(eth0["egress"]["follows"], "super-packets");
+    assert_eq!(eth0["egress"]["gso_extra_packets"], 1_099_813);
+    assert_eq!(report["late_ticks"], 2);
+    assert_eq!(report["outside_boundary_bytes"], 4_096);
+    assert_eq!(report["total"]["sent_packets"], 1_120_814);
+}
+
+#[test]
+fn csv_of_flows_has_the_flat_columns() {
+    for request in [by(&[]), by(&[GroupBy::Flow])] {
+        let lines = csv(&busy(), &request, &names());
+        assert_eq!(lines[0].join(","), FIELDS);
+        assert_eq!(lines.len(), 1 + busy().rows.len());
+    }
+}
+
+#[test]
+fn csv_of_groups_is_stacked() {
+    let lines = csv(&busy(), &by(&[GroupBy::Protocol, GroupBy::Flow]), &names());
+    assert_eq!(lines[0].join(","), format!("by,key,{FIELDS}"));
+    assert_eq!(lines[1][..4], ["protocol", "tcp", "", "tcp"]);
+    let flows: Vec<_> = lines.iter().filter(|line| line[0] == "flow").collect();
+    assert_eq!(flows.len(), busy().rows.len());
+    assert_eq!(flows[0][1..4], ["", "eth0", "tcp"]);
+}
+
+#[test]
+fn a_clock_that_is_wrong_does_not_cost_the_report() {
+    let names = names();
+    let started = |started| {
+        let request = Request { format: Format::Json, ..by(&[]) };
+        let report = print(&busy(), &request, &Context { started, ..context(&names) });
+        serde_json::from_str::<Value>(&report).unwrap()["started"].clone()
+    };
+    let epoch = SystemTime::UNIX_EPOCH;
+    assert_eq!(started(epoch - Duration::from_hours(1)), "1970-01-01T00:00:00Z");
+    assert_eq!(started(epoch + Duration::from_secs(1 << 40)), "9999-12-31T23:59:59Z");
+}
+
+/// A pipe whose reader has gone.
+struct Broken;
+
+impl Write for Broken {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_broken_pipe_stays_one() {
+    let mut snapshot = busy();
+    // More than any buffer holds, so that the error arrives in the middle as well.
+    let row = snapshot.rows[0];
+    snapshot.rows.resize(5_000, row);
+    for format in [Format::Text, Format::Json, Format::Csv] {
+        for top in [Some(1), Some(5_000)] {
+            let request = Request { top, format, ..by(&[GroupBy::Flow]) };
+            let names = names();
+            let error = write(Broken, &snapshot, &request, &context(&names)).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{format:?}, {top:?}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! What holds for any snapshot.
+
+use std::{
+    cmp::Reverse,
+    net::{Ipv4Addr, Ipv6Addr},
+};
+
+use proptest::{collection::vec, prelude::*};
+use serde_json::Value;
+
+use super::{
+    csv,
+    fixtures::{ALL, context, names, snapshot},
+    json, print,
+};
+use crate::{
+    flow::{
+        group::GroupBy,
+        names::Names,
+        protocol::Kind,
+        row::{InterfaceId, Lane, RowKey, Traffic},
+    },
+    report::{Context, Direction, Format, Key, Request, Sort, Units, tables},
+};
+
+fn kind() -> impl Strategy<Value = Kind> {
+    prop_oneof![
+        4 => prop_oneof![Just(Kind::TCP), Just(Kind::UDP), Just(Kind::Ip(1)), Just(Kind::Ip(58))],
+        1 => any::<u8>().prop_map(Kind::Ip),
+        1 => any::<u16>().prop_map(Kind::Frame),
+        1 => any::<u8>().prop_map(Kind::Llc),
+        1 => any::<u8>().prop_map(Kind::Unparsed),
+    ]
+}
+
+fn end() -> impl Strategy<Value = Ipv6Addr> {
+    prop_oneof![
+        any::<[u8; 4]>().prop_map(|bytes| Ipv4Addr::from(bytes).to_ipv6_mapped()),
+        any::<[u8; 16]>().prop_map(Ipv6Addr::from),
+    ]
+}
+
+fn key() -> impl Strategy<Value = RowKey> {
+    (end(), end(), any::<u16>(), any::<u16>(), any::<u16>(), 0..3_u16, kind()).prop_map(
+        |(local, remote, local_port, remote_port, vlan, interface, kind)| RowKey {
+            local,
+            remote,
+            local_port,
+            remote_port,
+            vlan,
+            interface: InterfaceId(interface),
+            kind,
+        },
+    )
+}
+
+fn lane(most: u64) -> impl Strategy<Value = Lane> {
+    // Small amounts as well: ties and silent directions.
+    let amount = move || prop_oneof![0..3_u64, 0..=most];
+    (amount(), amount(), [amount(), amount(), amount()], amount())
+        .prop_map(|(bytes, packets, recent, peak)| Lane { bytes, packets, recent, peak })
+}
+
+fn rows(most: u64) -> impl Strategy<Value = Vec<(RowKey, Traffic)>> {
+    let traffic = (lane(most), lane(most)).prop_map(|(sent, received)| Traffic { sent, received });
+    vec((key(), traffic), 0..40)
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let sort = [Sort::Bytes, Sort::Packets, Sort::Last2, Sort::Last10, Sort::Last40, Sort::Peak];
+    let direction = [Direction::Both, Direction::Sent, Direction::Received];
+    (
+        proptest::sample::subsequence(ALL.to_vec(), 0..=ALL.len()),
+        proptest::option::of(0..50_usize),
+        proptest::sample::select(sort.to_vec()),
+        proptest::sample::select(direction.to_vec()),
+        prop_oneof![Just(Units::Bits), Just(Units::Bytes)],
+    )
+        .prop_map(|(by, top, sort, direction, units)| Request {
+            by,
+            top,
+            sort,
+            direction,
+            units,
+            format: Format::Text,
+        })
+}
+
+/// Far enough from the end of the range that fixtures may add up.
+const PLENTY: u64 = 1 << 50;
+
+fn sum(rows: &Value, field: &str) -> u64 {
+    rows.as_array().unwrap().iter().map(|row| row[field].as_u64().unwrap()).sum()
+}
+
+proptest! {
+    #[test]
+    fn json_parses_back_and_adds_up(rows in rows(PLENTY)) {
+        let names = names();
+        let snapshot = snapshot(rows, &names.services);
+        let report = json(&snapshot, &Request { by: ALL.to_vec(), ..Request::default() }, &names);
+        let Traffic { sent, received } = snapshot.total;
+        let expected = [
+            ("sent_bytes", sent.bytes),
+            ("sent_packets", sent.packets),
+            ("received_bytes", received.bytes),
+            ("received_packets", received.packets),
+        ];
+        for (field, expected) in expected {
+            prop_assert_eq!(report["total"][field].as_u64(), Some(expected));
+            prop_assert_eq!(sum(&report["flows"], field), expected);
+            for by in ALL.into_iter().filter(|by| *by != GroupBy::Flow) {
+                prop_assert_eq!(sum(&report[by.to_string()], field), expected, "{}", by);
+            }
+        }
+    }
+
+    #[test]
+    fn csv_has_the_fields_and_values_of_json(rows in rows(u64::MAX >> 8), request in request()) {
+        let names = names();
+        let snapshot = snapshot(rows, &names.services);
+        let report = json(&snapshot, &request, &names);
+        let lines = csv(&snapshot, &request, &names);
+        let (header, lines) = lines.split_first().unwrap();
+        let keyed = header[0] == "by";
+        let by = if request.by.is_empty() { vec![GroupBy::Flow] } else { request.by.clone() };
+        prop_assert_eq!(keyed, by != [GroupBy::Flow]);
+
+        let mut lines = lines.iter();
+        for by in by {
+            let name = if by == GroupBy::Flow { "flows".to_owned() } else { by.to_string() };
+            for row in report[&name].as_array().unwrap() {
+                let line = lines.next().unwrap();
+                for (field, cell) in header.iter().zip(line) {
+                    let expected = match (field.as_str(), row.get(field)) {
+                        ("by", _) => by.to_string(),
+                        ("key", None) | (_, Some(Value::Null)) => String::new(),
+                        (_, Some(Value::String(text))) => text.clone(),
+                        (_, Some(value)) => value.to_string(),
+                        (field, None) => panic!("no {field} in {row}"),
+                    };
+                    prop_assert_eq!(&expected, cell, "{}", field);
+                }
+                let more = usize::from(by == GroupBy::Port);
+                let keys = if keyed { 1 + usize::from(by == GroupBy::Flow) } else { 0 };
+                prop_assert_eq!(row.as_object().unwrap().len() + keys, header.len() + more);
+            }
+        }
+        prop_assert_eq!(lines.next(), None);
+    }
+
+    #[test]
+    fn nothing_panics_and_nothing_commands_the_terminal(
+        rows in rows(u64::MAX),
+        request in request(),
+        width in 0..250_usize,
+        resolve: bool,
+        host in ".{0,40}",
+    ) {
+        let mut names = Names::default();
+        if let Some(address) = rows.first().and_then(|(key, _)| key.remote_address()) {
+            names.hosts.insert(address, host);
+        }
+        // Groups that are empty: sums of such amounts are not for this test.
+        let mut snapshot = snapshot(Vec::new(), &names.services);
+        snapshot.rows = rows;
+        for format in [Format::Text, Format::Json, Format::Csv] {
+            let request = Request { format, ..request.clone() };
+            let report = print(&snapshot, &request, &Context { resolve, width, ..context(&names) });
+            if format == Format::Text {
+                prop_assert!(!report.contains(|char: char| char.is_control() && char != '\n'));
+            }
+        }
+    }
+
+    #[test]
+    fn the_top_is_what_a_naive_sort_puts_first(rows in rows(PLENTY), request in request()) {
+        let names = names();
+        let snapshot = snapshot(rows, &names.services);
+        for table in tables(&snapshot, &request) {
+            let mut naive: Vec<(Key<'_>, &Traffic)> = match table.by {
+                GroupBy::Flow => snapshot.rows.iter().map(|(key, traffic)| (Key::Flow(key), traffic)).collect(),
+                by => {
+                    let (_, groups) = snapshot.groups.iter().find(|(kept, _)| *kept == by).unwrap();
+                    groups.iter().map(|(key, traffic)| (Key::Group(key), traffic)).collect()
+                }
+            };
+            naive.retain(|(_, traffic)| match request.direction {
+                Direction::Both => true,
+                Direction::Sent => traffic.sent.bytes + traffic.sent.packets > 0,
+                Direction::Received => traffic.received.bytes + traffic.received.packets > 0,
+            });
+            naive.sort_by_key(|(key, traffic)| {
+                let amount = amount(traffic, request.sort, request.direction);
+                let bytes = amount_of_bytes(traffic, request.direction);
+                (Reverse(amount), Reverse(bytes), *key)
+            });
+            let rest = naive.split_off(request.limit().min(naive.len()));
+            // Two rows may have the same key here: which comes first is then open, what they amount to is not.
+            let keys: Vec<_> = table.rows.iter().map(|row| row.key).collect();
+            prop_assert_eq!(keys, naive.iter().map(|(key, _)| *key).collect::<Vec<_>>());
+            prop_assert_eq!(table.rest.rows, rest.len());
+            let bytes: u64 = rest.iter().map(|(_, traffic)| amount_of_bytes(traffic, request.direction)).sum();
+            prop_assert_eq!(table.rest.bytes, bytes);
+        }
+    }
+}
+
+/// What the request sorts by, added up the plain way.
+fn amount(traffic: &Traffic, sort: Sort, direction: Direction) -> u64 {
+    let of = |lane: &Lane| match sort {
+        Sort::Bytes => lane.bytes,
+        Sort::Packets => lane.packets,
+        Sort::Last2 => lane.recent[0],
+        Sort::Last10 => lane.recent[1],
+        Sort::Last40 => lane.recent[2],
+        Sort::Peak => lane.peak,
+    };
+    let (sent, received) = (of(&traffic.sent), of(&traffic.received));
+    match direction {
+        Direction::Sent => sent,
+        Direction::Received => received,
+        Direction::Both if sort == Sort::Peak => sent.max(received),
+        Direction::Both => sent + received,
+    }
+}
+
+fn amount_of_bytes(traffic: &Traffic, direction: Direction) -> u64 {
+    amount(traffic, Sort::Bytes, direction)
+}

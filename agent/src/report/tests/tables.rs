@@ -1,0 +1,78 @@
+//! Order and cut.
+
+use super::fixtures::{flow, names, snapshot, traffic};
+use crate::{
+    flow::{group::GroupBy, protocol::Kind, row::RowKey, snapshot::Snapshot},
+    report::{DEFAULT_TOP, Direction, Format, Key, Request, Rest, Sort, tables},
+};
+
+fn three() -> Snapshot {
+    let row = |port| flow(Kind::TCP, ("10.0.0.1", port), ("10.0.0.2", 443));
+    let mut rows = vec![
+        (row(3), traffic((100, 5), (0, 0))),
+        (row(2), traffic((50, 1), (60, 9))),
+        (row(1), traffic((100, 5), (0, 0))),
+    ];
+    rows[1].1.received.peak = 1_000;
+    rows[2].1.sent.recent = [0, 100, 100];
+    snapshot(rows, &names().services)
+}
+
+fn ports(snapshot: &Snapshot, request: &Request) -> Vec<u16> {
+    let tables = tables(snapshot, request);
+    let ports = tables[0].rows.iter().map(|row| match row.key {
+        Key::Flow(RowKey { local_port, .. }) => *local_port,
+        Key::Group(_) => unreachable!("only flows were asked for"),
+    });
+    ports.collect()
+}
+
+#[test]
+fn highest_first_and_equals_by_bytes_then_key() {
+    let by = |sort, direction| {
+        let request = Request { by: vec![GroupBy::Flow], sort, direction, ..Request::default() };
+        ports(&three(), &request)
+    };
+    assert_eq!(by(Sort::Bytes, Direction::Both), [2, 1, 3]);
+    assert_eq!(by(Sort::Bytes, Direction::Sent), [1, 3, 2]);
+    assert_eq!(by(Sort::Packets, Direction::Both), [2, 1, 3]);
+    assert_eq!(by(Sort::Packets, Direction::Sent), [1, 3, 2]);
+    assert_eq!(by(Sort::Last2, Direction::Both), [2, 3, 1]);
+    assert_eq!(by(Sort::Last10, Direction::Both), [1, 2, 3]);
+    assert_eq!(by(Sort::Last40, Direction::Sent), [1, 3, 2]);
+    assert_eq!(by(Sort::Peak, Direction::Both), [2, 1, 3]);
+}
+
+#[test]
+fn rows_without_traffic_in_the_direction_are_left_out() {
+    let request = Request { by: vec![GroupBy::Flow], direction: Direction::Received, ..Request::default() };
+    assert_eq!(ports(&three(), &request), [2]);
+}
+
+#[test]
+fn what_is_cut_off_is_added_up() {
+    let request = Request { by: vec![GroupBy::Flow], top: Some(1), ..Request::default() };
+    let snapshot = three();
+    assert_eq!(ports(&snapshot, &request), [2]);
+    assert_eq!(tables(&snapshot, &request)[0].rest, Rest { rows: 2, bytes: 200 });
+
+    let none = Request { top: Some(0), ..request };
+    assert_eq!(tables(&snapshot, &none)[0].rest, Rest { rows: 3, bytes: 310 });
+}
+
+#[test]
+fn only_text_is_cut_unasked() {
+    let limit = |format, top| Request { top, format, ..Request::default() }.limit();
+    assert_eq!(limit(Format::Text, None), DEFAULT_TOP);
+    assert_eq!(limit(Format::Json, None), usize::MAX);
+    assert_eq!(limit(Format::Csv, Some(7)), 7);
+}
+
+#[test]
+fn a_grouping_asked_twice_is_one_table() {
+    let by = vec![GroupBy::Port, GroupBy::Flow, GroupBy::Port];
+    let snapshot = three();
+    let tables = tables(&snapshot, &Request { by, ..Request::default() });
+    let groupings: Vec<_> = tables.iter().map(|table| table.by).collect();
+    assert_eq!(groupings, [GroupBy::Port, GroupBy::Flow]);
+}

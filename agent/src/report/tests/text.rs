@@ -1,0 +1,135 @@
+//! What people see, to the character. After a change that is meant: `INSTA_UPDATE=always cargo test`, and read the diff.
+
+use std::time::Duration;
+
+use insta::assert_snapshot;
+
+use super::{
+    fixtures::{ALL, address, busy, context, flow, frames, names, snapshot, traffic, troubled},
+    print,
+};
+use crate::{
+    flow::{group::GroupBy, names::Names, protocol::Kind, snapshot::Snapshot},
+    report::{Context, Direction, Request, Sort, Units},
+};
+
+/// A report on `width` columns.
+fn text(snapshot: &Snapshot, request: &Request, width: usize) -> String {
+    let names = names();
+    print(snapshot, request, &Context { width, ..context(&names) })
+}
+
+#[test]
+fn default_report() {
+    assert_snapshot!(text(&troubled(), &Request::default(), 100));
+}
+
+#[test]
+fn default_report_on_80_columns() {
+    assert_snapshot!(text(&busy(), &Request::default(), 80));
+}
+
+#[test]
+fn default_report_on_200_columns() {
+    assert_snapshot!(text(&busy(), &Request::default(), 200));
+}
+
+#[test]
+fn every_grouping_cut_to_two() {
+    let request = Request { by: ALL.to_vec(), top: Some(2), ..Request::default() };
+    assert_snapshot!(text(&busy(), &request, 100));
+}
+
+#[test]
+fn one_direction_in_bytes_by_a_window() {
+    let request = Request {
+        by: vec![GroupBy::Flow],
+        sort: Sort::Last40,
+        direction: Direction::Sent,
+        units: Units::Bytes,
+        ..Request::default()
+    };
+    assert_snapshot!(text(&busy(), &request, 80));
+}
+
+#[test]
+fn idle_report() {
+    let mut idle = snapshot(Vec::new(), &names().services);
+    idle.interfaces[1].hook = "none".to_owned();
+    assert_snapshot!(text(&idle, &Request::default(), 100));
+}
+
+#[test]
+fn nothing_in_the_direction_asked() {
+    let rows = vec![(frames(Kind::Frame(0x88cc)), traffic((0, 0), (600, 3)))];
+    let request = Request { by: vec![GroupBy::Flow], direction: Direction::Sent, ..Request::default() };
+    let report = text(&snapshot(rows, &names().services), &request, 100);
+    assert!(report.contains("\nFlows: none, by bytes, sent only\n"), "{report}");
+}
+
+#[test]
+fn nothing_exceeds_the_width_that_can_be_helped() {
+    for width in 80..=200 {
+        let report = text(&troubled(), &Request { by: ALL.to_vec(), ..Request::default() }, width);
+        for line in report.lines() {
+            assert!(line.chars().count() <= width, "{width}: {line}");
+        }
+    }
+}
+
+#[test]
+fn names_are_printed_only_when_asked_and_cannot_command_the_terminal() {
+    let mut names = names();
+    names.hosts.insert(address("192.0.2.10"), "evil\u{1b}[2J\u{202e}.example".to_owned());
+    let asked = Context { resolve: true, ..context(&names) };
+    let report = print(&busy(), &Request::default(), &asked);
+    assert!(report.contains("evil?[2J?.example"), "{report}");
+    assert!(!report.contains('\u{1b}'));
+
+    let report = print(&busy(), &Request::default(), &context(&names));
+    assert!(report.contains("192.0.2.10:443") && !report.contains("evil"), "{report}");
+}
+
+#[test]
+fn windows_as_long_as_the_measurement_are_left_out() {
+    let header = |elapsed, windows, sort| {
+        let mut snapshot = busy();
+        snapshot.elapsed = Duration::from_secs_f64(elapsed);
+        snapshot.window_seconds = windows;
+        let request = Request { by: vec![GroupBy::Protocol], sort, ..Request::default() };
+        let report = text(&snapshot, &request, 120);
+        let header = report.lines().find(|line| line.starts_with("protocol")).unwrap();
+        header.split_whitespace().skip(3).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(header(1.0, [1.0; 3], Sort::Bytes), "sent received packets peak");
+    assert_eq!(header(10.0, [2.0, 10.0, 10.0], Sort::Bytes), "2s sent received packets peak");
+    assert_eq!(header(10.0, [2.0, 10.0, 10.0], Sort::Last40), "2s 40s sent received packets peak");
+    assert_eq!(header(60.0, [2.0, 10.0, 40.0], Sort::Bytes), "2s 10s 40s sent received packets peak");
+}
+
+#[test]
+fn messages_and_kinds_have_names() {
+    let one = traffic((100, 1), (0, 0));
+    let ends = |kind, kind_of_message, code| flow(kind, ("10.0.0.1", kind_of_message), ("10.0.0.2", code));
+    let rows = [
+        (ends(Kind::Ip(1), 11, 0), "icmp time-exceeded"),
+        (ends(Kind::Ip(1), 200, 7), "icmp 200/7"),
+        (ends(Kind::Ip(58), 128, 0), "icmpv6 echo"),
+        (ends(Kind::Ip(58), 255, 1), "icmpv6 255/1"),
+        (ends(Kind::Ip(89), 0, 0), "ospf "),
+        (ends(Kind::UDP, 0, 0), "udp fragments"),
+        (ends(Kind::TCP, 50_000, 443), "tcp https"),
+        (frames(Kind::Llc(0x42)), "stp "),
+        (frames(Kind::Frame(0x1234)), "ethertype-0x1234"),
+        (frames(Kind::Unparsed(2)), "unparsed: malformed"),
+    ];
+    for (key, expected) in rows {
+        let snapshot = snapshot(vec![(key, one)], &names().services);
+        let request = Request { by: vec![GroupBy::Flow], ..Request::default() };
+        let report = print(&snapshot, &request, &context(&names()));
+        assert!(report.lines().any(|line| line.starts_with(expected)), "{expected}: {report}");
+    }
+    let no_names = Names::default();
+    let report = print(&busy(), &Request::default(), &context(&no_names));
+    assert!(!report.contains("https"), "{report}");
+}

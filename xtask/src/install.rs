@@ -1,0 +1,141 @@
+//! What the machine must have, and how it gets it: apt for packages, cargo for programs, rustup for components.
+//!
+//! What is there already is left alone, whatever its version; every installation is announced.
+
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::shell;
+
+/// A Debian package, why it is needed, and a program that stands for it on machines that are not Debian.
+struct Package {
+    name: &'static str,
+    why: &'static str,
+    program: Option<&'static str>,
+}
+
+/// A program from crates.io.
+struct Program {
+    name: &'static str,
+    version: &'static str,
+    why: &'static str,
+    options: &'static [&'static str],
+    environment: &'static [(&'static str, &'static str)],
+}
+
+const TESTS: &[Package] = &[
+    Package { name: "iproute2", why: "network namespaces, veth pairs, tc filters", program: Some("tc") },
+    Package {
+        name: "ethtool",
+        why: "offloads on and off, the counters of a driver",
+        program: Some("ethtool"),
+    },
+    Package { name: "socat", why: "the other end of a tun device", program: Some("socat") },
+];
+
+const BPF_COMPILER: &[Package] = &[
+    Package { name: "rustc-web", why: "the compiler of the eBPF object", program: None },
+    Package { name: "cargo-web", why: "the cargo that goes with it", program: None },
+    Package { name: "libstd-rust-web-dev-bpf", why: "the core library for the BPF target", program: None },
+    Package { name: "rust-web-clippy", why: "clippy for the BPF target", program: None },
+    Package { name: "llvm-22-dev", why: "bpf-linker links to LLVM; llvm-strip", program: None },
+];
+
+const BPF_LINKER: Program = Program {
+    name: "bpf-linker",
+    version: "0.13.0",
+    why: "links the eBPF object",
+    // The default features bring an LLVM built by others, and would not use the one from apt.
+    options: &["--locked", "--no-default-features", "--features", "llvm-22"],
+    environment: &[("LLVM_PREFIX", "/usr/lib/llvm-22")],
+};
+
+const CARGO_DENY: Program = Program {
+    name: "cargo-deny",
+    version: "0.20.2",
+    why: "checks licences, bans and sources of dependencies",
+    options: &["--locked"],
+    environment: &[],
+};
+
+/// What `cargo xtask test` needs beyond a Rust tool-chain and a C linker.
+pub(crate) fn for_tests() -> Result<()> {
+    packages(TESTS)
+}
+
+/// What `cargo xtask ci` needs, the tests included.
+pub(crate) fn for_ci() -> Result<()> {
+    packages(BPF_COMPILER.iter().chain(TESTS))?;
+    program(&BPF_LINKER)?;
+    program(&CARGO_DENY)?;
+    components()
+}
+
+fn packages<'a>(wanted: impl IntoIterator<Item = &'a Package>) -> Result<()> {
+    let missing: Vec<_> = wanted.into_iter().filter(|package| !package.is_present()).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<_> = missing.iter().map(|package| package.name).collect();
+    if shell::find("apt-get").is_none() {
+        bail!("missing, and there is no apt-get to install them with: {}", names.join(", "));
+    }
+    if !shell::is_root() {
+        bail!("missing: run as root `apt-get install --no-install-recommends {}`", names.join(" "));
+    }
+    for package in &missing {
+        println!("Installing {} with apt: {}", package.name, package.why);
+    }
+    shell::run(apt().arg("update"))?;
+    shell::run(apt().args(["install", "--yes", "--no-install-recommends"]).args(names))
+}
+
+fn apt() -> Command {
+    let mut apt = Command::new("apt-get");
+    apt.arg("--quiet").env("DEBIAN_FRONTEND", "noninteractive");
+    apt
+}
+
+impl Package {
+    fn is_present(&self) -> bool {
+        if self.program.is_some_and(|program| shell::find(program).is_some()) {
+            return true;
+        }
+        let mut query = Command::new("dpkg-query");
+        query.args(["--show", "--showformat", "${db:Status-Status}", self.name]);
+        // It fails for a package it never heard of, and "config-files" is a package that was removed.
+        shell::output(&mut query).is_ok_and(|status| status == "installed")
+    }
+}
+
+fn program(wanted: &Program) -> Result<()> {
+    let Program { name, version, why, options, environment } = wanted;
+    if let Some(path) = shell::find(name) {
+        let present = shell::output(Command::new(&path).arg("--version"))
+            .with_context(|| format!("{} does not start: remove it and try again", path.display()))?;
+        if !present.split_whitespace().any(|word| word == *version) {
+            println!("Using {present} as it is installed; CI uses {version}");
+        }
+        return Ok(());
+    }
+    println!("Installing {name} {version} with cargo: {why}");
+    let mut install = Command::new("cargo");
+    install.args(["install", name, "--version", version]).args(*options);
+    install.envs(environment.iter().copied());
+    shell::run(&mut install)
+}
+
+fn components() -> Result<()> {
+    for (subcommand, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if shell::succeeds(Command::new("cargo").args([subcommand, "--version"])) {
+            continue;
+        }
+        if shell::find("rustup").is_none() {
+            bail!("`cargo {subcommand}` is missing, and there is no rustup to install {component} with");
+        }
+        println!("Installing {component} with rustup");
+        shell::run(Command::new("rustup").args(["component", "add", component]))?;
+    }
+    Ok(())
+}

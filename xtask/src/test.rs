@@ -1,0 +1,99 @@
+//! `cargo xtask test`: every test, those in the kernel too.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::workspace::Workspace;
+use crate::{install, shell};
+
+/// Tells the kernel tests which `flowtally` to run.
+pub(crate) const PROGRAM: &str = "FLOWTALLY_BIN";
+/// Tells the build script of `agent` which object to embed instead of the committed one.
+const OBJECT: &str = "FLOWTALLY_OBJECT";
+
+/// The packages whose tests need neither root nor anything installed.
+const PLAIN: &[&str] = &["flowtally", "flowtally-common", "flowtally-ebpf", "xtask"];
+
+#[derive(Args, Default)]
+pub(crate) struct TestArgs {
+    /// Run only the tests whose name contains this
+    #[arg(long, value_name = "NAME")]
+    filter: Option<String>,
+    /// What the test programs are given, such as --nocapture
+    #[arg(last = true)]
+    arguments: Vec<String>,
+}
+
+pub(crate) fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
+    // Before the minutes of building, not after them.
+    require_root("the kernel tests make network namespaces and load programs into the kernel", "test")?;
+    install::for_tests()?;
+
+    let mut plain = workspace.cargo();
+    plain.args(["test", "--no-fail-fast"]);
+    for package in PLAIN {
+        plain.args(["--package", package]);
+    }
+    let failures: Vec<_> = [
+        ("unit tests", shell::run(with_arguments(&mut plain, args))),
+        ("kernel tests", run_in_kernel(workspace, args, None)),
+    ]
+    .into_iter()
+    .filter_map(|(suite, result)| result.err().map(|error| format!("{suite}: {error:#}")))
+    .collect();
+    if !failures.is_empty() {
+        bail!("{}", failures.join("\n"));
+    }
+    Ok(())
+}
+
+/// The kernel tests alone, on a program that embeds the given object.
+pub(crate) fn kernel(workspace: &Workspace, object: &Path) -> Result<()> {
+    require_root("the kernel tests load the fresh object into the kernel", "ebpf --check")?;
+    install::for_tests()?;
+    run_in_kernel(workspace, &TestArgs::default(), Some(object))
+}
+
+/// Builds the program as users do, and returns where it is.
+pub(crate) fn build_program(workspace: &Workspace, object: Option<&Path>) -> Result<PathBuf> {
+    let mut build = workspace.cargo();
+    build.args(["build", "--release", "--package", "flowtally"]);
+    shell::run(embedding(&mut build, object))?;
+    Ok(workspace.target().join("release/flowtally"))
+}
+
+pub(crate) fn require_root(why: &str, command: &str) -> Result<()> {
+    if !shell::is_root() {
+        bail!(
+            "{why}: run `sudo env HOME=\"$HOME\" PATH=\"$PATH\" cargo xtask {command}`\n\
+             (`cargo test` runs the tests that need no root)"
+        );
+    }
+    Ok(())
+}
+
+fn run_in_kernel(workspace: &Workspace, args: &TestArgs, object: Option<&Path>) -> Result<()> {
+    let program = build_program(workspace, object)?;
+    let mut tests = workspace.cargo();
+    tests.args(["test", "--no-fail-fast", "--package", "flowtally-tests"]).env(PROGRAM, program);
+    shell::run(with_arguments(embedding(&mut tests, object), args))
+}
+
+fn embedding<'a>(command: &'a mut Command, object: Option<&Path>) -> &'a mut Command {
+    match object {
+        Some(object) => command.env(OBJECT, object),
+        // Left over in somebody's shell, it would put another object under test than the committed one.
+        None => command.env_remove(OBJECT),
+    }
+}
+
+fn with_arguments<'a>(command: &'a mut Command, args: &TestArgs) -> &'a mut Command {
+    command.args(&args.filter);
+    if !args.arguments.is_empty() {
+        command.arg("--").args(&args.arguments);
+    }
+    command
+}
