@@ -98,6 +98,11 @@ pub struct Slot {
 #[repr(C, align(64))]
 pub struct Pair(pub [Slot; 2]);
 
+/// Slots that a key is looked for in together: one element of the second-level array.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C, align(64))]
+pub struct Bucket(pub [Slot; 4]);
+
 const _: () = {
     assert!(size_of::<FlowKey>() == 44 && align_of::<FlowKey>() == 4);
     assert!(offset_of!(FlowKey, src_port) == 32 && offset_of!(FlowKey, ifindex) == 36);
@@ -106,5 +111,5 @@ const _: () = {
     assert!(
         offset_of!(Slot, epoch) == 44 && offset_of!(Slot, bytes) == 48 && offset_of!(Slot, packets) == 56
     );
-    assert!(size_of::<Pair>() == 128);
+    assert!(size_of::<Pair>() == 128 && size_of::<Bucket>() == 256);
 };

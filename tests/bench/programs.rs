@@ -48,8 +48,12 @@ impl Baselines {
             Baseline::Plain => "bench_plain",
             Baseline::Lru => "bench_lru",
         };
-        let program: &mut SchedClassifier =
-            self.ebpf.program_mut(name).expect("the program is in the object").try_into().expect("a TC program");
+        let program: &mut SchedClassifier = self
+            .ebpf
+            .program_mut(name)
+            .expect("the program is in the object")
+            .try_into()
+            .expect("a TC program");
         if program.fd().is_err() {
             program.load().expect("load a program to compare with");
         }
@@ -78,7 +82,8 @@ pub(crate) fn flowtally(host: &Host, slots: u32) -> (Kernel, SchedClassifier) {
     let (_, programs) =
         SchedClassifier::query_tcx(host.interface, TcAttachType::Egress).expect("ask for TCX programs");
     let info = programs.into_iter().next().expect("flowtally's program is attached");
-    let program = SchedClassifier::from_program_info(info, Cow::Borrowed("flowtally")).expect("open flowtally's program");
+    let program = SchedClassifier::from_program_info(info, Cow::Borrowed("flowtally"))
+        .expect("open flowtally's program");
     (kernel, program)
 }
 

@@ -40,7 +40,16 @@ const TEST_RUN_INTERFACE: u32 = 1;
 pub(crate) fn run(quick: bool) {
     let program = env::current_exe().expect("the path of this program");
     let mut table = Table::new([
-        "flows", "wait", "drain", "record", "close", "tick", "target", "first tick", "peak memory, MB", "target",
+        "flows",
+        "wait",
+        "drain",
+        "record",
+        "close",
+        "tick",
+        "target",
+        "first tick",
+        "peak memory, MB",
+        "target",
     ]);
     for (flows, time, memory) in SIZES {
         let mut child = Command::new(&program);
@@ -49,9 +58,13 @@ pub(crate) fn run(quick: bool) {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8_lossy(&output.stdout);
         let figures: Vec<f64> = text.split_whitespace().map(|word| word.parse().expect("a figure")).collect();
-        let [wait, drain, record, close, first, megabytes] = figures[..] else { panic!("not six figures: {text}") };
+        let [wait, drain, record, close, first, megabytes] = figures[..] else {
+            panic!("not six figures: {text}")
+        };
         let tick = drain + record + close;
-        let target = |value, target: Option<f64>, unit| target.map_or("-".to_owned(), |target| verdict(value, target, unit));
+        let target = |value, target: Option<f64>, unit| {
+            target.map_or("-".to_owned(), |target| verdict(value, target, unit))
+        };
         table.row([
             flows.to_string(),
             format!("{wait:.1}"),

@@ -110,7 +110,8 @@ impl Accounts {
             }
             end += (BLOCK * 64) as u32;
             for (window, entries) in &mut leaving {
-                while let Some(Entry { number, sent, received }) = entries.next_if(|entry| entry.number < end) {
+                while let Some(Entry { number, sent, received }) = entries.next_if(|entry| entry.number < end)
+                {
                     let traffic = &mut traffic[number as usize];
                     traffic.sent.recent[*window] -= sent;
                     traffic.received.recent[*window] -= received;

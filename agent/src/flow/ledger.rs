@@ -376,7 +376,8 @@ const PEAK_SLOT: Duration = Duration::from_secs(2);
 /// What was counted in a row that found no room is untracked.
 fn refuse(interfaces: &mut [Interface], amount: &Amount<Source>) {
     let Source { interface, direction, frames } = amount.source;
-    interfaces[usize::from(interface.0)].directions[usize::from(direction & 1)].drop_row(amount.row.kind, frames);
+    interfaces[usize::from(interface.0)].directions[usize::from(direction & 1)]
+        .drop_row(amount.row.kind, frames);
 }
 
 impl OneWay {

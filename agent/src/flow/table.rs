@@ -58,8 +58,11 @@ impl<K: Eq + Hash + Clone> Table<K> {
     }
 
     /// The numbers of the accounts of `wanted`, `None` for those that have none, in place of what is in `numbers`.
-    pub(crate) fn find_all<'a>(&self, wanted: impl Iterator<Item = &'a K> + Clone, numbers: &mut Vec<Option<u32>>)
-    where
+    pub(crate) fn find_all<'a>(
+        &self,
+        wanted: impl Iterator<Item = &'a K> + Clone,
+        numbers: &mut Vec<Option<u32>>,
+    ) where
         K: 'a,
     {
         // Two short loops in place of one long one: so the processor has many of the memory accesses under way.

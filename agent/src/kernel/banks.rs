@@ -6,6 +6,7 @@
 use std::{
     io,
     marker::PhantomData,
+    ops::Range,
     os::fd::AsFd,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -14,7 +15,11 @@ use aya::{
     Ebpf,
     maps::{Map, MapData, MapError, PerCpuHashMap, PerCpuValues},
 };
-use flowtally_common::{Count, Direction, FlowKey, Health, HealthKey, Slot, flow::Pair, settings};
+use flowtally_common::{
+    Count, Direction, FlowKey, Health, HealthKey, Slot,
+    flow::{Bucket, Pair},
+    settings,
+};
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::{
@@ -35,27 +40,33 @@ pub(super) struct Banks {
     control: Mapped<ControlWord>,
     slots: Mapped<Pair>,
     used: Mapped<u64>,
+    shared: Mapped<Bucket>,
+    shared_used: Mapped<u64>,
     spill: [MapData; 2],
     health: HealthMap,
     cpus: usize,
     pair_bits: u32,
+    bucket_bits: u32,
     epoch: u32,
 }
 
 impl Banks {
     /// Maps the tables of `ebpf` into this process and starts the first epoch.
     pub(super) fn open(ebpf: &mut Ebpf, capacity: Capacity, cpus: usize) -> Result<Self, KernelError> {
-        let pair_bits = capacity.pair_bits();
+        let (pair_bits, bucket_bits) = (capacity.pair_bits(), capacity.bucket_bits());
         let pairs = (cpus * 2) << pair_bits;
         let banks = Self {
             control: Mapped::open(ebpf, settings::CONTROL, CONTROL_WORDS)?,
             slots: Mapped::open(ebpf, settings::SLOTS, pairs)?,
             used: Mapped::open(ebpf, settings::USED, pairs / 64)?,
+            shared: Mapped::open(ebpf, settings::SHARED, 2 << bucket_bits)?,
+            shared_used: Mapped::open(ebpf, settings::SHARED_USED, (2 << bucket_bits) / 64)?,
             spill: [take(ebpf, settings::SPILL[0])?, take(ebpf, settings::SPILL[1])?],
             health: HealthMap::try_from(take_map(ebpf, settings::HEALTH)?)
                 .map_err(|error| KernelError::explain("opening the map HEALTH", &error))?,
             cpus,
             pair_bits,
+            bucket_bits,
             // Slots start out as epoch 0, which must not be a current one.
             epoch: 1,
         };
@@ -107,13 +118,31 @@ impl Banks {
         let bank = (retired.epoch & 1) as usize;
         let mut flows = |key: &FlowKey, count| sink(Drained::Flow(key, count));
         for cpu in 0..self.cpus {
-            self.drain_region(cpu * 2 + bank, retired.epoch, &mut flows);
+            let words = (1_usize << self.pair_bits) / 64;
+            let region = (cpu * 2 + bank) * words..(cpu * 2 + bank + 1) * words;
+            // SAFETY: no program writes this bank now: it is retired.
+            unsafe {
+                take_used(&self.used, &self.slots, region, retired.epoch, |Pair(slots)| slots, &mut flows)
+            };
+        }
+        let words = (1_usize << self.bucket_bits) / 64;
+        let region = bank * words..(bank + 1) * words;
+        // SAFETY: as above.
+        unsafe {
+            take_used(
+                &self.shared_used,
+                &self.shared,
+                region,
+                retired.epoch,
+                |Bucket(slots)| slots,
+                &mut flows,
+            );
         }
         let spilled = self.control_word(SPILLED + bank);
         if spilled.load(Ordering::Acquire) != 0 {
             spilled.store(0, Ordering::Relaxed);
             sys::take_all(self.spill[bank].fd().as_fd(), &mut flows)
-                .map_err(failed("reading the second level"))?;
+                .map_err(failed("reading the third level"))?;
         }
         for ifindex in interfaces {
             for direction in Direction::BOTH {
@@ -129,32 +158,6 @@ impl Banks {
             }
         }
         Ok(())
-    }
-
-    /// Reads one CPU's slots of one bank, guided by the bitmap of used pairs.
-    fn drain_region(&mut self, region: usize, epoch: u32, flows: &mut impl FnMut(&FlowKey, Count)) {
-        let words = (1_usize << self.pair_bits) / 64;
-        for word in region * words..(region + 1) * words {
-            let used = self.used.at(word);
-            // SAFETY: a word of the map, which no program writes now: its bank is retired.
-            let mut bits = unsafe { used.read() };
-            if bits == 0 {
-                continue;
-            }
-            // SAFETY: as above.
-            unsafe { used.write(0) };
-            while bits != 0 {
-                let pair = word * 64 + bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                // SAFETY: a pair of the map, which no program writes now.
-                let Pair(slots) = unsafe { self.slots.at(pair).read() };
-                for Slot { key, epoch: of, bytes, packets } in slots {
-                    if of == epoch {
-                        flows(&key, Count { bytes, packets });
-                    }
-                }
-            }
-        }
     }
 
     fn zero(&self) -> Result<PerCpuValues<[u64; 6]>, KernelError> {
@@ -187,6 +190,40 @@ impl Banks {
             .insert(key, zero, 0)
             .map_err(|error| KernelError::explain("clearing an interface's counters", &error))?;
         Ok(Some(sum))
+    }
+}
+
+/// Reads the slots of `epoch` in the elements whose bits are set in a range of words of a bitmap, and clears the bits.
+///
+/// # Safety
+/// No program may be writing those.
+unsafe fn take_used<T, const N: usize>(
+    bitmap: &Mapped<u64>,
+    elements: &Mapped<T>,
+    words: Range<usize>,
+    epoch: u32,
+    slots: impl Fn(&T) -> &[Slot; N],
+    flows: &mut impl FnMut(&FlowKey, Count),
+) {
+    for word in words {
+        let used = bitmap.at(word);
+        // SAFETY: a word of the map, which the caller says no program writes.
+        let mut bits = unsafe { used.read() };
+        if bits == 0 {
+            continue;
+        }
+        // SAFETY: as above.
+        unsafe { used.write(0) };
+        while bits != 0 {
+            let element = elements.at(word * 64 + bits.trailing_zeros() as usize);
+            bits &= bits - 1;
+            // SAFETY: an element of the map, which the caller says no program writes.
+            for Slot { key, epoch: of, bytes, packets } in slots(unsafe { &*element }) {
+                if *of == epoch {
+                    flows(key, Count { bytes: *bytes, packets: *packets });
+                }
+            }
+        }
     }
 }
 
