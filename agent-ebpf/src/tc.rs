@@ -2,11 +2,7 @@
 
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_skb_load_bytes, macros::classifier, programs::TcContext};
 use core::mem::MaybeUninit;
-use flowtally_common::{
-    Count, Direction,
-    flow::{PROTOCOL_NOT_IP, VLAN_TAG_LENGTH},
-    settings::Layer,
-};
+use flowtally_common::{Count, Direction, flow::VLAN_TAG_LENGTH, settings::Layer};
 use flowtally_ebpf::{
     linear::Linear,
     parse::{self, Frame, Outside, Wire},
@@ -102,7 +98,7 @@ fn any_frame(skb: *mut __sk_buff, direction: Direction, layer: Layer) {
         count.bytes += tags.bytes;
     }
     account(&packet, skb_ref.ifindex, direction, count);
-    if packet.protocol == PROTOCOL_NOT_IP && packet.ports & 0xffff == 0 && packet.ports != 0 {
+    if packet.is_unparsed() {
         log_rare(Rare::Unparsed, skb_ref.ifindex, epoch);
     }
 }

@@ -106,6 +106,9 @@ mod tests {
         let health = Health { gso_extra: count(66, 1), ..Health::default() };
         // A plain packet of 100 bytes, and a super-packet of 3,000 that is two frames.
         let result = reconcile(count(100 + 3_066, 3), Count::default(), &health, count(86 + 2_986, 2), true);
-        assert_eq!((result.follows, result.residue_bytes, result.residue_packets), (Follows::WithoutHeader, 0, 0));
+        assert_eq!(
+            (result.follows, result.residue_bytes, result.residue_packets),
+            (Follows::WithoutHeader, 0, 0)
+        );
     }
 }
