@@ -1,0 +1,50 @@
+//! What the kernel tests are made of: network namespaces, traffic of known size, and the program under test.
+//!
+//! The program is a black box here: it is started as a user starts it, and only what it prints is looked at. Every
+//! test makes its own namespaces, in which addresses and names of interfaces are the test's own, so that tests run side
+//! by side. Nothing waits for a fixed time: see [`eventually`].
+//!
+//! A test that can't run fails; none is left out. [`Namespace::new`] says what is missing.
+#![forbid(unsafe_code)]
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "a test ends by panicking: whatever goes wrong in here does so at once, with what was tried"
+)]
+
+pub mod agent;
+pub mod check;
+pub mod foreign;
+pub mod frames;
+pub mod namespace;
+pub mod network;
+pub mod raw;
+pub mod report;
+pub mod tun;
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+pub use agent::{Agent, Ended};
+pub use check::check;
+pub use frames::Way;
+pub use namespace::Namespace;
+pub use network::{Host, NetPair};
+pub use report::{Amounts, Flow, Report};
+
+/// Long enough for anything on a busy machine; only a failing test waits for it.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Asks again and again until there is an answer, and returns it. Panics when there is none in [`PATIENCE`].
+pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    const PAUSE: Duration = Duration::from_millis(2);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain: {what}");
+        thread::sleep(PAUSE);
+    }
+}
