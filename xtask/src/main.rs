@@ -10,6 +10,7 @@ mod install;
 mod shell;
 mod test;
 mod tidy;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -32,6 +33,8 @@ enum Command {
     Ebpf(ebpf::EbpfArgs),
     /// Install what the tests need, then run every test, those in the kernel too (root)
     Test(test::TestArgs),
+    /// Run the tests of old kernels, in a virtual machine that runs one
+    Vm(test::TestArgs),
     /// Run the benchmarks (root)
     Bench(bench::BenchArgs),
     /// Check the rules of the source tree that no compiler knows
@@ -58,6 +61,7 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Ebpf(args) => ebpf::run(&workspace, &args),
         Command::Test(args) => test::run(&workspace, &args),
+        Command::Vm(args) => vm::run(&workspace, &args),
         Command::Bench(args) => bench::run(&workspace, &args),
         Command::Tidy => tidy::run(&workspace),
         Command::Setup => install::for_ci(),
