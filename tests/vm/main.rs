@@ -5,7 +5,7 @@
 use std::{net::Ipv4Addr, thread};
 
 use harness::{
-    Agent, Flow, Host, NetPair, Way,
+    Agent, Flow, Host, NetPair, Report, Way,
     check::{amounts, check_totals},
     frames::{
         IPV4, IPV6, NEAR_V4, ethernet, ipv4, ipv4_between, ipv6,
@@ -15,36 +15,43 @@ use harness::{
 };
 use nix::sys::signal::Signal;
 
-/// Every program that there is for an Ethernet device is on one hook or the other.
-const HOOKS: [(&str, &str); 3] = [("auto", "clsact"), ("clsact", "clsact"), ("xdp", "xdp-native+clsact")];
-
 #[test]
 fn clsact_serves_and_says_why_tcx_does_not() {
     let pair = NetPair::new();
-    let report = Agent::measure(&pair.near, "").report();
+    let report = measure(&pair, "");
     let near = report.interface("near");
     assert_eq!(near.hook, "clsact");
     let [reason] = near.degraded.as_slice() else { panic!("reasons: {:?}", near.degraded) };
     assert!(reason.starts_with("clsact in place of tcx: "), "{reason}");
     assert!(reason.contains("Invalid argument"), "the kernel's own word is missing: {reason}");
+    assert_eq!(near.residue(), [0; 4], "residue of {near:?}");
 }
 
 #[test]
-fn every_hook_counts_to_the_byte() {
-    for (asked, served) in HOOKS {
-        let pair = NetPair::new();
-        let agent = Agent::measure(&pair.near, &format!("--hook {asked}"));
-        let (sent, received) = (traffic(Way::Sent, 3), traffic(Way::Received, 2));
-        pair.near.send(&sent.concat());
-        pair.far.send(&received.concat());
-        let report = agent.report();
-        assert_eq!(report.interface("near").hook, served);
-        let flows = [Flow::v4("udp").ports(), Flow::v6("tcp").ports()];
-        let rows = flows.into_iter().zip(sent.iter().zip(&received).map(|(s, r)| amounts(s, r)));
-        assert_eq!(report.rows("near"), rows.collect(), "{asked}: rows");
-        check_totals(&report, "near", amounts(&sent.concat(), &received.concat()), asked);
-        assert_nothing_left(&pair.near);
-    }
+fn xdp_serves_what_arrives_and_clsact_what_leaves() {
+    let pair = NetPair::new();
+    let report = measure(&pair, "--hook xdp");
+    let near = report.interface("near");
+    assert_eq!(near.hook, "xdp-native+clsact");
+    // With XDP, this kernel's veth counts what it receives without Ethernet headers.
+    let headers = 14 * i64::try_from(report.total.received_packets).unwrap();
+    assert_eq!(near.residue(), [-headers, 0, 0, 0], "residue of {near:?}");
+}
+
+/// The report of two flows both ways, which must be exact. Nothing may stay behind.
+fn measure(pair: &NetPair, arguments: &str) -> Report {
+    let agent = Agent::measure(&pair.near, arguments);
+    let (sent, received) = (traffic(Way::Sent, 3), traffic(Way::Received, 2));
+    pair.near.send(&sent.concat());
+    pair.far.send(&received.concat());
+    let report = agent.report();
+    let flows = [Flow::v4("udp").ports(), Flow::v6("tcp").ports()];
+    let rows = flows.into_iter().zip(sent.iter().zip(&received).map(|(s, r)| amounts(s, r)));
+    assert_eq!(report.rows("near"), rows.collect());
+    assert_eq!(report.total, amounts(&sent.concat(), &received.concat()));
+    assert_eq!(report.interface("near").counted(), report.total);
+    assert_nothing_left(&pair.near);
+    report
 }
 
 #[test]
@@ -85,7 +92,7 @@ fn flips_lose_nothing() {
     let burst = |way| -> Vec<_> { (0..FLOWS).map(|flow| frame(way, flow)).collect() };
     let pair = NetPair::new();
     let agent = Agent::measure(&pair.near, "--slots 1024 --tick-ms 10");
-    let repeated = |way| burst(way).repeat(ROUNDS);
+    let repeated = |way| vec![burst(way); ROUNDS].concat();
     let (sent, received) = (repeated(Way::Sent), repeated(Way::Received));
     thread::scope(|scope| {
         scope.spawn(|| pair.near.send(&sent));

@@ -108,8 +108,9 @@ fn with_arguments<'a>(command: &'a mut Command, args: &TestArgs) -> &'a mut Comm
 }
 
 impl TestArgs {
-    /// As a test program takes them.
-    pub(crate) fn list(&self) -> Vec<&str> {
-        self.filter.iter().chain(&self.arguments).map(String::as_str).collect()
+    /// As a test program takes them; `default` is the filter when there is none.
+    pub(crate) fn list<'a>(&'a self, default: Option<&'a str>) -> Vec<&'a str> {
+        let filter = self.filter.as_deref().or(default);
+        filter.into_iter().chain(self.arguments.iter().map(String::as_str)).collect()
     }
 }

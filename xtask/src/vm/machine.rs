@@ -77,6 +77,8 @@ fn listen(console: impl Read) -> Said {
             said.began = true;
         } else if let Some(status) = line.strip_prefix(END) {
             said.ended = Some(status.to_owned());
+        } else if said.ended.is_some() {
+            // The kernel says that it turns the machine off.
         } else if said.began {
             println!("{line}");
         } else {

@@ -28,9 +28,9 @@ const TESTS: [&str; 2] = ["vm", "testrun"];
 /// What the tests call.
 const TOOLS: [&str; 4] = ["ip", "tc", "ethtool", "socat"];
 
-/// With one CPU the kernel takes short cuts where it waits for the other ones, of which the drain of the tables is
-/// one; with two, programs run while they are drained.
-const CPUS: [u32; 2] = [2, 1];
+/// Numbers of CPUs, and the tests that are run with so many, all where no name is given. With one CPU the kernel takes a
+/// short cut where the drain of the tables waits for programs that are running.
+const MACHINES: [(u32, Option<&str>); 2] = [(2, None), (1, Some("flips"))];
 
 const INIT: &str = include_str!("init.sh");
 
@@ -55,9 +55,9 @@ pub(crate) fn boot(
     let image = dir.join("initramfs.cpio");
     fs::write(&image, contents(&debian, program, &tests)?.finish())
         .with_context(|| format!("cannot write {}", image.display()))?;
-    for cpus in CPUS {
+    for (cpus, tests) in MACHINES {
         println!("Linux 6.1 on {cpus} emulated {}", if cpus == 1 { "CPU" } else { "CPUs" });
-        Machine { kernel: &debian.kernel, initramfs: &image, cpus }.run(&args.list())?;
+        Machine { kernel: &debian.kernel, initramfs: &image, cpus }.run(&args.list(tests))?;
     }
     Ok(())
 }
