@@ -26,11 +26,8 @@ pub(crate) enum Rare {
 /// The interval that frames are counted in now.
 #[inline(always)]
 pub(crate) fn epoch() -> u32 {
-    match CONTROL.get_ptr(0) {
-        // SAFETY: the map has one element, which user space changes with one aligned store.
-        Some(epoch) => unsafe { epoch.read_volatile() },
-        None => 0,
-    }
+    // SAFETY: an element of the control block, which user space changes with one aligned store.
+    CONTROL.get_ptr(0).map_or(0, |epoch| unsafe { epoch.read_volatile() })
 }
 
 /// Counts one frame of `packet`'s flow.
@@ -156,14 +153,13 @@ unsafe fn spill(slot: *const Words) {
     }
     if level.insert(key, count, u64::from(BPF_NOEXIST)).is_err() {
         // Full, or another CPU was first.
-        match level.get_ptr_mut(key) {
+        if let Some(value) = level.get_ptr_mut(key) {
             // SAFETY: as above.
-            Some(value) => unsafe { add_shared(value, count) },
-            None => {
-                let epoch = words[5] >> EPOCH_SHIFT;
-                health(key.ifindex, key.direction, epoch, |health| health.untracked.add(count));
-                log_rare(Rare::Untracked, key.ifindex, epoch as u32);
-            }
+            unsafe { add_shared(value, count) };
+        } else {
+            let epoch = words[5] >> EPOCH_SHIFT;
+            health(key.ifindex, key.direction, epoch, |health| health.untracked.add(count));
+            log_rare(Rare::Untracked, key.ifindex, epoch as u32);
         }
     }
 }

@@ -12,6 +12,7 @@ extern crate std;
 
 #[cfg(any(test, feature = "frames"))]
 pub mod frames;
+pub mod linear;
 pub mod parse;
 #[cfg(any(test, feature = "frames"))]
 pub mod properties;

@@ -160,6 +160,16 @@ pub struct Packet {
     pub jumbo: u32,
 }
 
+impl Packet {
+    /// Whether the frame could not be parsed.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_unparsed(&self) -> bool {
+        // An `EtherType` or an 802.2 header is never 0.
+        self.protocol == PROTOCOL_NOT_IP && self.ports.trailing_zeros() >= 16 && self.ports != 0
+    }
+}
+
 /// What is known of a frame without looking into it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outside {

@@ -2,12 +2,9 @@
 
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_skb_load_bytes, macros::classifier, programs::TcContext};
 use core::mem::MaybeUninit;
-use flowtally_common::{
-    Count, Direction,
-    flow::{PROTOCOL_NOT_IP, VLAN_TAG_LENGTH},
-    settings::Layer,
-};
+use flowtally_common::{Count, Direction, flow::VLAN_TAG_LENGTH, settings::Layer};
 use flowtally_ebpf::{
+    linear::Linear,
     parse::{self, Frame, Outside, Wire},
     segments::{self, Segmentation},
 };
@@ -37,30 +34,6 @@ pub(crate) fn flowtally_egress_ip(ctx: TcContext) -> i32 {
     count(ctx.skb.skb, Direction::Egress, Layer::Ip)
 }
 
-/// The part of a frame that packet pointers reach.
-pub(crate) struct Linear {
-    pub(crate) data: usize,
-    pub(crate) end: usize,
-}
-
-/// The verifier wants the offset into a packet bounded; no header is further in.
-const MAX_OFFSET: u32 = 0x7fff;
-
-impl Frame for Linear {
-    #[inline(always)]
-    fn read<T: Wire>(&self, at: u32) -> Option<T> {
-        if at > MAX_OFFSET {
-            return None;
-        }
-        let from = self.data + at as usize;
-        if from + size_of::<T>() > self.end {
-            return None;
-        }
-        // SAFETY: the bytes lie before the packet's end, T takes any bytes, and the read needs no alignment.
-        Some(unsafe { (from as *const T).read_unaligned() })
-    }
-}
-
 /// A frame in a socket buffer, wherever its bytes are.
 struct Anywhere(*mut __sk_buff);
 
@@ -84,7 +57,8 @@ fn count(skb: *mut __sk_buff, direction: Direction, layer: Layer) -> i32 {
     let skb_ref = unsafe { &*skb };
     let length = skb_ref.len;
     if skb_ref.gso_size | skb_ref.vlan_present == 0 {
-        let linear = Linear { data: skb_ref.data as usize, end: skb_ref.data_end as usize };
+        // SAFETY: a packet's data lies between the two as long as the program runs and does not change it.
+        let linear = unsafe { Linear::new(skb_ref.data as usize, skb_ref.data_end as usize) };
         if let Some(packet) = parse::fast(&linear, layer, length) {
             account(&packet, skb_ref.ifindex, direction, Count { bytes: u64::from(length), packets: 1 });
             return NEXT;
@@ -124,7 +98,7 @@ fn any_frame(skb: *mut __sk_buff, direction: Direction, layer: Layer) {
         count.bytes += tags.bytes;
     }
     account(&packet, skb_ref.ifindex, direction, count);
-    if packet.protocol == PROTOCOL_NOT_IP && packet.ports & 0xffff == 0 && packet.ports != 0 {
+    if packet.is_unparsed() {
         log_rare(Rare::Unparsed, skb_ref.ifindex, epoch);
     }
 }

@@ -1,6 +1,6 @@
 //! Two hosts joined by a cable.
 
-use std::{fs, net::IpAddr, sync::Arc};
+use std::{fs, net::IpAddr, ops::Sub, sync::Arc};
 
 use crate::{Namespace, eventually, frames, raw::RawSocket};
 
@@ -30,6 +30,19 @@ pub struct Counters {
     pub sent_bytes: u64,
     /// Packets sent.
     pub sent_packets: u64,
+}
+
+impl Sub for Counters {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            received_bytes: self.received_bytes - earlier.received_bytes,
+            received_packets: self.received_packets - earlier.received_packets,
+            sent_bytes: self.sent_bytes - earlier.sent_bytes,
+            sent_packets: self.sent_packets - earlier.sent_packets,
+        }
+    }
 }
 
 /// Two hosts and a veth pair between them, on which there is no frame but those of the test: no address resolution
@@ -85,6 +98,12 @@ impl NetPair {
         ));
         near.configure(far);
         far.configure(near);
+        // Until the kernel has taken note of the carrier, it drops what is sent without a word.
+        for host in [near, far] {
+            eventually("the cable works", || {
+                host.namespace.ip(&format!("link show {}", host.interface)).contains("state UP").then_some(())
+            });
+        }
     }
 
     /// Takes the cable away, and both interfaces with it.
@@ -116,18 +135,12 @@ impl Host {
 
     /// Sends frames as they are, and returns when the other end's kernel has seen the last one.
     pub fn send(&self, frames: &[Vec<u8>]) {
-        self.send_on(self.interface, frames);
-    }
-
-    /// As [`send`](Self::send), on another interface of this host.
-    pub fn send_on(&self, interface: &str, frames: &[Vec<u8>]) {
-        let before = self.counters_of(interface).sent_packets;
-        let socket = RawSocket::open(&self.namespace, interface);
+        let all = self.counters().sent_packets + frames.len() as u64;
+        let socket = RawSocket::open(&self.namespace, self.interface);
         for frame in frames {
             socket.send(frame);
         }
-        let all = before + frames.len() as u64;
-        eventually("every frame leaves", || (self.counters_of(interface).sent_packets >= all).then_some(()));
+        eventually("every frame leaves", || (self.counters().sent_packets >= all).then_some(()));
         settle();
     }
 

@@ -56,7 +56,7 @@ fn check(packet: impl Fn(Way) -> Vec<u8>, flow: &Flow) {
             .map(|hook| (hook, Agent::measure_on(&pair.near.namespace, TUN, &format!("--hook {hook}"))))
             .collect();
         let (sent, received) = (vec![packet(Way::Sent); 3], vec![packet(Way::Received); 2]);
-        pair.near.send_on(TUN, &sent);
+        tun.send(&sent);
         tun.receive(&pair.near, &received);
         let expected = amounts(&sent, &received);
         for (hook, agent) in agents {

@@ -32,16 +32,16 @@ fn totals_are_ip_bytes() {
     assert!(!text.contains("arp") && !text.contains("lldp"), "{text}");
 }
 
-/// Padding belongs to the frame, not to the packet.
+/// The bytes of a packet are those of its frame without the link-layer header, and so with the padding.
 #[test]
-fn padding_does_not_count() {
+fn padding_counts() {
     let pair = NetPair::new();
     let agent = start(&pair, "-t -i near -n -N -P -B -s 2");
     let mut frame = ethernet(Way::Sent, IPV4, &ipv4(Way::Sent, UDP, &udp(Way::Sent, 1)));
     frame.resize(60, 0);
     pair.near.send(&vec![frame; 10]);
     let text = finish(agent);
-    assert_eq!(values(&text, "Cumulative (sent/received/total):"), ["290B", "0B", "290B"], "{text}");
+    assert_eq!(values(&text, "Cumulative (sent/received/total):"), ["460B", "0B", "460B"], "{text}");
 }
 
 #[test]

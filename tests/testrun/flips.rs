@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     net::{Ipv4Addr, Ipv6Addr},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
     thread,
 };
 
@@ -25,10 +25,10 @@ use nix::{
 
 use crate::subject::{Books, LOOPBACK, run, tc, with_kernel};
 
-/// Flows of each CPU; half of them are the other CPUs' flows too.
+/// Flows of each CPU; half of them are another CPU's flows too.
 const FLOWS: u32 = 4000;
-/// Test runs of each CPU.
-const RUNS: u32 = 20_000;
+/// Epochs.
+const EPOCHS: usize = 10;
 /// Test runs, of all CPUs together, before an epoch is ended: enough flows in it for the second level to have its share
 /// even where nothing has to be waited for, as on one CPU.
 const RUNS_PER_EPOCH: usize = 2000;
@@ -48,7 +48,7 @@ fn flows_are_exact() {
 
 #[test]
 fn flows_and_what_found_no_room_are_exact() {
-    let (books, sent) = count(Capacity { slots: MIN_SLOTS, flows: 64 });
+    let (books, sent) = count(Capacity { slots: MIN_SLOTS, flows: 16 });
     let mut counted = books.total();
     counted.add(books.untracked());
     let mut total = Count::default();
@@ -60,35 +60,26 @@ fn flows_and_what_found_no_room_are_exact() {
     }
 }
 
-/// Runs the programs on every CPU while the epoch is flipped. Returns what they counted, and what it should be.
+/// Runs the programs on every CPU while epochs begin and end. Returns what they counted, and what it should be.
 fn count(capacity: Capacity) -> (Books, HashMap<FlowKey, Count>) {
     with_kernel(capacity, |kernel| {
         let programs = Direction::BOTH.map(|direction| tc(kernel, direction, Layer::Ethernet));
-        let cpus = cpus();
-        let (running, runs) = (AtomicUsize::new(cpus.len()), AtomicUsize::new(0));
+        let (runs, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let (mut books, mut sent) = (Books::default(), HashMap::<FlowKey, Count>::new());
-        let mut flips = 0;
         thread::scope(|scope| {
-            let senders: Vec<_> = cpus
-                .iter()
-                .map(|cpu| {
-                    let (programs, running, runs) = (&programs, &running, &runs);
-                    scope.spawn(move || {
-                        // Also when it panics: the thread that drains would wait for ever.
-                        let _ended = Ended(running);
-                        send(*cpu, programs, runs)
-                    })
-                })
-                .collect();
-            while running.load(Ordering::Acquire) != 0 {
-                if runs.load(Ordering::Relaxed) < RUNS_PER_EPOCH {
+            let (programs, runs, stop) = (&programs, &runs, &stop);
+            let senders: Vec<_> =
+                cpus().into_iter().map(|cpu| scope.spawn(move || send(cpu, programs, runs, stop))).collect();
+            for _ in 0..EPOCHS {
+                while runs.load(Ordering::Relaxed) < RUNS_PER_EPOCH {
+                    let failed = senders.iter().any(thread::ScopedJoinHandle::is_finished);
+                    assert!(!failed, "a sender has ended before it should");
                     thread::yield_now();
-                    continue;
                 }
                 runs.store(0, Ordering::Relaxed);
                 books.drain(kernel);
-                flips += 1;
             }
+            stop.store(true, Ordering::Relaxed);
             for sender in senders {
                 for (key, count) in sender.join().expect("a sender") {
                     sent.entry(key).or_default().add(count);
@@ -96,17 +87,8 @@ fn count(capacity: Capacity) -> (Books, HashMap<FlowKey, Count>) {
             }
         });
         books.drain(kernel);
-        assert!(flips > 1, "the epoch was flipped {flips} times: the senders ended too soon");
         (books, sent)
     })
-}
-
-struct Ended<'a>(&'a AtomicUsize);
-
-impl Drop for Ended<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Release);
-    }
 }
 
 /// The CPUs that this process may use.
@@ -115,18 +97,23 @@ fn cpus() -> Vec<usize> {
     (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false)).collect()
 }
 
-/// Sends flows in random order on one CPU; returns what was sent.
+/// Sends flows in random order on one CPU until it is told to stop; returns what was sent.
 ///
 /// On one CPU, for a test run can be interrupted where a frame on its way can't: two of them on the same CPU would
 /// share its slots.
-fn send(cpu: usize, programs: &[SchedClassifier; 2], runs: &AtomicUsize) -> HashMap<FlowKey, Count> {
+fn send(
+    cpu: usize,
+    programs: &[SchedClassifier; 2],
+    runs: &AtomicUsize,
+    stop: &AtomicBool,
+) -> HashMap<FlowKey, Count> {
     let mut only = CpuSet::new();
     only.set(cpu).expect("a CPU's number");
     sched_setaffinity(Pid::from_raw(0), &only).expect("stay on a CPU");
     let mut random = Random(0x5eed ^ cpu as u64);
     let mut sent = HashMap::<FlowKey, Count>::new();
     let first_flow = FLOWS / 2 * u32::try_from(cpu).unwrap();
-    for _ in 0..RUNS {
+    while !stop.load(Ordering::Relaxed) {
         let direction = Direction::BOTH[random.below(2) as usize];
         let flow = first_flow + random.below(FLOWS);
         let (frame, key) = frame(flow, random.below(1000) as usize, direction);

@@ -53,7 +53,7 @@ const BPF_LINKER: Program = Program {
     version: "0.13.0",
     why: "links the eBPF object",
     // The default features bring an LLVM built by others, and would not use the one from apt.
-    options: &["--no-default-features", "--features", "llvm-22"],
+    options: &["--locked", "--no-default-features", "--features", "llvm-22"],
     environment: &[("LLVM_PREFIX", "/usr/lib/llvm-22")],
 };
 

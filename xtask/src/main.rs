@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod ebpf;
 mod install;
+mod picture;
 mod shell;
 mod test;
 mod tidy;
@@ -37,6 +38,8 @@ enum Command {
     Vm(test::TestArgs),
     /// Run the benchmarks (root)
     Bench(bench::BenchArgs),
+    /// Draw docs/report.svg: the report, on traffic made for it (root)
+    Picture(picture::PictureArgs),
     /// Check the rules of the source tree that no compiler knows
     Tidy,
     /// Install what `ci` needs (root)
@@ -63,6 +66,7 @@ fn run(command: Command) -> Result<()> {
         Command::Test(args) => test::run(&workspace, &args),
         Command::Vm(args) => vm::run(&workspace, &args),
         Command::Bench(args) => bench::run(&workspace, &args),
+        Command::Picture(args) => picture::run(&workspace, &args),
         Command::Tidy => tidy::run(&workspace),
         Command::Setup => install::for_ci(),
         Command::Ci => ci::run(&workspace),

@@ -426,3 +426,6 @@ impl Interface {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

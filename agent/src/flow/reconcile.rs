@@ -1,7 +1,7 @@
 //! What the programs counted beside what an interface's own counters say.
 //!
 //! Counters of hardware follow the wire; those of virtual devices see super-packets as one, and a VLAN tag beside the
-//! frame's data not at all; loopback counts without the link-layer header. Which one it is cannot be asked for, so the notion
+//! frame's data not at all; loopback, and veth while it polls (XDP, GRO), count without the link-layer header. Which one it is cannot be asked for, so the notion
 //! with the smallest residue is taken, and named.
 
 use flowtally_common::{Count, Health, flow::ETHERNET_HEADER_LENGTH};
@@ -35,13 +35,14 @@ pub(crate) fn reconcile(
     // A tag takes bytes, never packets. Of a super-packet cut into several frames, all tags but one are not seen either.
     let tags = Count { bytes: tags.bytes, packets: 0 };
     let notions: &[(Follows, Count)] = &if loopback {
-        vec![(Follows::Loopback, without(&[gso, header]))]
+        vec![(Follows::WithoutHeader, without(&[gso, header]))]
     } else {
         vec![
             (Follows::Wire, counted),
             (Follows::SuperPackets, without(&[gso])),
             (Follows::WithoutOffloadedTags, without(&[tags])),
             (Follows::SuperPacketsWithoutOffloadedTags, without(&[gso, tags])),
+            (Follows::WithoutHeader, without(&[gso, header])),
         ]
     };
     let mut best = Reconciliation {
@@ -95,6 +96,7 @@ mod tests {
         check(count(9_460, 11), Follows::SuperPackets);
         check(count(9_960, 20), Follows::WithoutOffloadedTags);
         check(count(9_420, 11), Follows::SuperPacketsWithoutOffloadedTags);
+        check(count(9_460 - 11 * 14, 11), Follows::WithoutHeader);
         let result = reconcile(count(9_500, 15), Count::default(), &health, count(9_990, 19), false);
         assert_eq!((result.follows, result.residue_bytes, result.residue_packets), (Follows::Wire, -10, -1));
     }
@@ -104,6 +106,9 @@ mod tests {
         let health = Health { gso_extra: count(66, 1), ..Health::default() };
         // A plain packet of 100 bytes, and a super-packet of 3,000 that is two frames.
         let result = reconcile(count(100 + 3_066, 3), Count::default(), &health, count(86 + 2_986, 2), true);
-        assert_eq!((result.follows, result.residue_bytes, result.residue_packets), (Follows::Loopback, 0, 0));
+        assert_eq!(
+            (result.follows, result.residue_bytes, result.residue_packets),
+            (Follows::WithoutHeader, 0, 0)
+        );
     }
 }

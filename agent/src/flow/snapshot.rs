@@ -98,6 +98,6 @@ pub enum Follows {
     WithoutOffloadedTags,
     /// Super-packets without such tags.
     SuperPacketsWithoutOffloadedTags,
-    /// Super-packets without a link-layer header: loopback.
-    Loopback,
+    /// Super-packets without a link-layer header: loopback, and what a veth receives while it polls.
+    WithoutHeader,
 }

@@ -7,7 +7,10 @@ mod object;
 mod privileges;
 mod sys;
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    io::{self, Write as _},
+};
 
 use aya::{
     Ebpf,
@@ -42,7 +45,7 @@ impl Kernel {
     pub fn load(capacity: Capacity, verbose: bool) -> Result<Self, KernelError> {
         let cpus = possible_cpus()?;
         let count = u32::try_from(cpus)
-            .map_err(|error| KernelError::explain("counting the CPUs", &std::io::Error::other(error)))?;
+            .map_err(|error| KernelError::explain("counting the CPUs", &io::Error::other(error)))?;
         let mut ebpf = object::load(capacity, count, verbose)?;
         let banks = Banks::open(&mut ebpf, capacity, cpus)?;
         let logger = if verbose {
@@ -143,7 +146,8 @@ impl log::Log for KernelLog {
     }
 
     fn log(&self, record: &log::Record<'_>) {
-        eprintln!("flowtally: kernel: {}", record.args());
+        // Standard error may be closed, and that is no reason to stop counting.
+        drop(writeln!(io::stderr(), "flowtally: kernel: {}", record.args()));
     }
 
     fn flush(&self) {}

@@ -65,8 +65,9 @@ pub enum KernelError {
     },
     /// Rights are there, but something else refuses.
     #[error(
-        "the kernel refuses BPF programs although this process has the rights (EPERM while {doing}): a lockdown mode, a \
-         security module or a container's seccomp profile forbids bpf(2); see /sys/kernel/security/lockdown"
+        "the kernel refuses BPF programs although this process has the rights (EPERM while {doing}): a lockdown mode \
+         (/sys/kernel/security/lockdown), a security module or a container's seccomp profile forbids bpf(2), or, before \
+         Linux 5.11, the limit on locked memory is too low (ulimit -l)"
     )]
     Forbidden {
         /// What was being done.
@@ -95,6 +96,16 @@ pub enum KernelError {
         doing: &'static str,
         /// What the kernel answered.
         source: io::Error,
+    },
+    /// A kernel without what the programs use.
+    #[error("flowtally needs Linux 5.15 or newer, and this is {release}: {doing} failed ({reason})")]
+    TooOld {
+        /// What was being done.
+        doing: &'static str,
+        /// The running kernel.
+        release: String,
+        /// The chain of causes.
+        reason: String,
     },
     /// Anything else.
     #[error("{doing} failed on kernel {release}: {reason}")]
@@ -128,7 +139,8 @@ impl KernelError {
         }
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         match code {
-            Some(libc::EPERM | libc::EACCES) => match Privileges::of_this_process().missing_to_load() {
+            // EACCES is the verifier's, and speaks of the program.
+            Some(libc::EPERM) => match Privileges::of_this_process().missing_to_load() {
                 Some(missing) => Self::NotPermitted { missing, program: program() },
                 None => Self::Forbidden { doing },
             },
@@ -138,8 +150,21 @@ impl KernelError {
             Some(code @ (libc::ENOMEM | libc::E2BIG)) => {
                 Self::Memory { doing, source: io::Error::from_raw_os_error(code) }
             }
+            _ if is_older(&release, OLDEST_KERNEL) => Self::TooOld { doing, release, reason },
             _ => Self::Other { doing, release, reason },
         }
+    }
+}
+
+/// Major and minor number of the oldest kernel that has all that the programs use.
+const OLDEST_KERNEL: (u32, u32) = (5, 15);
+
+/// Whether a kernel release such as `6.1.0-44-cloud-amd64` is older than a version. One that cannot be read is not.
+fn is_older(release: &str, than: (u32, u32)) -> bool {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) < than,
+        _ => false,
     }
 }
 
@@ -184,7 +209,21 @@ fn seed() -> Result<[u64; 4], KernelError> {
 
 #[cfg(test)]
 mod tests {
-    use super::Capacity;
+    use super::{Capacity, OLDEST_KERNEL, is_older};
+
+    #[test]
+    fn old_kernels_are_recognised() {
+        for (release, older) in [
+            ("4.19.0-25-amd64", true),
+            ("5.14.21", true),
+            ("5.15.0", false),
+            ("6.1.0-44-cloud-amd64", false),
+            ("10.0", false),
+            ("custom", false),
+        ] {
+            assert_eq!(is_older(release, OLDEST_KERNEL), older, "{release}");
+        }
+    }
 
     #[test]
     fn capacity_follows_cpus_and_memory() {

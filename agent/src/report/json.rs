@@ -199,7 +199,7 @@ impl From<&Reconciliation> for Side {
                 Follows::SuperPackets => "super-packets",
                 Follows::WithoutOffloadedTags => "wire-without-offloaded-tags",
                 Follows::SuperPacketsWithoutOffloadedTags => "super-packets-without-offloaded-tags",
-                Follows::Loopback => "loopback",
+                Follows::WithoutHeader => "without-header",
             },
         }
     }

@@ -94,6 +94,10 @@ impl Meter {
             ticks: tokio::time::interval(tick),
         };
         meter.read_addresses().await?;
+        for interface in &interfaces {
+            // Best effort where nothing will be counted; where it will, attaching tries again and says what is wrong.
+            drop(clsact::remove_stale(&meter.netlink, interface.index).await);
+        }
         let mut attached = Vec::new();
         for interface in &interfaces {
             if !meter.selection.contains(&interface.name) {

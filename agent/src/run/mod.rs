@@ -1,5 +1,12 @@
 //! The wiring: the only place that knows kernel, host, ledger and outputs at once.
 
+/// Prints a line on standard error. It may be closed, and that is no reason to stop.
+macro_rules! say {
+    ($($arguments:tt)*) => {
+        drop(std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($arguments)*))))
+    };
+}
+
 mod meter;
 mod report;
 mod shutdown;
@@ -56,7 +63,7 @@ pub fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("flowtally: {error:#}");
+            say!("flowtally: {error:#}");
             if error.is::<Usage>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
         }
     }
@@ -116,5 +123,5 @@ fn services() -> Services {
 
 /// Says on standard error that counting has begun, for people and for scripts that wait for it.
 fn announce(meter: &meter::Meter) {
-    eprintln!("flowtally: measuring on {}", meter.interfaces().join(", "));
+    say!("flowtally: measuring on {}", meter.interfaces().join(", "));
 }

@@ -39,6 +39,7 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<()> {
     };
     // An unwritable target must be found before minutes of measuring, not after.
     let output = args.output.as_deref().map(create).transpose()?;
+    let resolver = if args.resolve { Some(Resolver::from_system()?) } else { None };
     let mut shutdown = Shutdown::listen().context("listening for signals")?;
     let groups = request.by.iter().copied().filter(|by| *by != GroupBy::Flow).collect();
     let plan = plan(&args.capture, Measure::Frames, Retention::Run, groups, services());
@@ -62,8 +63,8 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<()> {
     shutdown.next_is_final();
     let snapshot = meter.finish().await?;
     let mut names = Names { services: services(), ..Names::default() };
-    if args.resolve {
-        names.hosts = Resolver::from_system()?.names(addresses(&snapshot, &request), RESOLVE).await;
+    if let Some(resolver) = resolver {
+        names.hosts = resolver.names(addresses(&snapshot, &request), RESOLVE).await;
     }
     let width = rustix::termios::tcgetwinsize(io::stdout())
         .map_or(DEFAULT_WIDTH, |size| usize::from(size.ws_col).max(DEFAULT_WIDTH.min(80)));
@@ -121,21 +122,21 @@ impl Progress {
     fn show(&self, meter: &mut Meter) -> anyhow::Result<()> {
         if self.terminal {
             let seen = meter.total()?;
-            eprint!(
+            let line = format!(
                 "\r\x1b[Kflowtally: {:.0} of {} s, {} packets, {:.1} MB; Ctrl-C to end now",
                 meter.started().elapsed().as_secs_f64(),
                 self.seconds,
                 seen.packets,
                 seen.bytes as f64 / 1e6,
             );
+            drop(io::stderr().write_all(line.as_bytes()));
         }
         Ok(())
     }
 
     fn clear(&self) {
         if self.terminal {
-            eprint!("\r\x1b[K");
-            drop(io::stderr().flush());
+            drop(io::stderr().write_all(b"\r\x1b[K"));
         }
     }
 }

@@ -49,6 +49,14 @@ pub(super) async fn text(args: TextArgs) -> anyhow::Result<()> {
     if plan.interfaces.is_empty() {
         plan.interfaces.extend(options.interface.take());
     }
+    // Names are an ornament: without them addresses are printed.
+    let resolver = Resolver::from_system()
+        .inspect_err(|error| {
+            if options.dns {
+                say!("flowtally: host names stay numbers: {error:#}");
+            }
+        })
+        .ok();
     let mut shutdown = Shutdown::listen().context("listening for signals")?;
     let mut meter = Meter::start(plan).await?;
     describe(&meter).await?;
@@ -56,7 +64,7 @@ pub(super) async fn text(args: TextArgs) -> anyhow::Result<()> {
     let mut printer = Printer {
         names: Names { services: services(), ..Names::default() },
         looked_up: HashSet::new(),
-        resolver: None,
+        resolver,
         loopback: meter.loopbacks()?,
         broadcast: meter.broadcasts().clone(),
         order: Vec::new(),
@@ -146,7 +154,7 @@ fn settings(args: &TextArgs) -> anyhow::Result<(Options, super::Plan)> {
     }
     let (options, errors) = resolve(&typed.or(config_file(args.config.as_deref())));
     for error in errors {
-        eprintln!("flowtally: {error}");
+        say!("flowtally: {error}");
     }
     if let Some(filter) = &options.filter_code {
         return Err(Usage(format!(
@@ -179,13 +187,13 @@ fn config_file(named: Option<&Path>) -> Directives {
         Ok(text) => {
             let (directives, warnings) = config::parse(&String::from_utf8_lossy(&text), &name);
             for warning in warnings {
-                eprintln!("{warning}");
+                say!("{warning}");
             }
             directives
         }
         Err(error) => {
             if named.is_some() {
-                eprintln!("flowtally: reading the configuration file {name}: {error}; going on without");
+                say!("flowtally: reading the configuration file {name}: {error}; going on without");
             }
             Directives::default()
         }
@@ -195,18 +203,18 @@ fn config_file(named: Option<&Path>) -> Directives {
 /// iftop's lines about the interfaces, on standard error.
 async fn describe(meter: &Meter) -> anyhow::Result<()> {
     for (interface, addresses) in meter.described().await? {
-        eprintln!("interface: {}", interface.name);
+        say!("interface: {}", interface.name);
         if let Some(address) = addresses.iter().find(|address| address.is_ipv4()) {
-            eprintln!("IP address is: {address}");
+            say!("IP address is: {address}");
         }
         let global =
             |address: &&IpAddr| matches!(address, IpAddr::V6(address) if !address.is_unicast_link_local());
         if let Some(address) = addresses.iter().find(global) {
-            eprintln!("IPv6 address is: {address}");
+            say!("IPv6 address is: {address}");
         }
         if !interface.hardware_address.is_empty() {
             let bytes: Vec<_> = interface.hardware_address.iter().map(|byte| format!("{byte:02x}")).collect();
-            eprintln!("MAC address is: {}", bytes.join(":"));
+            say!("MAC address is: {}", bytes.join(":"));
         }
     }
     Ok(())
@@ -242,7 +250,7 @@ impl Printer {
         let around = Surroundings { names, loopback, broadcast };
         let pairs = view::pairs(snapshot, options, &around, order);
         if options.dns {
-            self.look_up(&pairs[..pairs.len().min(options.num_lines)], patience).await?;
+            self.look_up(&pairs[..pairs.len().min(options.num_lines)], patience).await;
         }
         let Self { names, loopback, broadcast, .. } = self;
         let around = Surroundings { names, loopback, broadcast };
@@ -251,7 +259,7 @@ impl Printer {
         Ok(())
     }
 
-    async fn look_up(&mut self, pairs: &[Pair], patience: Duration) -> anyhow::Result<()> {
+    async fn look_up(&mut self, pairs: &[Pair], patience: Duration) {
         if self.looked_up.len() > MAX_NAMES {
             self.looked_up.clear();
             self.names.hosts.clear();
@@ -265,16 +273,12 @@ impl Printer {
             .filter(|address| !self.looked_up.contains(address))
             .collect();
         if unknown.is_empty() {
-            return Ok(());
+            return;
         }
-        let resolver = match &self.resolver {
-            Some(resolver) => resolver,
-            None => self.resolver.insert(Resolver::from_system()?),
-        };
+        let Some(resolver) = &self.resolver else { return };
         let found = resolver.names(unknown.iter().copied(), patience).await;
         self.names.hosts.extend(found);
         self.looked_up.extend(unknown);
-        Ok(())
     }
 }
 

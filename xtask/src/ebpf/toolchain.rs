@@ -57,7 +57,7 @@ impl Toolchain {
         let linker = shell::find("bpf-linker").with_context(|| {
             format!(
                 "bpf-linker is missing: install llvm-22-dev, then run `LLVM_PREFIX=/usr/lib/llvm-22 cargo install \
-                 bpf-linker --version 0.13.0 --no-default-features --features llvm-22` ({SETUP})"
+                 bpf-linker --version 0.13.0 --locked --no-default-features --features llvm-22` ({SETUP})"
             )
         })?;
         let strip = strip(&sysroot)?;

@@ -103,7 +103,7 @@ fn follows(out: &mut impl Write, sides: &[Side<'_>], width: usize) -> io::Result
             "super-packets, before they are cut into frames or after they are joined, less the VLAN tags that are \
              offloaded",
         ),
-        (Follows::Loopback, "super-packets without a link-layer header"),
+        (Follows::WithoutHeader, "super-packets without a link-layer header"),
     ];
     for (follows, words) in ALL {
         let names = list(sides.iter().filter(|side| side.amounts.follows == follows), |_| None);

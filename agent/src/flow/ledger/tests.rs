@@ -1,0 +1,254 @@
+//! The ledger, fed interval by interval.
+
+use std::net::IpAddr;
+
+use flowtally_common::flow::{PROTOCOL_NOT_IP, Unparsed};
+
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn ledger(change: impl FnOnce(&mut Terms)) -> Ledger {
+    let mut terms = Terms {
+        measure: Measure::Frames,
+        retention: Retention::Run,
+        groups: Vec::new(),
+        max_rows: 1000,
+        orientation: Orientation::default(),
+        services: Services::parse("domain 53/udp\nhttps 443/tcp\n"),
+        tick: SECOND,
+    };
+    let own: [IpAddr; 2] = ["10.0.0.1".parse().unwrap(), "fd00::1".parse().unwrap()];
+    terms.orientation.set_addresses(own, []);
+    change(&mut terms);
+    let mut ledger = Ledger::new(terms);
+    ledger.attach(attached("eth0", 7, [0, 0]));
+    ledger
+}
+
+fn attached(name: &str, index: u32, bytes: [u64; 2]) -> Attached {
+    Attached {
+        name: name.to_owned(),
+        index,
+        layer: Layer::Ethernet,
+        loopback: false,
+        hook: "tcx".to_owned(),
+        degraded: Vec::new(),
+        counters: bytes.map(|bytes| Count { bytes, packets: 0 }),
+    }
+}
+
+/// What `src` sends to `dst`, each an address and a port, as eth0 sees it.
+fn key(direction: Direction, src: (&str, u16), dst: (&str, u16)) -> FlowKey {
+    let octets = |address: &str| match address.parse().unwrap() {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
+    };
+    FlowKey {
+        src: octets(src.0),
+        dst: octets(dst.0),
+        src_port: src.1.to_be_bytes(),
+        dst_port: dst.1.to_be_bytes(),
+        ifindex: 7,
+        protocol: 17,
+        direction: direction as u8,
+        vlan: 0,
+    }
+}
+
+fn query() -> FlowKey {
+    key(Direction::Egress, ("10.0.0.1", 40_000), ("192.0.2.53", 53))
+}
+
+fn answer() -> FlowKey {
+    key(Direction::Ingress, ("192.0.2.53", 53), ("10.0.0.1", 40_000))
+}
+
+const fn count(bytes: u64, packets: u64) -> Count {
+    Count { bytes, packets }
+}
+
+#[test]
+fn both_directions_are_one_row() {
+    let mut ledger = ledger(|_| ());
+    ledger.record(&query(), count(100, 1));
+    ledger.record(&answer(), count(900, 2));
+    ledger.record(&query(), count(50, 1));
+    ledger.close(SECOND);
+    let snapshot = ledger.snapshot();
+    let [(row, traffic)] = snapshot.rows.as_slice() else { panic!("{:?}", snapshot.rows) };
+    assert_eq!((row.local_port, row.remote_port, row.kind), (40_000, 53, Kind::UDP));
+    assert_eq!((traffic.sent.bytes, traffic.sent.packets), (150, 2));
+    assert_eq!((traffic.received.bytes, traffic.received.packets), (900, 2));
+    assert_eq!((traffic.sent.peak, traffic.received.recent), (150, [900; 3]));
+    assert_eq!(snapshot.total, *traffic);
+    assert_eq!(snapshot.interfaces[0].egress.counted, count(150, 2));
+    assert_eq!(snapshot.interfaces[0].ingress.counted, count(900, 2));
+}
+
+#[test]
+fn groups_have_their_own_peaks() {
+    let mut ledger = ledger(|terms| terms.groups = vec![GroupBy::Service, GroupBy::Remote]);
+    for (second, port) in [(1, 40_000), (2, 40_001)] {
+        ledger.record(&key(Direction::Egress, ("10.0.0.1", port), ("192.0.2.53", 53)), count(500, 1));
+        ledger.record(&key(Direction::Egress, ("10.0.0.1", 50_000), ("192.0.2.53", 53)), count(700, 1));
+        ledger.close(SECOND * second);
+    }
+    for (by, groups) in ledger.snapshot().groups {
+        let [(key, traffic)] = groups.as_slice() else { panic!("{by}: {groups:?}") };
+        assert_eq!(
+            (traffic.sent.bytes, traffic.sent.peak),
+            (2400, 1200),
+            "not the sum of the rows' peaks, 1700: {key:?}"
+        );
+    }
+}
+
+#[test]
+fn live_rows_leave_with_the_longest_window() {
+    for (retention, rows_left) in [(Retention::Live, 0), (Retention::Run, 1)] {
+        let mut ledger = ledger(|terms| {
+            terms.retention = retention;
+            terms.groups = vec![GroupBy::Port];
+        });
+        ledger.record(&query(), count(100, 1));
+        for second in 1..=40 {
+            ledger.close(SECOND * second);
+            assert_eq!(ledger.len(), 1, "after {second} s");
+        }
+        ledger.close(SECOND * 41);
+        let snapshot = ledger.snapshot();
+        assert_eq!((snapshot.rows.len(), snapshot.groups[0].1.len()), (rows_left, rows_left));
+        assert_eq!(
+            (snapshot.total.sent.bytes, snapshot.total.sent.recent),
+            (100, [0; 3]),
+            "totals never go down"
+        );
+        // Coming back is a new row, in the place of the old one.
+        ledger.record(&query(), count(7, 1));
+        ledger.close(SECOND * 42);
+        let snapshot = ledger.snapshot();
+        let expected = if retention == Retention::Live { 7 } else { 107 };
+        assert_eq!(snapshot.rows[0].1.sent.bytes, expected);
+        assert_eq!(snapshot.groups[0].1[0].1.sent.bytes, expected);
+    }
+}
+
+#[test]
+fn what_finds_no_row_is_untracked() {
+    let mut ledger = ledger(|terms| {
+        terms.max_rows = 1;
+        terms.measure = Measure::IpPackets { link_local: false };
+    });
+    ledger.record(&query(), count(114, 1));
+    ledger.record(&key(Direction::Egress, ("10.0.0.1", 1), ("192.0.2.1", 2)), count(214, 1));
+    let kept = HealthKey { ifindex: 7, direction: Direction::Egress as u8, ..HealthKey::default() };
+    ledger.record_health(kept, &Health { untracked: count(50, 1), ..Health::default() });
+    ledger.close(SECOND);
+    let snapshot = ledger.snapshot();
+    assert_eq!(snapshot.rows.len(), 1);
+    assert_eq!(snapshot.interfaces[0].egress.untracked, count(264, 2));
+    assert_eq!(snapshot.interfaces[0].egress.counted, count(378, 3));
+    assert_eq!((snapshot.total.sent.bytes, snapshot.total.sent.packets), (100 + 200 + 50, 3));
+}
+
+#[test]
+fn ip_length_is_without_header_and_tags() {
+    let measure = |link_local| ledger(move |terms| terms.measure = Measure::IpPackets { link_local });
+    let mut ledger = measure(false);
+    ledger.record(&query(), count(2 * 1014, 2));
+    ledger.record(&FlowKey { vlan: 2 << VLAN_TAGS_SHIFT | 5, ..query() }, count(1022, 1));
+    ledger.record(&key(Direction::Egress, ("fe80::1", 1), ("ff02::fb", 2)), count(500, 1));
+    ledger.record(
+        &FlowKey { protocol: PROTOCOL_NOT_IP, src_port: [8, 6], dst_port: [0, 0], ..query() },
+        count(60, 1),
+    );
+    ledger.close(SECOND);
+    assert_eq!(ledger.total().sent.bytes, 3000);
+    assert_eq!(ledger.len(), 2);
+    let counted = ledger.snapshot().interfaces[0].egress.counted;
+    assert_eq!(counted, count(2 * 1014 + 1022 + 500 + 60, 5), "the reconciliation is in frames");
+    let mut ledger = measure(true);
+    ledger.record(&key(Direction::Egress, ("fe80::1", 1), ("ff02::fb", 2)), count(514, 1));
+    assert_eq!(ledger.total().sent.bytes, 500);
+}
+
+#[test]
+fn unparsed_frames_are_rows_and_named() {
+    let mut ledger = ledger(|_| ());
+    let broken = FlowKey {
+        ifindex: 7,
+        protocol: PROTOCOL_NOT_IP,
+        dst_port: [0, Unparsed::Truncated as u8],
+        ..FlowKey::default()
+    };
+    ledger.record(&broken, count(30, 1));
+    ledger.close(SECOND);
+    let snapshot = ledger.snapshot();
+    assert_eq!(snapshot.rows[0].0.kind, Kind::Unparsed(Unparsed::Truncated as u8));
+    assert_eq!(snapshot.interfaces[0].ingress.unparsed, count(30, 1));
+    assert_eq!(snapshot.interfaces[0].ingress.counted, count(30, 1));
+}
+
+#[test]
+fn an_interface_that_comes_back_goes_on() {
+    let mut ledger = ledger(|_| ());
+    ledger.attach(attached("eth0", 7, [1000, 2000]));
+    ledger.record(&query(), count(100, 1));
+    ledger.read_counters(7, [count(1000, 0), count(2100, 1)]);
+    ledger.detach(7);
+    assert_eq!(ledger.snapshot().interfaces[0].hook, "none");
+    // What was counted before it went is drained after.
+    ledger.record(&query(), count(10, 1));
+    ledger.attach(attached("eth0", 9, [0, 0]));
+    ledger.record(&FlowKey { ifindex: 9, ..query() }, count(40, 1));
+    ledger.read_counters(9, [count(0, 0), count(50, 2)]);
+    ledger.close(SECOND);
+    let snapshot = ledger.snapshot();
+    assert_eq!((snapshot.interfaces.len(), snapshot.rows.len()), (1, 1));
+    assert_eq!((snapshot.interfaces[0].index, snapshot.interfaces[0].hook.as_str()), (9, "tcx"));
+    assert_eq!(snapshot.rows[0].1.sent.bytes, 150);
+    assert_eq!(snapshot.interfaces[0].egress.kernel, count(150, 3));
+    assert_eq!(snapshot.interfaces[0].egress.residue_bytes, 0);
+    ledger.rename(9, "lan0");
+    assert_eq!(ledger.snapshot().interfaces[0].name, "lan0");
+}
+
+#[test]
+fn late_intervals_are_counted() {
+    let mut ledger = ledger(|_| ());
+    for end in [1.0, 2.01, 3.6, 4.6] {
+        ledger.close(Duration::from_secs_f64(end));
+    }
+    assert_eq!(ledger.snapshot().late_ticks, 1);
+}
+
+#[test]
+fn the_recent_peak_is_of_two_seconds_and_forgets() {
+    let mut ledger = ledger(|_| ());
+    for second in 1..=60_u32 {
+        if second == 3 {
+            ledger.record(&query(), count(8000, 1));
+        }
+        ledger.record(&answer(), count(100, 1));
+        ledger.close(SECOND * second);
+        let peak = ledger.snapshot().recent_peak;
+        let remembered = (3..=42).contains(&second);
+        assert_eq!(peak.sent, if remembered { 4000 } else { 0 }, "at {second} s");
+        assert_eq!(peak.received, if second == 1 { 50 } else { 100 });
+        assert_eq!(peak.total, if remembered { 4100 } else { peak.received });
+    }
+}
+
+#[test]
+fn traffic_that_crosses_no_boundary_is_left_out_and_told() {
+    let net = "10.0.0.0/8";
+    let boundary = crate::flow::boundary::Ipv4Boundary::parse(net).unwrap();
+    let mut ledger = ledger(|terms| terms.orientation = Orientation::with_boundary(Some(boundary), None));
+    ledger.record(&query(), count(100, 1));
+    ledger.record(&key(Direction::Egress, ("10.0.0.1", 1), ("10.0.0.2", 2)), count(60, 1));
+    ledger.close(SECOND);
+    let snapshot = ledger.snapshot();
+    assert_eq!((snapshot.rows.len(), snapshot.total.sent.bytes), (1, 100));
+    assert_eq!(snapshot.outside_boundary, count(60, 1));
+}

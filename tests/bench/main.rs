@@ -1,0 +1,62 @@
+//! The benchmarks: what a frame costs in the kernel, what a tick costs in user space, and what idling costs.
+//!
+//! Run as `cargo xtask bench`. Everything happens in network namespaces of its own. Figures are never a test: the
+//! program prints them beside their targets and ends well either way. What they mean is in `docs/performance.md`.
+#![forbid(unsafe_code)]
+
+mod idle;
+mod live;
+mod programs;
+mod table;
+mod testrun;
+mod tick;
+mod traffic;
+
+use clap::{Parser, ValueEnum};
+
+#[derive(Parser)]
+#[command(name = "bench", bin_name = "cargo xtask bench", about = "Measure what counting costs (root)")]
+struct Options {
+    /// Fewer and shorter rounds: to see whether it works, not to quote
+    #[arg(long)]
+    quick: bool,
+    /// Only this measurement
+    #[arg(long)]
+    only: Option<Part>,
+    /// The tick's child process: the number of flows
+    #[arg(long, hide = true)]
+    tick_child: Option<u32>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// The cost of a frame with everything in the cache (`BPF_PROG_TEST_RUN`)
+    Testrun,
+    /// The cost of a frame in live traffic
+    Live,
+    /// The cost of closing an interval
+    Tick,
+    /// The cost of a report on an idle link
+    Idle,
+}
+
+fn main() {
+    let options = Options::parse();
+    if let Some(flows) = options.tick_child {
+        tick::child(flows, options.quick);
+        return;
+    }
+    let wanted = |part| options.only.is_none_or(|only| only == part);
+    if wanted(Part::Testrun) {
+        testrun::run(options.quick);
+    }
+    if wanted(Part::Live) {
+        live::run(options.quick);
+    }
+    if wanted(Part::Tick) {
+        tick::run(options.quick);
+    }
+    if wanted(Part::Idle) {
+        idle::run(options.quick);
+    }
+}
