@@ -38,11 +38,8 @@ pub(crate) enum Rare {
 /// The interval that frames are counted in now.
 #[inline(always)]
 pub(crate) fn epoch() -> u32 {
-    match CONTROL.get_ptr(0) {
-        // SAFETY: the map has one element, which user space changes with one aligned store.
-        Some(epoch) => unsafe { epoch.read_volatile() },
-        None => 0,
-    }
+    // SAFETY: an element of the control block, which user space changes with one aligned store.
+    CONTROL.get_ptr(0).map_or(0, |epoch| unsafe { epoch.read_volatile() })
 }
 
 /// Counts one frame of `packet`'s flow.

@@ -3,6 +3,16 @@
 // `core::sync::atomic` has no read-modify-write operations for the BPF target; the instructions exist.
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
 #![cfg_attr(target_arch = "bpf", expect(internal_features, reason = "see the line above"))]
+#![cfg_attr(
+    target_arch = "bpf",
+    expect(
+        clippy::inline_always,
+        clippy::cast_possible_truncation,
+        clippy::needless_pass_by_value,
+        reason = "what LLVM does not inline is a call for each packet; fields of the context are words that hold less; \
+                  aya hands contexts over by value"
+    )
+)]
 
 #[cfg(target_arch = "bpf")]
 mod account;

@@ -6,7 +6,8 @@
 //! rest; [`full`] takes everything. Where `fast` answers, `full` answers the same.
 
 use flowtally_common::flow::{
-    ETHERNET_HEADER_LENGTH, PROTOCOL_NOT_IP, Unparsed, VLAN_ID_MASK, VLAN_TAG_LENGTH, VLAN_TAGS_SHIFT,
+    ETHERNET_HEADER_LENGTH, ICMP_LATER_FRAGMENT, PROTOCOL_NOT_IP, Unparsed, VLAN_ID_MASK, VLAN_TAG_LENGTH,
+    VLAN_TAGS_SHIFT,
 };
 use flowtally_common::settings::Layer;
 
@@ -158,6 +159,16 @@ pub struct Packet {
     pub transport: u32,
     /// Bytes of an IPv6 BIG TCP header that are in the frame here but not on the wire.
     pub jumbo: u32,
+}
+
+impl Packet {
+    /// Whether the frame could not be parsed.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_unparsed(&self) -> bool {
+        // An `EtherType` or an 802.2 header is never 0.
+        self.protocol == PROTOCOL_NOT_IP && self.ports.trailing_zeros() >= 16 && self.ports != 0
+    }
 }
 
 /// What is known of a frame without looking into it.
@@ -385,6 +396,9 @@ fn transport<F: Frame>(
         return Err(Unparsed::Truncated);
     }
     if !first {
+        if protocol == ICMP || protocol == ICMPV6 {
+            packet.ports = ports(0, ICMP_LATER_FRAGMENT);
+        }
         return Ok(packet);
     }
     match protocol {

@@ -2,11 +2,7 @@
 
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_skb_load_bytes, macros::classifier, programs::TcContext};
 use core::mem::MaybeUninit;
-use flowtally_common::{
-    Count, Direction,
-    flow::{PROTOCOL_NOT_IP, VLAN_TAG_LENGTH},
-    settings::Layer,
-};
+use flowtally_common::{Count, Direction, flow::VLAN_TAG_LENGTH, settings::Layer};
 use flowtally_ebpf::{
     linear::Linear,
     parse::{self, Frame, Outside, Packet, Wire},
@@ -96,7 +92,6 @@ fn any_frame(skb: *mut __sk_buff, direction: Direction, layer: Layer, frames: &m
     let outside = Outside { layer, length: skb_ref.len, offloaded_tag };
     let frame = Anywhere(skb);
     let packet = parse::full(&frame, &outside);
-    let tag = if offloaded_tag.is_some() { VLAN_TAG_LENGTH } else { 0 };
     let mut count = Count { bytes: u64::from(outside.length), packets: 1 };
     let epoch = epoch();
     if skb_ref.gso_size != 0 {
@@ -110,12 +105,16 @@ fn any_frame(skb: *mut __sk_buff, direction: Direction, layer: Layer, frames: &m
         });
         count = wire;
     }
-    if tag != 0 {
-        let tags = Count { bytes: u64::from(tag) * count.packets, packets: count.packets };
-        health(skb_ref.ifindex, direction as u8, u64::from(epoch), |health| health.offloaded_tags.add(tags));
-        count.bytes += tags.bytes;
+    if offloaded_tag.is_some() {
+        let tag = u64::from(VLAN_TAG_LENGTH);
+        let repeated = tag * (count.packets - 1);
+        health(skb_ref.ifindex, direction as u8, u64::from(epoch), |health| {
+            health.offloaded_tags.add(Count { bytes: tag, packets: count.packets });
+            health.gso_extra.bytes += repeated;
+        });
+        count.bytes += tag + repeated;
     }
-    if packet.protocol == PROTOCOL_NOT_IP && packet.ports & 0xffff == 0 && packet.ports != 0 {
+    if packet.is_unparsed() {
         log_rare(Rare::Unparsed, skb_ref.ifindex, epoch);
     }
     frames.write(Frames { packet, count });

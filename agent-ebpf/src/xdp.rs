@@ -1,7 +1,7 @@
 //! The XDP programs: ingress on request. They see frames before GRO, one by one.
 
 use aya_ebpf::{bindings::xdp_action::XDP_PASS, bindings::xdp_md, macros::xdp, programs::XdpContext};
-use flowtally_common::{Count, Direction, flow::PROTOCOL_NOT_IP, settings::Layer};
+use flowtally_common::{Count, Direction, settings::Layer};
 use flowtally_ebpf::{
     linear::Linear,
     parse::{self, Outside},
@@ -46,7 +46,7 @@ fn any_frame(ctx: *mut xdp_md, layer: Layer) {
     let packet = parse::full(&linear, &Outside { layer, length, offloaded_tag: None });
     let count = Count { bytes: u64::from(length), packets: 1 };
     account(&packet, md.ingress_ifindex, Direction::Ingress, count);
-    if packet.protocol == PROTOCOL_NOT_IP && packet.ports & 0xffff == 0 && packet.ports != 0 {
+    if packet.is_unparsed() {
         log_rare(Rare::Unparsed, md.ingress_ifindex, epoch());
     }
 }

@@ -1,6 +1,6 @@
 //! Two hosts joined by a cable.
 
-use std::{fs, net::IpAddr, sync::Arc};
+use std::{fs, net::IpAddr, ops::Sub, sync::Arc};
 
 use crate::{Namespace, eventually, frames, raw::RawSocket};
 
@@ -30,6 +30,19 @@ pub struct Counters {
     pub sent_bytes: u64,
     /// Packets sent.
     pub sent_packets: u64,
+}
+
+impl Sub for Counters {
+    type Output = Self;
+
+    fn sub(self, earlier: Self) -> Self {
+        Self {
+            received_bytes: self.received_bytes - earlier.received_bytes,
+            received_packets: self.received_packets - earlier.received_packets,
+            sent_bytes: self.sent_bytes - earlier.sent_bytes,
+            sent_packets: self.sent_packets - earlier.sent_packets,
+        }
+    }
 }
 
 /// Two hosts and a veth pair between them, on which there is no frame but those of the test: no address resolution

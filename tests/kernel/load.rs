@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     ops::Range,
     thread,
 };
@@ -157,15 +157,20 @@ fn length(number: u32) -> u64 {
     HEADERS as u64 + 18 + u64::from(number % 301)
 }
 
-fn flow(number: u32) -> Flow {
+/// A flow's local port and remote address.
+fn ends(number: u32) -> (u16, Ipv4Addr) {
     let remote = Ipv4Addr::from_bits(FIRST_REMOTE.to_bits() + number / PORTS);
-    let port = u16::try_from(FIRST_PORT + number % PORTS).unwrap();
+    (u16::try_from(FIRST_PORT + number % PORTS).unwrap(), remote)
+}
+
+fn flow(number: u32) -> Flow {
+    let (port, remote) = ends(number);
     Flow::between("udp", NEAR_V4, remote).with_ports(port, FAR_PORT)
 }
 
 /// The other way round.
 fn number(flow: &Flow) -> u32 {
-    let Some(std::net::IpAddr::V4(remote)) = flow.remote_address else { panic!("{flow}") };
+    let Some(IpAddr::V4(remote)) = flow.remote_address else { panic!("{flow}") };
     (remote.to_bits() - FIRST_REMOTE.to_bits()) * PORTS + u32::from(flow.local_port) - FIRST_PORT
 }
 
@@ -184,12 +189,11 @@ impl Sender {
 
     fn send(&mut self, number: u32) {
         let length = usize::try_from(length(number)).unwrap();
-        let Flow { local_port, remote_address, .. } = flow(number);
-        let Some(std::net::IpAddr::V4(remote)) = remote_address else { unreachable!("IPv4") };
+        let (port, remote) = ends(number);
         let total = u16::try_from(length - 14).unwrap();
         self.template[16..18].copy_from_slice(&total.to_be_bytes());
         self.template[30..34].copy_from_slice(&remote.octets());
-        self.template[34..36].copy_from_slice(&local_port.to_be_bytes());
+        self.template[34..36].copy_from_slice(&port.to_be_bytes());
         self.socket.send(&self.template[..length]);
         self.packets[number as usize] += 1;
     }

@@ -34,6 +34,12 @@ const TESTS: &[Package] = &[
     Package { name: "socat", why: "the other end of a tun device", program: Some("socat") },
 ];
 
+const VM: &[Package] = &[Package {
+    name: "qemu-system-x86",
+    why: "the virtual machine with an older kernel",
+    program: Some("qemu-system-x86_64"),
+}];
+
 const BPF_COMPILER: &[Package] = &[
     Package { name: "rustc-web", why: "the compiler of the eBPF object", program: None },
     Package { name: "cargo-web", why: "the cargo that goes with it", program: None },
@@ -61,12 +67,12 @@ const CARGO_DENY: Program = Program {
 
 /// What `cargo xtask test` needs beyond a Rust tool-chain and a C linker.
 pub(crate) fn for_tests() -> Result<()> {
-    packages(TESTS)
+    packages(TESTS.iter().chain(VM))
 }
 
 /// What `cargo xtask ci` needs, the tests included.
 pub(crate) fn for_ci() -> Result<()> {
-    packages(BPF_COMPILER.iter().chain(TESTS))?;
+    packages(BPF_COMPILER.iter().chain(TESTS).chain(VM))?;
     program(&BPF_LINKER)?;
     program(&CARGO_DENY)?;
     components()
@@ -87,11 +93,16 @@ fn packages<'a>(wanted: impl IntoIterator<Item = &'a Package>) -> Result<()> {
     for package in &missing {
         println!("Installing {} with apt: {}", package.name, package.why);
     }
-    shell::run(apt().arg("update"))?;
+    update()?;
     shell::run(apt().args(["install", "--yes", "--no-install-recommends"]).args(names))
 }
 
-fn apt() -> Command {
+/// Lets apt know what packages there are now.
+pub(crate) fn update() -> Result<()> {
+    shell::run(apt().arg("update"))
+}
+
+pub(crate) fn apt() -> Command {
     let mut apt = Command::new("apt-get");
     apt.arg("--quiet").env("DEBIAN_FRONTEND", "noninteractive");
     apt

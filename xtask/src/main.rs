@@ -7,9 +7,11 @@ mod bench;
 mod ci;
 mod ebpf;
 mod install;
+mod picture;
 mod shell;
 mod test;
 mod tidy;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -32,8 +34,12 @@ enum Command {
     Ebpf(ebpf::EbpfArgs),
     /// Install what the tests need, then run every test, those in the kernel too (root)
     Test(test::TestArgs),
+    /// Run the tests of old kernels, in a virtual machine that runs one
+    Vm(test::TestArgs),
     /// Run the benchmarks (root)
     Bench(bench::BenchArgs),
+    /// Draw docs/report.svg: the report, on traffic made for it (root)
+    Picture(picture::PictureArgs),
     /// Check the rules of the source tree that no compiler knows
     Tidy,
     /// Install what `ci` needs (root)
@@ -58,7 +64,9 @@ fn run(command: Command) -> Result<()> {
     match command {
         Command::Ebpf(args) => ebpf::run(&workspace, &args),
         Command::Test(args) => test::run(&workspace, &args),
+        Command::Vm(args) => vm::run(&workspace, &args),
         Command::Bench(args) => bench::run(&workspace, &args),
+        Command::Picture(args) => picture::run(&workspace, &args),
         Command::Tidy => tidy::run(&workspace),
         Command::Setup => install::for_ci(),
         Command::Ci => ci::run(&workspace),

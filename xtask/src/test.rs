@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use crate::workspace::Workspace;
-use crate::{install, shell};
+use crate::{install, shell, vm};
 
 /// Tells the kernel tests which `flowtally` to run.
 pub(crate) const PROGRAM: &str = "FLOWTALLY_BIN";
@@ -32,6 +32,7 @@ pub(crate) fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     require_root("the kernel tests make network namespaces and load programs into the kernel", "test")?;
     install::for_tests()?;
 
+    let program = build_program(workspace, None)?;
     let mut plain = workspace.cargo();
     plain.args(["test", "--no-fail-fast"]);
     for package in PLAIN {
@@ -39,7 +40,8 @@ pub(crate) fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     }
     let failures: Vec<_> = [
         ("unit tests", shell::run(with_arguments(&mut plain, args))),
-        ("kernel tests", run_in_kernel(workspace, args, None)),
+        ("kernel tests", run_in_kernel(workspace, &program, args, None)),
+        ("tests of old kernels", vm::boot(workspace, &program, args, None)),
     ]
     .into_iter()
     .filter_map(|(suite, result)| result.err().map(|error| format!("{suite}: {error:#}")))
@@ -54,7 +56,10 @@ pub(crate) fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
 pub(crate) fn kernel(workspace: &Workspace, object: &Path) -> Result<()> {
     require_root("the kernel tests load the fresh object into the kernel", "ebpf --check")?;
     install::for_tests()?;
-    run_in_kernel(workspace, &TestArgs::default(), Some(object))
+    let args = TestArgs::default();
+    let program = build_program(workspace, Some(object))?;
+    run_in_kernel(workspace, &program, &args, Some(object))?;
+    vm::boot(workspace, &program, &args, Some(object))
 }
 
 /// Builds the program as users do, and returns where it is.
@@ -75,14 +80,18 @@ pub(crate) fn require_root(why: &str, command: &str) -> Result<()> {
     Ok(())
 }
 
-fn run_in_kernel(workspace: &Workspace, args: &TestArgs, object: Option<&Path>) -> Result<()> {
-    let program = build_program(workspace, object)?;
+fn run_in_kernel(
+    workspace: &Workspace,
+    program: &Path,
+    args: &TestArgs,
+    object: Option<&Path>,
+) -> Result<()> {
     let mut tests = workspace.cargo();
     tests.args(["test", "--no-fail-fast", "--package", "flowtally-tests"]).env(PROGRAM, program);
     shell::run(with_arguments(embedding(&mut tests, object), args))
 }
 
-fn embedding<'a>(command: &'a mut Command, object: Option<&Path>) -> &'a mut Command {
+pub(crate) fn embedding<'a>(command: &'a mut Command, object: Option<&Path>) -> &'a mut Command {
     match object {
         Some(object) => command.env(OBJECT, object),
         // Left over in somebody's shell, it would put another object under test than the committed one.
@@ -96,4 +105,12 @@ fn with_arguments<'a>(command: &'a mut Command, args: &TestArgs) -> &'a mut Comm
         command.arg("--").args(&args.arguments);
     }
     command
+}
+
+impl TestArgs {
+    /// As a test program takes them; `default` is the filter when there is none.
+    pub(crate) fn list<'a>(&'a self, default: Option<&'a str>) -> Vec<&'a str> {
+        let filter = self.filter.as_deref().or(default);
+        filter.into_iter().chain(self.arguments.iter().map(String::as_str)).collect()
+    }
 }

@@ -1,6 +1,14 @@
 //! What the benchmarks compare the kernel programs with: a program that does nothing, and flow tables as everybody
 //! else has them. They share the product's parser, so that the difference is the accounting alone.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(
+    target_arch = "bpf",
+    expect(
+        clippy::inline_always,
+        clippy::needless_pass_by_value,
+        reason = "what LLVM does not inline is a call for each packet; aya hands contexts over by value"
+    )
+)]
 
 /// The package builds on the host too, so that one clippy run sees all of it; there is nothing to run there.
 #[cfg(not(target_arch = "bpf"))]

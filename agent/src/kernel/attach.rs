@@ -209,10 +209,7 @@ fn attach_tc(
 }
 
 fn attach_xdp(ebpf: &mut Ebpf, target: &Target, attachment: &mut Attachment) -> Result<(), KernelError> {
-    let program: &mut Xdp = loaded(ebpf, settings::xdp_program(target.layer))?;
-    if program.fd().is_err() {
-        program.load().map_err(|error| KernelError::explain("loading the XDP program", &error))?;
-    }
+    let program = xdp(ebpf, target.layer)?;
     let native = program.attach_to_if_index(target.index, XdpMode::Driver);
     let (id, hook) = match native {
         Ok(id) => (id, Hook::XdpNative),
@@ -235,6 +232,29 @@ fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Sche
         program.load().map_err(|error| KernelError::explain("loading the TC program", &error))?;
     }
     Ok(program)
+}
+
+/// The XDP program for a link layer, loaded into the kernel.
+pub(super) fn xdp(ebpf: &mut Ebpf, layer: Layer) -> Result<&mut Xdp, KernelError> {
+    let program: &mut Xdp = loaded(ebpf, settings::xdp_program(layer))?;
+    if program.fd().is_err() {
+        program.load().map_err(|error| KernelError::explain("loading the XDP program", &error))?;
+    }
+    Ok(program)
+}
+
+/// A second handle of a TC program, which is loaded if it is not.
+pub(super) fn tc_handle(
+    ebpf: &mut Ebpf,
+    direction: Direction,
+    layer: Layer,
+) -> Result<SchedClassifier, KernelError> {
+    let name = settings::tc_program(direction, layer);
+    let program = classifier(ebpf, name)?;
+    program
+        .info()
+        .and_then(|info| SchedClassifier::from_program_info(info, name.into()))
+        .map_err(|error| KernelError::explain("opening the TC program again", &error))
 }
 
 fn loaded<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, KernelError>

@@ -12,8 +12,12 @@ use std::{
     io::{self, Write as _},
 };
 
-use aya::Ebpf;
+use aya::{
+    Ebpf,
+    programs::{SchedClassifier, Xdp},
+};
 use aya_log::EbpfLogger;
+use flowtally_common::{Direction, settings::Layer};
 
 use attach::Attachment;
 pub use attach::{Hook, HookChoice, Served, Target};
@@ -74,6 +78,24 @@ impl Kernel {
         let Some(attachment) = self.attached.remove(&ifindex) else { return false };
         self.leaving.push(ifindex);
         attachment.made_qdisc()
+    }
+
+    /// The TC program for a direction and a link layer, attached or not, as a handle of its own: to be run on frames
+    /// that no interface carries (`BPF_PROG_TEST_RUN`). What it counts is drained as all else is.
+    ///
+    /// # Errors
+    /// When the kernel refuses the program.
+    pub fn tc_program(&mut self, direction: Direction, layer: Layer) -> Result<SchedClassifier, KernelError> {
+        attach::tc_handle(&mut self.ebpf, direction, layer)
+    }
+
+    /// The XDP program for a link layer, as [`tc_program`](Self::tc_program); borrowed, as aya gives out no second
+    /// handle of an XDP program.
+    ///
+    /// # Errors
+    /// When the kernel refuses the program.
+    pub fn xdp_program(&mut self, layer: Layer) -> Result<&Xdp, KernelError> {
+        attach::xdp(&mut self.ebpf, layer).map(|program| &*program)
     }
 
     /// Indices of the interfaces that the programs are on.

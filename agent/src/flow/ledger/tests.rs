@@ -1,3 +1,5 @@
+//! The ledger, fed interval by interval.
+
 use std::net::IpAddr;
 
 use flowtally_common::flow::{PROTOCOL_NOT_IP, Unparsed};

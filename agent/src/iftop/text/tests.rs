@@ -1,3 +1,5 @@
+//! Text mode beside what iftop printed.
+
 use std::{
     collections::HashSet,
     net::{IpAddr, Ipv6Addr},

@@ -1,3 +1,5 @@
+//! What is listed, and in which order.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,0 +1,20 @@
+#!/bin/busybox sh
+# Process 1 of the virtual machine: runs every test program with the arguments it is given, and says how that went.
+busybox=/bin/busybox
+export PATH=/bin TMPDIR=/tmp FLOWTALLY_BIN=/bin/flowtally RUST_BACKTRACE=0
+
+$busybox mkdir -p /proc /sys /dev /tmp
+$busybox mount -t proc none /proc
+$busybox mount -t sysfs none /sys
+$busybox mount -t devtmpfs none /dev
+
+echo "flowtally-vm: begin"
+status=0
+for module in /modules/*; do
+    $busybox insmod "$module" || status=$?
+done
+for test in /tests/*; do
+    "$test" "$@" </dev/null || status=$?
+done
+echo "flowtally-vm: end $status"
+$busybox poweroff -f
