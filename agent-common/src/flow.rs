@@ -97,15 +97,19 @@ pub struct Slot {
     pub packets: u64,
 }
 
-/// The two slots that a key may live in: one element of the first-level array.
-#[derive(Clone, Copy, Debug, Default)]
+/// Slots that a key is looked for in together: one element of an array.
+#[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-pub struct Pair(pub [Slot; 2]);
+pub struct Slots<const N: usize>(pub [Slot; N]);
 
-/// Slots that a key is looked for in together: one element of the second-level array.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C, align(64))]
-pub struct Bucket(pub [Slot; 4]);
+/// The two slots that a key may live in: one element of the first-level array.
+pub type Pair = Slots<2>;
+
+/// Slots in a [`Bucket`].
+pub const BUCKET: usize = 4;
+
+/// Slots that are next to each other in the second level: one element of its array.
+pub type Bucket = Slots<BUCKET>;
 
 const _: () = {
     assert!(size_of::<FlowKey>() == 44 && align_of::<FlowKey>() == 4);

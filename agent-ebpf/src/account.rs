@@ -5,7 +5,7 @@ use aya_ebpf::{
     helpers::{bpf_get_prandom_u32, bpf_get_smp_processor_id},
 };
 use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg};
-use flowtally_common::{Count, Direction, FlowKey, Health, HealthKey};
+use flowtally_common::{Count, Direction, FlowKey, Health, HealthKey, flow::BUCKET};
 use flowtally_ebpf::parse::Packet;
 
 use crate::maps::{
@@ -132,7 +132,7 @@ fn miss(key: &Key, hash: u64, pair: u32, bytes: u64, packets: u64) -> bool {
             first
         } else if (*second)[5] >> EPOCH_SHIFT != epoch {
             second
-        } else if bpf_get_prandom_u32() % EVICT_ONE_IN != 0 {
+        } else if !bpf_get_prandom_u32().is_multiple_of(EVICT_ONE_IN) {
             return deeper(key, hash, bytes, packets);
         } else {
             let victim = if (*first)[PACKETS] <= (*second)[PACKETS] { first } else { second };
@@ -173,11 +173,11 @@ fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> bool {
     let region = (epoch as u32 & 1) << bits;
     let mut step = 0;
     while step < BUCKETS {
-        let bucket = region + (home + step & mask);
+        let bucket = region + ((home + step) & mask);
         let Some(slots) = SHARED.get_ptr_mut(bucket) else { return false };
         let mut place = 0;
-        while place < 4 {
-            // SAFETY: an element is four slots.
+        while place < BUCKET {
+            // SAFETY: an element is that many slots.
             let slot = unsafe { slots.cast::<Words>().add(place) };
             // SAFETY: an aligned word of the slot, which others change with atomic instructions.
             let last = unsafe { (&raw const (*slot)[5]).read_volatile() };

@@ -95,7 +95,7 @@ pub(crate) fn test_run(program: &SchedClassifier, frame: &[u8], repeat: u32) -> 
     program
         .test_run(TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() })
         .expect("run a program on a frame");
-    (processor_time() - before).as_nanos() as f64 / f64::from(repeat)
+    processor_time().saturating_sub(before).as_nanos() as f64 / f64::from(repeat)
 }
 
 /// What this thread has used of a processor.
@@ -119,7 +119,7 @@ impl Runs {
 
     /// Nanoseconds a run since an earlier reading.
     pub(crate) fn cost_since(self, earlier: Self) -> f64 {
-        (self.time - earlier.time).as_nanos() as f64 / (self.count - earlier.count) as f64
+        self.time.saturating_sub(earlier.time).as_nanos() as f64 / (self.count - earlier.count) as f64
     }
 
     /// Runs since an earlier reading.

@@ -19,7 +19,7 @@ use super::{
 const SHORTEST_PEAK: Duration = Duration::from_millis(900);
 /// Accounts that are closed together, as words of `touched`: the journals that leave the windows visit them while they
 /// are still in the cache.
-const BLOCK: usize = 64;
+const BLOCK: u32 = 64;
 
 /// Which way, from the local end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ impl Accounts {
             }
         }
         let (mut first, mut end) = (0, 0);
-        for words in touched.chunks_mut(BLOCK) {
+        for words in touched.chunks_mut(BLOCK as usize) {
             for word in words {
                 for bit in bits(std::mem::take(word)) {
                     let number = first + bit;
@@ -108,7 +108,7 @@ impl Accounts {
                 }
                 first += 64;
             }
-            end += (BLOCK * 64) as u32;
+            end += BLOCK * 64;
             for (window, entries) in &mut leaving {
                 while let Some(Entry { number, sent, received }) = entries.next_if(|entry| entry.number < end)
                 {

@@ -35,7 +35,7 @@ struct Place {
 
 impl Place {
     /// What the index files it under: the index takes the position from the lower bits, and a tag from the upper.
-    fn filed(&self) -> u64 {
+    fn filed(self) -> u64 {
         filed(self.hash)
     }
 }
@@ -89,7 +89,7 @@ impl<K: Eq + Hash + Clone> Table<K> {
         match index.entry(
             filed(hash),
             |place| place.hash == hash && keys[place.number as usize] == *key,
-            Place::filed,
+            |place| place.filed(),
         ) {
             Entry::Occupied(entry) => Some((entry.get().number, false)),
             Entry::Vacant(_) if full => None,

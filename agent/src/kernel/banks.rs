@@ -6,7 +6,6 @@
 use std::{
     io,
     marker::PhantomData,
-    ops::Range,
     os::fd::AsFd,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -17,7 +16,7 @@ use aya::{
 };
 use flowtally_common::{
     Count, Direction, FlowKey, Health, HealthKey, Slot,
-    flow::{Bucket, Pair},
+    flow::{BUCKET, Slots},
     settings,
 };
 use memmap2::{MmapOptions, MmapRaw};
@@ -38,35 +37,25 @@ type HealthMap = PerCpuHashMap<MapData, [u8; 8], [u64; 6]>;
 /// The maps of a loaded object.
 pub(super) struct Banks {
     control: Mapped<ControlWord>,
-    slots: Mapped<Pair>,
-    used: Mapped<u64>,
-    shared: Mapped<Bucket>,
-    shared_used: Mapped<u64>,
+    first: Level<2>,
+    second: Level<BUCKET>,
     spill: [MapData; 2],
     health: HealthMap,
     cpus: usize,
-    pair_bits: u32,
-    bucket_bits: u32,
     epoch: u32,
 }
 
 impl Banks {
     /// Maps the tables of `ebpf` into this process and starts the first epoch.
     pub(super) fn open(ebpf: &mut Ebpf, capacity: Capacity, cpus: usize) -> Result<Self, KernelError> {
-        let (pair_bits, bucket_bits) = (capacity.pair_bits(), capacity.bucket_bits());
-        let pairs = (cpus * 2) << pair_bits;
         let banks = Self {
             control: Mapped::open(ebpf, settings::CONTROL, CONTROL_WORDS)?,
-            slots: Mapped::open(ebpf, settings::SLOTS, pairs)?,
-            used: Mapped::open(ebpf, settings::USED, pairs / 64)?,
-            shared: Mapped::open(ebpf, settings::SHARED, 2 << bucket_bits)?,
-            shared_used: Mapped::open(ebpf, settings::SHARED_USED, (2 << bucket_bits) / 64)?,
+            first: Level::open(ebpf, settings::SLOTS, settings::USED, capacity.pair_bits(), cpus * 2)?,
+            second: Level::open(ebpf, settings::SHARED, settings::SHARED_USED, capacity.bucket_bits(), 2)?,
             spill: [take(ebpf, settings::SPILL[0])?, take(ebpf, settings::SPILL[1])?],
             health: HealthMap::try_from(take_map(ebpf, settings::HEALTH)?)
                 .map_err(|error| KernelError::explain("opening the map HEALTH", &error))?,
             cpus,
-            pair_bits,
-            bucket_bits,
             // Slots start out as epoch 0, which must not be a current one.
             epoch: 1,
         };
@@ -117,26 +106,12 @@ impl Banks {
         sys::wait_for_programs().map_err(failed("waiting for the running programs"))?;
         let bank = (retired.epoch & 1) as usize;
         let mut flows = |key: &FlowKey, count| sink(Drained::Flow(key, count));
-        for cpu in 0..self.cpus {
-            let words = (1_usize << self.pair_bits) / 64;
-            let region = (cpu * 2 + bank) * words..(cpu * 2 + bank + 1) * words;
-            // SAFETY: no program writes this bank now: it is retired.
-            unsafe {
-                take_used(&self.used, &self.slots, region, retired.epoch, |Pair(slots)| slots, &mut flows)
-            };
-        }
-        let words = (1_usize << self.bucket_bits) / 64;
-        let region = bank * words..(bank + 1) * words;
-        // SAFETY: as above.
+        // SAFETY: nobody writes this bank now.
         unsafe {
-            take_used(
-                &self.shared_used,
-                &self.shared,
-                region,
-                retired.epoch,
-                |Bucket(slots)| slots,
-                &mut flows,
-            );
+            for cpu in 0..self.cpus {
+                self.first.take(cpu * 2 + bank, retired.epoch, &mut flows);
+            }
+            self.second.take(bank, retired.epoch, &mut flows);
         }
         let spilled = self.control_word(SPILLED + bank);
         if spilled.load(Ordering::Acquire) != 0 {
@@ -193,34 +168,53 @@ impl Banks {
     }
 }
 
-/// Reads the slots of `epoch` in the elements whose bits are set in a range of words of a bitmap, and clears the bits.
-///
-/// # Safety
-/// No program may be writing those.
-unsafe fn take_used<T, const N: usize>(
-    bitmap: &Mapped<u64>,
-    elements: &Mapped<T>,
-    words: Range<usize>,
-    epoch: u32,
-    slots: impl Fn(&T) -> &[Slot; N],
-    flows: &mut impl FnMut(&FlowKey, Count),
-) {
-    for word in words {
-        let used = bitmap.at(word);
-        // SAFETY: a word of the map, which the caller says no program writes.
-        let mut bits = unsafe { used.read() };
-        if bits == 0 {
-            continue;
-        }
-        // SAFETY: as above.
-        unsafe { used.write(0) };
-        while bits != 0 {
-            let element = elements.at(word * 64 + bits.trailing_zeros() as usize);
-            bits &= bits - 1;
-            // SAFETY: an element of the map, which the caller says no program writes.
-            for Slot { key, epoch: of, bytes, packets } in slots(unsafe { &*element }) {
-                if *of == epoch {
-                    flows(key, Count { bytes: *bytes, packets: *packets });
+/// An array of slots, `N` an element, in regions of `1 << bits` elements, with a bitmap of the elements that were used.
+struct Level<const N: usize> {
+    elements: Mapped<Slots<N>>,
+    used: Mapped<u64>,
+    bits: u32,
+}
+
+impl<const N: usize> Level<N> {
+    fn open(
+        ebpf: &mut Ebpf,
+        elements: &'static str,
+        used: &'static str,
+        bits: u32,
+        regions: usize,
+    ) -> Result<Self, KernelError> {
+        let count = regions << bits;
+        Ok(Self {
+            elements: Mapped::open(ebpf, elements, count)?,
+            used: Mapped::open(ebpf, used, count / 64)?,
+            bits,
+        })
+    }
+
+    /// Reads a region's slots of an epoch, guided by the bitmap, and clears that.
+    ///
+    /// # Safety
+    /// No program may be writing the region.
+    unsafe fn take(&mut self, region: usize, epoch: u32, flows: &mut impl FnMut(&FlowKey, Count)) {
+        let words = (1_usize << self.bits) / 64;
+        for word in region * words..(region + 1) * words {
+            let used = self.used.at(word);
+            // SAFETY: a word of the map, which no program writes now.
+            let mut bits = unsafe { used.read() };
+            if bits == 0 {
+                continue;
+            }
+            // SAFETY: as above.
+            unsafe { used.write(0) };
+            while bits != 0 {
+                let element = self.elements.at(word * 64 + bits.trailing_zeros() as usize);
+                bits &= bits - 1;
+                // SAFETY: an element of the map, which no program writes now.
+                let Slots(slots) = unsafe { &*element };
+                for Slot { key, epoch: of, bytes, packets } in slots {
+                    if *of == epoch {
+                        flows(key, Count { bytes: *bytes, packets: *packets });
+                    }
                 }
             }
         }

@@ -51,7 +51,7 @@ impl Capacity {
     /// Binary logarithm of the second level's buckets per bank: as many slots as `flows`, rounded down, but a whole word
     /// of the bitmap at least.
     pub(super) const fn bucket_bits(self) -> u32 {
-        let bits = (self.flows / 4 | 1).ilog2();
+        let bits = ((self.flows / 4) | 1).ilog2();
         if bits < 6 { 6 } else { bits }
     }
 }
