@@ -84,7 +84,6 @@ fn measure(pair: &NetPair, rounds: usize, ticks: u32) {
     ]);
     let (mut frames, mut untracked) = (0, 0);
     for spread in SPREADS {
-        if std::env::var("XU").is_ok() && !matches!(spread, Spread::Uniform(UNIFORM)) { continue; }
         let flows = spread.draw();
         let mut costs: [Vec<f64>; 5] = Default::default();
         let mut sent = 0;

@@ -71,7 +71,7 @@ pub(crate) fn attach(program: &mut SchedClassifier, interface: &str) -> SchedCla
 /// The product's kernel side on a host's interface, and its program there for what the interface sends. To be called
 /// in the host's namespace.
 pub(crate) fn flowtally(host: &Host, slots: u32) -> (Kernel, SchedClassifier) {
-    let mut kernel = Kernel::load(Capacity { slots, flows: std::env::var("XFLOWS").map_or(DEFAULT_SPILL, |v| v.parse().unwrap()) }, false).expect("load flowtally");
+    let mut kernel = Kernel::load(Capacity { slots, flows: DEFAULT_SPILL }, false).expect("load flowtally");
     let target = Target {
         index: if_nametoindex(host.interface).expect("the interface has an index"),
         name: host.interface.to_owned(),
