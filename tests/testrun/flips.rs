@@ -70,6 +70,7 @@ fn count(capacity: Capacity) -> (Books, HashMap<FlowKey, Count>) {
             let (programs, runs, stop) = (&programs, &runs, &stop);
             let senders: Vec<_> =
                 cpus().into_iter().map(|cpu| scope.spawn(move || send(cpu, programs, runs, stop))).collect();
+            let stop = Stop(stop);
             for _ in 0..EPOCHS {
                 while runs.load(Ordering::Relaxed) < RUNS_PER_EPOCH {
                     let failed = senders.iter().any(thread::ScopedJoinHandle::is_finished);
@@ -79,7 +80,7 @@ fn count(capacity: Capacity) -> (Books, HashMap<FlowKey, Count>) {
                 runs.store(0, Ordering::Relaxed);
                 books.drain(kernel);
             }
-            stop.store(true, Ordering::Relaxed);
+            drop(stop);
             for sender in senders {
                 for (key, count) in sender.join().expect("a sender") {
                     sent.entry(key).or_default().add(count);
@@ -89,6 +90,15 @@ fn count(capacity: Capacity) -> (Books, HashMap<FlowKey, Count>) {
         books.drain(kernel);
         (books, sent)
     })
+}
+
+/// Stops the senders when it goes: also when the thread that drains panics, which would else wait for them for ever.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The CPUs that this process may use.
