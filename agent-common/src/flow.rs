@@ -8,6 +8,10 @@ use core::mem::{align_of, offset_of, size_of};
 /// Real IP packets with protocol 255 have both ports 0, which neither of those two have.
 pub const PROTOCOL_NOT_IP: u8 = 255;
 
+/// [`FlowKey::dst_port`] of a later fragment of an ICMP or `ICMPv6` packet, whose type and code are in the first: no code
+/// is as large. With 0 it would look like an echo reply.
+pub const ICMP_LATER_FRAGMENT: u16 = 0xff00;
+
 /// Bits of [`FlowKey::vlan`] that hold the VLAN id (IEEE 802.1Q).
 pub const VLAN_ID_MASK: u16 = 0x0fff;
 
@@ -54,7 +58,7 @@ pub struct FlowKey {
     /// Source port in network order. ICMP: the type. Frames that are not IP: the `EtherType`, or 0 when they
     /// could not be parsed. Other protocols and later fragments: 0.
     pub src_port: [u8; 2],
-    /// Destination port in network order. ICMP: the code. Unparsed frames: an [`Unparsed`] reason.
+    /// Destination port in network order. ICMP: the code, or [`ICMP_LATER_FRAGMENT`]. Unparsed frames: an [`Unparsed`] reason.
     pub dst_port: [u8; 2],
     /// The interface's index.
     pub ifindex: u32,

@@ -49,7 +49,8 @@ pub struct Health {
     /// What the correction for GSO and GRO super-packets added to the flows: the headers that the
     /// super-packet shows once and the wire repeats, and the packets beyond the first.
     pub gso_extra: Count,
-    /// Frames whose outermost VLAN tag was offloaded (not in the frame's data), and those tags' bytes.
+    /// Frames on the wire whose outermost VLAN tag was offloaded (not in the frame's data), and the bytes of one such tag
+    /// for each frame or super-packet; what a super-packet's further frames repeat of it is in `gso_extra`.
     pub offloaded_tags: Count,
 }
 

@@ -6,7 +6,8 @@
 //! rest; [`full`] takes everything. Where `fast` answers, `full` answers the same.
 
 use flowtally_common::flow::{
-    ETHERNET_HEADER_LENGTH, PROTOCOL_NOT_IP, Unparsed, VLAN_ID_MASK, VLAN_TAG_LENGTH, VLAN_TAGS_SHIFT,
+    ETHERNET_HEADER_LENGTH, ICMP_LATER_FRAGMENT, PROTOCOL_NOT_IP, Unparsed, VLAN_ID_MASK, VLAN_TAG_LENGTH,
+    VLAN_TAGS_SHIFT,
 };
 use flowtally_common::settings::Layer;
 
@@ -395,6 +396,9 @@ fn transport<F: Frame>(
         return Err(Unparsed::Truncated);
     }
     if !first {
+        if protocol == ICMP || protocol == ICMPV6 {
+            packet.ports = ports(0, ICMP_LATER_FRAGMENT);
+        }
         return Ok(packet);
     }
     match protocol {

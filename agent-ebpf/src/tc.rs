@@ -78,7 +78,6 @@ fn any_frame(skb: *mut __sk_buff, direction: Direction, layer: Layer) {
     let outside = Outside { layer, length: skb_ref.len, offloaded_tag };
     let frame = Anywhere(skb);
     let packet = parse::full(&frame, &outside);
-    let tag = if offloaded_tag.is_some() { VLAN_TAG_LENGTH } else { 0 };
     let mut count = Count { bytes: u64::from(outside.length), packets: 1 };
     let epoch = epoch();
     if skb_ref.gso_size != 0 {
@@ -92,10 +91,14 @@ fn any_frame(skb: *mut __sk_buff, direction: Direction, layer: Layer) {
         });
         count = wire;
     }
-    if tag != 0 {
-        let tags = Count { bytes: u64::from(tag) * count.packets, packets: count.packets };
-        health(skb_ref.ifindex, direction as u8, u64::from(epoch), |health| health.offloaded_tags.add(tags));
-        count.bytes += tags.bytes;
+    if offloaded_tag.is_some() {
+        let tag = u64::from(VLAN_TAG_LENGTH);
+        let repeated = tag * (count.packets - 1);
+        health(skb_ref.ifindex, direction as u8, u64::from(epoch), |health| {
+            health.offloaded_tags.add(Count { bytes: tag, packets: count.packets });
+            health.gso_extra.bytes += repeated;
+        });
+        count.bytes += tag + repeated;
     }
     account(&packet, skb_ref.ifindex, direction, count);
     if packet.is_unparsed() {

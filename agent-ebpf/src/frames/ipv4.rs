@@ -1,6 +1,6 @@
 //! IPv4 (RFC 791).
 
-use flowtally_common::flow::Unparsed;
+use flowtally_common::flow::{ICMP_LATER_FRAGMENT, Unparsed};
 
 use super::{Case, MACS, NO_PORTS, TCP, TCP_PORTS, UDP, UDP_PORTS, V4, Vec, unparsed, v4};
 
@@ -209,7 +209,7 @@ fn fragments() -> Vec<Case> {
         ),
         Case::ethernet(
             "ICMP, later fragment",
-            v4(1, NO_PORTS, 0),
+            v4(1, [0, ICMP_LATER_FRAGMENT], 0),
             &[MACS, "0800", "45 00 001c 0001 0001 40 01 0000", V4, "08 00 0000 3039 0001"],
         ),
         Case::ethernet(

@@ -1,6 +1,6 @@
 //! IPv6 and its extension headers (RFC 8200).
 
-use flowtally_common::flow::Unparsed;
+use flowtally_common::flow::{ICMP_LATER_FRAGMENT, Unparsed};
 
 use super::{Case, MACS, NO_PORTS, TCP, TCP_PORTS, UDP, UDP_PORTS, V6, Vec, unparsed, v6};
 
@@ -204,7 +204,7 @@ fn fragments() -> Vec<Case> {
         ),
         ethernet(
             "ICMPv6, later fragment",
-            v6(58, NO_PORTS, 0),
+            v6(58, [0, ICMP_LATER_FRAGMENT], 0),
             "60 000000 0010 2c 40",
             &["3a 00 fff8 00000001", "80 00 0000 3039 0001"],
         ),

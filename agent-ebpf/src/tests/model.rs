@@ -7,7 +7,7 @@ use etherparse::{
     Ipv6FragmentHeader, Ipv6Header, Ipv6RawExtHeader, Ipv6RoutingExtensions, SingleVlanHeader, TcpHeader,
     UdpHeader, VlanId, VlanPcp,
 };
-use flowtally_common::settings::Layer;
+use flowtally_common::{flow::ICMP_LATER_FRAGMENT, settings::Layer};
 use proptest::{
     arbitrary::any,
     collection::vec as many,
@@ -292,7 +292,11 @@ proptest! {
         prop_assert_eq!(address(packet.src), src);
         prop_assert_eq!(address(packet.dst), dst);
         prop_assert_eq!(packet.protocol, model.protocol());
-        let ports = if model.is_later_fragment() { [0, 0] } else { model.transport.ports() };
+        let ports = match (model.is_later_fragment(), packet.protocol) {
+            (true, 1 | 58) => [0, ICMP_LATER_FRAGMENT],
+            (true, _) => [0, 0],
+            (false, _) => model.transport.ports(),
+        };
         prop_assert_eq!(packet.ports.to_ne_bytes().to_vec(), ports.map(u16::to_be_bytes).concat());
         prop_assert_eq!(packet.vlan, model.vlan());
 

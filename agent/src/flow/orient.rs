@@ -17,7 +17,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-use flowtally_common::{Direction, FlowKey};
+use flowtally_common::{Direction, FlowKey, flow::ICMP_LATER_FRAGMENT};
 
 use super::{
     accounts::Way,
@@ -100,7 +100,11 @@ impl Orientation {
         let way = if source_is_local && !received_by_group { Way::Sent } else { Way::Received };
         Some(if kind.is_icmp() {
             let (local, remote) = if source_is_local { (src, dst) } else { (dst, src) };
-            Placed { local, remote, local_port: query_type(kind, src_port), remote_port: dst_port, way }
+            let (of_type, code) = match (src_port, dst_port) {
+                (_, ICMP_LATER_FRAGMENT) => (0, 0),
+                (of_type, code) => (query_type(kind, of_type), code),
+            };
+            Placed { local, remote, local_port: of_type, remote_port: code, way }
         } else if !kind.is_ip() {
             // Not ports but what the frame is: the same both ways.
             Placed { local: src, remote: dst, local_port: 0, remote_port: 0, way }

@@ -4,7 +4,10 @@
 //! frame's data not at all; loopback, and veth while it polls (XDP, GRO), count without the link-layer header. Which one it is cannot be asked for, so the notion
 //! with the smallest residue is taken, and named.
 
-use flowtally_common::{Count, Health, flow::ETHERNET_HEADER_LENGTH};
+use flowtally_common::{
+    Count, Health,
+    flow::{ETHERNET_HEADER_LENGTH, VLAN_TAG_LENGTH},
+};
 
 use super::snapshot::{Follows, Reconciliation};
 
@@ -20,10 +23,6 @@ pub(crate) fn reconcile(
     let mut counted = rows;
     counted.add(health.untracked);
     let (gso, tags) = (health.gso_extra, health.offloaded_tags);
-    let header = Count {
-        bytes: (counted.packets - gso.packets.min(counted.packets)) * u64::from(ETHERNET_HEADER_LENGTH),
-        packets: 0,
-    };
     let without = |parts: &[Count]| {
         let mut rest = counted;
         for part in parts {
@@ -32,17 +31,22 @@ pub(crate) fn reconcile(
         }
         rest
     };
-    // A tag takes bytes, never packets. Of a super-packet cut into several frames, all tags but one are not seen either.
-    let tags = Count { bytes: tags.bytes, packets: 0 };
-    let notions: &[(Follows, Count)] = &if loopback {
-        vec![(Follows::WithoutHeader, without(&[gso, header]))]
+    // Headers and tags take bytes, never packets.
+    let bytes = |bytes| Count { bytes, packets: 0 };
+    let headers = |frames: Count| bytes(frames.packets * u64::from(ETHERNET_HEADER_LENGTH));
+    let wire_tags = bytes(tags.packets * u64::from(VLAN_TAG_LENGTH));
+    let super_packets = without(&[gso]);
+    let headless = (Follows::SuperPacketsWithoutHeader, without(&[gso, headers(super_packets)]));
+    let notions: &[(Follows, Count)] = if loopback {
+        &[headless]
     } else {
-        vec![
+        &[
             (Follows::Wire, counted),
-            (Follows::SuperPackets, without(&[gso])),
-            (Follows::WithoutOffloadedTags, without(&[tags])),
-            (Follows::SuperPacketsWithoutOffloadedTags, without(&[gso, tags])),
-            (Follows::WithoutHeader, without(&[gso, header])),
+            (Follows::SuperPackets, super_packets),
+            (Follows::WithoutOffloadedTags, without(&[wire_tags])),
+            (Follows::SuperPacketsWithoutOffloadedTags, without(&[gso, bytes(tags.bytes)])),
+            (Follows::WithoutHeader, without(&[headers(counted)])),
+            headless,
         ]
     };
     let mut best = Reconciliation {
@@ -96,7 +100,8 @@ mod tests {
         check(count(9_460, 11), Follows::SuperPackets);
         check(count(9_960, 20), Follows::WithoutOffloadedTags);
         check(count(9_420, 11), Follows::SuperPacketsWithoutOffloadedTags);
-        check(count(9_460 - 11 * 14, 11), Follows::WithoutHeader);
+        check(count(10_000 - 20 * 14, 20), Follows::WithoutHeader);
+        check(count(9_460 - 11 * 14, 11), Follows::SuperPacketsWithoutHeader);
         let result = reconcile(count(9_500, 15), Count::default(), &health, count(9_990, 19), false);
         assert_eq!((result.follows, result.residue_bytes, result.residue_packets), (Follows::Wire, -10, -1));
     }
@@ -108,7 +113,7 @@ mod tests {
         let result = reconcile(count(100 + 3_066, 3), Count::default(), &health, count(86 + 2_986, 2), true);
         assert_eq!(
             (result.follows, result.residue_bytes, result.residue_packets),
-            (Follows::WithoutHeader, 0, 0)
+            (Follows::SuperPacketsWithoutHeader, 0, 0)
         );
     }
 }

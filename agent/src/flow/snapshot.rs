@@ -76,7 +76,8 @@ pub struct Reconciliation {
     pub unparsed: Count,
     /// What the correction for super-packets added to `counted`.
     pub gso_extra: Count,
-    /// VLAN tags that were not in the frames' data, added to `counted`.
+    /// VLAN tags that were not in the frames' data: bytes of one tag for each frame or super-packet, and frames on the
+    /// wire. What a super-packet's other frames repeat of its tag is in `gso_extra`.
     pub offloaded_tags: Count,
     /// What the interface's counters follow.
     pub follows: Follows,
@@ -98,6 +99,8 @@ pub enum Follows {
     WithoutOffloadedTags,
     /// Super-packets without such tags.
     SuperPacketsWithoutOffloadedTags,
-    /// Super-packets without a link-layer header: loopback, and what a veth receives while it polls.
+    /// Frames without a link-layer header: what a veth receives while it polls.
     WithoutHeader,
+    /// Super-packets without a link-layer header: loopback, and what a veth receives while it polls.
+    SuperPacketsWithoutHeader,
 }

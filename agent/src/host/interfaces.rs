@@ -305,7 +305,8 @@ impl Selection {
     }
 
     /// Fills in what to count on when nothing was asked for: the interfaces with a default route, else the first that
-    /// is up and not loopback. Every name asked for must exist now; what a pattern matches may come later.
+    /// is up and not loopback. Every name asked for must exist now; what a pattern matches may come later, if there is
+    /// something to count on now.
     ///
     /// # Errors
     /// When there is nothing to count on.
@@ -336,8 +337,11 @@ impl Selection {
             let escaped: Vec<_> = chosen.iter().map(|name| globset::escape(name)).collect();
             return Self::parse(&escaped);
         }
+        let matches = |glob: &GlobMatcher| interfaces.iter().any(|interface| glob.is_match(&interface.name));
+        let nothing_yet = !self.patterns.iter().any(|(_, glob)| matches(glob));
         for (pattern, glob) in &self.patterns {
-            if !interfaces.iter().any(|interface| glob.is_match(&interface.name)) {
+            let is_name = !pattern.contains(['*', '?', '[', '{']);
+            if (is_name || nothing_yet) && !matches(glob) {
                 return Err(SelectionError::Unknown { pattern: pattern.clone(), present: present() });
             }
         }
@@ -409,6 +413,9 @@ mod tests {
         let chosen = select(&["any"]).unwrap();
         assert!(chosen.contains("lo") && chosen.contains("eth0"));
         assert!(select(&["eth0", "lo"]).unwrap().names("lo"));
+        assert!(select(&["lo", "ppp*"]).unwrap().contains("ppp0"));
+        assert!(matches!(select(&["ppp*"]), Err(SelectionError::Unknown { .. })));
+        assert!(matches!(select(&["lo", "ppp0"]), Err(SelectionError::Unknown { .. })));
         assert_eq!(
             select(&["nosuch"]).unwrap_err().to_string(),
             "no interface is called 'nosuch'; there are: lo, eth0, eth1"

@@ -199,7 +199,8 @@ impl From<&Reconciliation> for Side {
                 Follows::SuperPackets => "super-packets",
                 Follows::WithoutOffloadedTags => "wire-without-offloaded-tags",
                 Follows::SuperPacketsWithoutOffloadedTags => "super-packets-without-offloaded-tags",
-                Follows::WithoutHeader => "without-header",
+                Follows::WithoutHeader => "wire-without-header",
+                Follows::SuperPacketsWithoutHeader => "super-packets-without-header",
             },
         }
     }

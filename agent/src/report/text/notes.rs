@@ -94,7 +94,7 @@ fn table(sides: &[Side<'_>]) -> Grid {
 /// Says what the kernel's counters count, as far as it differs from the wire also why `counted` and `kernel` differ
 /// without a residue.
 fn follows(out: &mut impl Write, sides: &[Side<'_>], width: usize) -> io::Result<()> {
-    const ALL: [(Follows, &str); 5] = [
+    const ALL: [(Follows, &str); 6] = [
         (Follows::Wire, "frames as they are on the wire"),
         (Follows::SuperPackets, "super-packets, before they are cut into frames or after they are joined"),
         (Follows::WithoutOffloadedTags, "frames on the wire less the VLAN tags that are offloaded"),
@@ -103,7 +103,8 @@ fn follows(out: &mut impl Write, sides: &[Side<'_>], width: usize) -> io::Result
             "super-packets, before they are cut into frames or after they are joined, less the VLAN tags that are \
              offloaded",
         ),
-        (Follows::WithoutHeader, "super-packets without a link-layer header"),
+        (Follows::WithoutHeader, "frames without a link-layer header"),
+        (Follows::SuperPacketsWithoutHeader, "super-packets without a link-layer header"),
     ];
     for (follows, words) in ALL {
         let names = list(sides.iter().filter(|side| side.amounts.follows == follows), |_| None);
