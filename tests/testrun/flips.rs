@@ -23,7 +23,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::subject::{Books, LOOPBACK, run, tc, with_kernel};
+use crate::subject::{Books, LOOPBACK, run, sum, tc, with_kernel};
 
 /// Flows of each CPU; half of them are another CPU's flows too.
 const FLOWS: u32 = 4000;
@@ -49,11 +49,9 @@ fn flows_are_exact() {
 #[test]
 fn flows_and_what_found_no_room_are_exact() {
     let (books, sent) = count(Capacity { slots: MIN_SLOTS, flows: 16 });
-    let mut counted = books.total();
+    let mut counted = sum(books.flows.values());
     counted.add(books.untracked());
-    let mut total = Count::default();
-    sent.values().for_each(|count| total.add(*count));
-    assert_eq!(counted, total);
+    assert_eq!(counted, sum(sent.values()));
     assert!(books.untracked().packets > 0, "the second level was too large for this test");
     for (key, count) in &books.flows {
         assert!(sent[key].packets >= count.packets && sent[key].bytes >= count.bytes, "{key:?}: {count:?}");
@@ -171,6 +169,6 @@ impl Random {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        u32::try_from((word >> 32) * u64::from(bound) >> 32).expect("below the bound")
+        u32::try_from(((word >> 32) * u64::from(bound)) >> 32).expect("below the bound")
     }
 }
