@@ -99,8 +99,10 @@ pub enum Direction {
     #[default]
     Both,
     /// From the local to the remote end only
+    #[value(alias = "egress")]
     Sent,
     /// From the remote to the local end only
+    #[value(alias = "ingress")]
     Received,
 }
 
