@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 /// Several times what a run takes, for emulation slows down with all else that the host does: only a machine that hangs
 /// comes to this.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_mins(3);
 
 /// What `init.sh` prints around what the tests print.
 const BEGIN: &str = "flowtally-vm: begin";
@@ -110,7 +110,14 @@ fn wait(child: &mut Child, deadline: Instant) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::listen;
+    use super::*;
+
+    #[test]
+    fn a_machine_that_hangs_is_ended() {
+        let mut child = Command::new("sleep").arg("3600").spawn().unwrap();
+        assert!(!wait(&mut child, Instant::now()).unwrap());
+        assert!(child.try_wait().unwrap().is_some_and(|status| !status.success()));
+    }
 
     #[test]
     fn the_outcome_is_found_in_what_the_console_says() {
