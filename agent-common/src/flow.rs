@@ -97,10 +97,19 @@ pub struct Slot {
     pub packets: u64,
 }
 
-/// The two slots that a key may live in: one element of the first-level array.
-#[derive(Clone, Copy, Debug, Default)]
+/// Slots that a key is looked for in together: one element of an array.
+#[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
-pub struct Pair(pub [Slot; 2]);
+pub struct Slots<const N: usize>(pub [Slot; N]);
+
+/// The two slots that a key may live in: one element of the first-level array.
+pub type Pair = Slots<2>;
+
+/// Slots in a [`Bucket`].
+pub const BUCKET: usize = 4;
+
+/// Slots that are next to each other in the second level: one element of its array.
+pub type Bucket = Slots<BUCKET>;
 
 const _: () = {
     assert!(size_of::<FlowKey>() == 44 && align_of::<FlowKey>() == 4);
@@ -110,5 +119,5 @@ const _: () = {
     assert!(
         offset_of!(Slot, epoch) == 44 && offset_of!(Slot, bytes) == 48 && offset_of!(Slot, packets) == 56
     );
-    assert!(size_of::<Pair>() == 128);
+    assert!(size_of::<Pair>() == 128 && size_of::<Bucket>() == 256);
 };

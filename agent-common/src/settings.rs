@@ -4,15 +4,21 @@
 pub const SLOTS: &str = "SLOTS";
 /// One bit a pair, set when the pair is first used in an epoch, so that a drain reads only what was used.
 pub const USED: &str = "USED";
-/// The control block: the current epoch, then whether the even and the odd bank of the second level hold anything.
+/// The second level: `2 banks x buckets` elements of [`Bucket`](crate::flow::Bucket), shared by all CPUs.
+pub const SHARED: &str = "SHARED";
+/// One bit a bucket, as `USED`.
+pub const SHARED_USED: &str = "SHARED_USED";
+/// The control block: the current epoch, then whether the even and the odd bank of the third level hold anything.
 pub const CONTROL: &str = "CONTROL";
-/// The second level, by bank.
+/// The third level, by bank.
 pub const SPILL: [&str; 2] = ["SPILL_EVEN", "SPILL_ODD"];
 /// [`Health`](crate::Health) by [`HealthKey`](crate::HealthKey).
 pub const HEALTH: &str = "HEALTH";
 
 /// Load-time value: binary logarithm of the pairs per CPU and bank.
 pub const PAIR_BITS: &str = "PAIR_BITS";
+/// Load-time value: binary logarithm of the second level's buckets per bank.
+pub const BUCKET_BITS: &str = "BUCKET_BITS";
 /// Load-time value: what the hash starts from, so that nobody outside can choose colliding flows.
 pub const HASH_SEED: &str = "HASH_SEED";
 
@@ -22,7 +28,7 @@ pub const MIN_SLOTS: u32 = 1024;
 pub const MAX_SLOTS: u32 = 1 << 20;
 /// Slots per CPU and bank where memory allows.
 pub const DEFAULT_SLOTS: u32 = 16_384;
-/// Flows in each bank of the second level.
+/// Flows in each bank of the second level where memory allows.
 pub const DEFAULT_SPILL: u32 = 1 << 20;
 /// Interfaces that can be attached at the same time.
 pub const MAX_INTERFACES: u32 = 4096;

@@ -1,11 +1,17 @@
 //! Adds a frame to its flow: the first level inline, everything else out of line.
 
-use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_get_smp_processor_id};
-use core::intrinsics::{AtomicOrdering, atomic_xadd, atomic_xchg};
-use flowtally_common::{Count, Direction, FlowKey, Health, HealthKey};
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    helpers::{bpf_get_prandom_u32, bpf_get_smp_processor_id},
+};
+use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg};
+use flowtally_common::{Count, Direction, FlowKey, Health, HealthKey, flow::BUCKET};
 use flowtally_ebpf::parse::Packet;
 
-use crate::maps::{CONTROL, HASH_SEED, HEALTH, LOGGED, PAIR_BITS, SLOTS, SPILL_EVEN, SPILL_ODD, USED};
+use crate::maps::{
+    BUCKET_BITS, CONTROL, HASH_SEED, HEALTH, LOGGED, PAIR_BITS, SHARED, SHARED_USED, SLOTS, SPILL_EVEN,
+    SPILL_ODD, USED,
+};
 
 /// A slot as the words it is compared and written by: six of key and epoch, then bytes and packets.
 type Words = [u64; 8];
@@ -15,6 +21,12 @@ type Key = [u64; 6];
 const BYTES: usize = 6;
 const PACKETS: usize = 7;
 const EPOCH_SHIFT: u32 = 32;
+/// Buckets of the second level that a key may live in, one behind the other.
+const BUCKETS: u32 = 4;
+/// How seldom a frame that finds its pair full takes a slot.
+const EVICT_ONE_IN: u32 = 8;
+/// Set in the direction's byte, of which the direction needs one bit, while a slot of the second level is being filled.
+const CLAIMED: u64 = 0x80 << 8;
 
 /// What is rare enough to log, as an index into `LOGGED`.
 #[derive(Clone, Copy)]
@@ -48,7 +60,8 @@ pub(crate) fn account(packet: &Packet, ifindex: u32, direction: Direction, count
     let bits = PAIR_BITS.load() & 31;
     // SAFETY: the helper has no preconditions.
     let region = unsafe { bpf_get_smp_processor_id() } << 1 | epoch & 1;
-    let pair = (region << bits) + (hash(&key) >> (64 - bits)) as u32;
+    let hash = hash(&key);
+    let pair = (region << bits) + (hash >> (64 - bits)) as u32;
     let Some(slots) = SLOTS.get_ptr_mut(pair) else { return };
     let slots = slots.cast::<Words>();
     // SAFETY: an element is two slots, and this CPU's slots have no other writer.
@@ -57,8 +70,9 @@ pub(crate) fn account(packet: &Packet, ifindex: u32, direction: Direction, count
             add(slots, count);
         } else if same(slots.add(1), &key) {
             add(slots.add(1), count);
-        } else {
-            miss(&key, pair, count.bytes, count.packets);
+        } else if !miss(&key, hash, pair, count.bytes, count.packets) {
+            // Logged from here, for the stack of a chain of calls is short.
+            log_rare(Rare::Untracked, ifindex, epoch);
         }
     }
 }
@@ -99,16 +113,18 @@ unsafe fn add(slot: *mut Words, count: Count) {
     slot[PACKETS] += count.packets;
 }
 
-/// Gives `key` a slot of its pair: a free one, else the one with fewer packets, whose flow moves to the second
-/// level.
+/// Gives `key` a free slot of its pair. Without one the frame goes to the second level; or now and then, by chance, the
+/// pair's flow with fewer packets does and leaves its slot: so flows with many packets end up in the first level, and
+/// those with few seldom cost more than the addition in the second. `false` when something became untracked.
 #[inline(never)]
-fn miss(key: &Key, pair: u32, bytes: u64, packets: u64) {
-    let Some(slots) = SLOTS.get_ptr_mut(pair) else { return };
+fn miss(key: &Key, hash: u64, pair: u32, bytes: u64, packets: u64) -> bool {
+    let Some(slots) = SLOTS.get_ptr_mut(pair) else { return true };
     let slots = slots.cast::<Words>();
     let epoch = key[5] >> EPOCH_SHIFT;
     // SAFETY: an element is two slots, and this CPU's slots have no other writer.
     unsafe {
         let (first, second) = (slots, slots.add(1));
+        let mut tracked = true;
         let slot = if (*first)[5] >> EPOCH_SHIFT != epoch {
             if let Some(used) = USED.get_ptr_mut(pair >> 6) {
                 *used |= 1 << (pair & 63);
@@ -116,9 +132,12 @@ fn miss(key: &Key, pair: u32, bytes: u64, packets: u64) {
             first
         } else if (*second)[5] >> EPOCH_SHIFT != epoch {
             second
+        } else if !bpf_get_prandom_u32().is_multiple_of(EVICT_ONE_IN) {
+            return deeper(key, hash, bytes, packets);
         } else {
             let victim = if (*first)[PACKETS] <= (*second)[PACKETS] { first } else { second };
-            spill(victim);
+            let loser = &*victim.cast::<Key>();
+            tracked = deeper(loser, self::hash(loser), (*victim)[BYTES], (*victim)[PACKETS]);
             victim
         };
         let slot = &mut *slot;
@@ -129,39 +148,167 @@ fn miss(key: &Key, pair: u32, bytes: u64, packets: u64) {
         }
         slot[BYTES] = bytes;
         slot[PACKETS] = packets;
+        tracked
     }
 }
 
-/// Moves a slot's amounts to the second level, or to `untracked` when that is full.
+/// Adds to the second level, or to the third when all buckets that the key may live in are full; `false` when that is
+/// full too.
+#[inline(always)]
+fn deeper(key: &Key, hash: u64, bytes: u64, packets: u64) -> bool {
+    share(key, hash, bytes, packets) || overflow(key, bytes, packets)
+}
+
+/// Adds to the second level; `false` when all buckets that the key may live in are full.
+///
+/// Several CPUs write here. A slot belongs to whoever exchanges the last word of a free one for its own with `CLAIMED`;
+/// it is complete when that mark is gone. A CPU that meets a claimed slot takes the next one, even if both hold the same
+/// flow: a drain may hand out a flow in several parts.
+#[inline(never)]
+fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> bool {
+    let epoch = key[5] >> EPOCH_SHIFT;
+    let bits = BUCKET_BITS.load() & 31;
+    let home = (hash >> (64 - bits)) as u32;
+    let mask = (1 << bits) - 1;
+    let region = (epoch as u32 & 1) << bits;
+    let mut step = 0;
+    while step < BUCKETS {
+        let bucket = region + ((home + step) & mask);
+        let Some(slots) = SHARED.get_ptr_mut(bucket) else { return false };
+        let mut place = 0;
+        while place < BUCKET {
+            // SAFETY: an element is that many slots.
+            let slot = unsafe { slots.cast::<Words>().add(place) };
+            // SAFETY: an aligned word of the slot, which others change with atomic instructions.
+            let last = unsafe { (&raw const (*slot)[5]).read_volatile() };
+            if last == key[5] {
+                // SAFETY: a complete slot, whose key nobody changes in this epoch.
+                if unsafe { join(slot, key, bytes, packets) } {
+                    return true;
+                }
+            } else if last >> EPOCH_SHIFT != epoch {
+                // SAFETY: as the word was read.
+                if unsafe { claim(slot, last, key, bytes, packets) } {
+                    if place == 0 {
+                        mark_used(bucket);
+                    }
+                    return true;
+                }
+            }
+            place += 1;
+        }
+        step += 1;
+    }
+    false
+}
+
+/// Adds to a slot if its key is `key`.
 ///
 /// # Safety
-/// `slot` is a slot of the array that no other program writes.
+/// `slot` must be a slot that is complete in this epoch.
 #[inline(always)]
-unsafe fn spill(slot: *const Words) {
-    // SAFETY: a slot starts with its key.
-    let (key, words) = unsafe { (&*slot.cast::<FlowKey>(), &*slot) };
-    let count = Count { bytes: words[BYTES], packets: words[PACKETS] };
-    let level = if words[5] >> EPOCH_SHIFT & 1 == 0 { &SPILL_EVEN } else { &SPILL_ODD };
-    if let Some(value) = level.get_ptr_mut(key) {
+unsafe fn join(slot: *mut Words, key: &Key, bytes: u64, packets: u64) -> bool {
+    // SAFETY: the caller's; every writer of the amounts is atomic.
+    unsafe {
+        if !same_words(slot, key) {
+            return false;
+        }
+        atomic_xadd::<u64, u64, { AtomicOrdering::SeqCst }>(&raw mut (*slot)[PACKETS], packets);
+        // The key may have been read before the word that says it is complete, and be that of an earlier epoch. Past the
+        // atomic addition, which orders memory, it is what it is.
+        if !same_words(slot, key) {
+            atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(
+                &raw mut (*slot)[PACKETS],
+                packets.wrapping_neg(),
+            );
+            return false;
+        }
+        atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*slot)[BYTES], bytes);
+        true
+    }
+}
+
+/// Takes a free slot, whose last word is `free`, and fills it; `false` when another CPU was first.
+///
+/// # Safety
+/// `slot` must be a slot.
+#[inline(always)]
+unsafe fn claim(slot: *mut Words, free: u64, key: &Key, bytes: u64, packets: u64) -> bool {
+    // SAFETY: the caller's; a claimed slot has one writer.
+    unsafe {
+        let last = &raw mut (*slot)[5];
+        let (_, claimed) = atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
+            last,
+            free,
+            key[5] | CLAIMED,
+        );
+        if claimed {
+            let mut word = 0;
+            while word < 5 {
+                (&raw mut (*slot)[word]).write_volatile((&raw const key[word]).read_volatile());
+                word += 1;
+            }
+            (&raw mut (*slot)[BYTES]).write_volatile(bytes);
+            (&raw mut (*slot)[PACKETS]).write_volatile(packets);
+            atomic_xchg::<u64, { AtomicOrdering::SeqCst }>(last, key[5]);
+        }
+        claimed
+    }
+}
+
+/// Whether the first five words of the slot are `key`'s.
+#[inline(always)]
+unsafe fn same_words(slot: *const Words, key: &Key) -> bool {
+    let mut word = 0;
+    while word < 5 {
+        // SAFETY: the caller passes a slot; another CPU may be writing it. The key is read as volatile so that its words
+        // are not kept on the stack, of which a chain of calls has 512 bytes.
+        let differ =
+            unsafe { (&raw const (*slot)[word]).read_volatile() != (&raw const key[word]).read_volatile() };
+        if differ {
+            return false;
+        }
+        word += 1;
+    }
+    true
+}
+
+#[inline(always)]
+fn mark_used(bucket: u32) {
+    if let Some(used) = SHARED_USED.get_ptr_mut(bucket >> 6) {
+        // SAFETY: an aligned word that programs only add bits to, atomically.
+        unsafe { atomic_or::<u64, u64, { AtomicOrdering::Relaxed }>(used, 1 << (bucket & 63)) };
+    }
+}
+
+/// Adds to the third level; or to `untracked` when that is full, and returns `false`.
+#[inline(never)]
+fn overflow(key: &Key, bytes: u64, packets: u64) -> bool {
+    let count = Count { bytes, packets };
+    let epoch = key[5] >> EPOCH_SHIFT;
+    let bank = epoch & 1;
+    let level = if bank == 0 { &SPILL_EVEN } else { &SPILL_ODD };
+    // SAFETY: a slot starts with its key, and so do these words.
+    let flow = unsafe { &*(&raw const *key).cast::<FlowKey>() };
+    if let Some(value) = level.get_ptr_mut(flow) {
         // SAFETY: an element of this bank stays until the drain, which waits until no program uses the bank.
         unsafe { add_shared(value, count) };
-        return;
+        return true;
     }
-    if let Some(spilled) = CONTROL.get_ptr_mut(1 + (words[5] >> EPOCH_SHIFT & 1) as u32) {
+    if let Some(spilled) = CONTROL.get_ptr_mut(1 + bank as u32) {
         // SAFETY: an aligned word that programs only ever set to 1.
         unsafe { spilled.write_volatile(1) };
     }
-    if level.insert(key, count, u64::from(BPF_NOEXIST)).is_err() {
+    if level.insert(flow, count, u64::from(BPF_NOEXIST)).is_err() {
         // Full, or another CPU was first.
-        if let Some(value) = level.get_ptr_mut(key) {
-            // SAFETY: as above.
-            unsafe { add_shared(value, count) };
-        } else {
-            let epoch = words[5] >> EPOCH_SHIFT;
-            health(key.ifindex, key.direction, epoch, |health| health.untracked.add(count));
-            log_rare(Rare::Untracked, key.ifindex, epoch as u32);
-        }
+        let Some(value) = level.get_ptr_mut(flow) else {
+            health(flow.ifindex, flow.direction, epoch, |health| health.untracked.add(count));
+            return false;
+        };
+        // SAFETY: as above.
+        unsafe { add_shared(value, count) };
     }
+    true
 }
 
 /// # Safety

@@ -5,7 +5,11 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, PerCpuHashMap},
 };
-use flowtally_common::{Count, FlowKey, Health, HealthKey, flow::Pair, settings};
+use flowtally_common::{
+    Count, FlowKey, Health, HealthKey,
+    flow::{Bucket, Pair},
+    settings,
+};
 
 /// `linux/bpf.h`
 const BPF_F_MMAPABLE: u32 = 1 << 10;
@@ -23,16 +27,24 @@ pub(crate) static SLOTS: Array<Pair> = Array::with_max_entries(2 << 9, BPF_F_MMA
 #[map]
 pub(crate) static USED: Array<u64> = Array::with_max_entries((2 << 9) / 64, BPF_F_MMAPABLE);
 
-/// Element 0 is the current epoch, which user space moves on. Elements 1 and 2 tell user space whether the second
+/// Second level: what found no room in its CPU's slots. A region of `1 << BUCKET_BITS` buckets for each bank.
+#[map]
+pub(crate) static SHARED: Array<Bucket> = Array::with_max_entries(2 << 6, BPF_F_MMAPABLE);
+
+/// A bit for each bucket of `SHARED`, as `USED`.
+#[map]
+pub(crate) static SHARED_USED: Array<u64> = Array::with_max_entries((2 << 6) / 64, BPF_F_MMAPABLE);
+
+/// Element 0 is the current epoch, which user space moves on. Elements 1 and 2 tell user space whether the third
 /// level's even and odd bank hold anything.
 #[map]
 pub(crate) static CONTROL: Array<u32> = Array::with_max_entries(3, BPF_F_MMAPABLE);
 
-/// Second level, even epochs.
+/// Third level, even epochs: what found no room in its buckets either.
 #[map]
 pub(crate) static SPILL_EVEN: HashMap<FlowKey, Count> = HashMap::with_max_entries(1024, BPF_F_NO_PREALLOC);
 
-/// Second level, odd epochs.
+/// Third level, odd epochs.
 #[map]
 pub(crate) static SPILL_ODD: HashMap<FlowKey, Count> = HashMap::with_max_entries(1024, BPF_F_NO_PREALLOC);
 
@@ -48,6 +60,10 @@ pub(crate) static LOGGED: Array<u32> = Array::with_max_entries(2, 0);
 /// Binary logarithm of the pairs in a region.
 #[unsafe(no_mangle)]
 pub(crate) static PAIR_BITS: Global<u32> = Global::new(9);
+
+/// Binary logarithm of the buckets in a bank.
+#[unsafe(no_mangle)]
+pub(crate) static BUCKET_BITS: Global<u32> = Global::new(6);
 
 /// Odd multipliers of the hash, random for each load.
 #[unsafe(no_mangle)]

@@ -5,7 +5,7 @@ use core::mem::MaybeUninit;
 use flowtally_common::{Count, Direction, flow::VLAN_TAG_LENGTH, settings::Layer};
 use flowtally_ebpf::{
     linear::Linear,
-    parse::{self, Frame, Outside, Wire},
+    parse::{self, Frame, Outside, Packet, Wire},
     segments::{self, Segmentation},
 };
 
@@ -50,28 +50,42 @@ impl Frame for Anywhere {
     }
 }
 
+/// What is to be counted.
+struct Frames {
+    packet: Packet,
+    count: Count,
+}
+
 /// Counts a frame. What nearly every frame is stays in this function; the rest is out of line.
 #[inline(always)]
 fn count(skb: *mut __sk_buff, direction: Direction, layer: Layer) -> i32 {
     // SAFETY: the context is valid as long as the program runs.
     let skb_ref = unsafe { &*skb };
-    let length = skb_ref.len;
-    if skb_ref.gso_size | skb_ref.vlan_present == 0 {
-        // SAFETY: a packet's data lies between the two as long as the program runs and does not change it.
-        let linear = unsafe { Linear::new(skb_ref.data as usize, skb_ref.data_end as usize) };
-        if let Some(packet) = parse::fast(&linear, layer, length) {
-            account(&packet, skb_ref.ifindex, direction, Count { bytes: u64::from(length), packets: 1 });
-            return NEXT;
-        }
-    }
-    any_frame(skb, direction, layer);
+    let Frames { packet, count } = fast(skb_ref, layer).unwrap_or_else(|| {
+        let mut frames = MaybeUninit::uninit();
+        any_frame(skb, direction, layer, &mut frames);
+        // SAFETY: the function has written it.
+        unsafe { frames.assume_init() }
+    });
+    account(&packet, skb_ref.ifindex, direction, count);
     NEXT
 }
 
-/// Counts any frame: super-packets, VLAN tags, IPv4 options, IPv6 extension headers, fragments, other protocols,
-/// frames that are not IP or not whole, and headers outside the linear part.
+#[inline(always)]
+fn fast(skb: &__sk_buff, layer: Layer) -> Option<Frames> {
+    if skb.gso_size | skb.vlan_present != 0 {
+        return None;
+    }
+    // SAFETY: a packet's data lies between the two as long as the program runs and does not change it.
+    let linear = unsafe { Linear::new(skb.data as usize, skb.data_end as usize) };
+    let packet = parse::fast(&linear, layer, skb.len)?;
+    Some(Frames { packet, count: Count { bytes: u64::from(skb.len), packets: 1 } })
+}
+
+/// Reads any frame: super-packets, VLAN tags, IPv4 options, IPv6 extension headers, fragments, other protocols, frames
+/// that are not IP or not whole, and headers outside the linear part.
 #[inline(never)]
-fn any_frame(skb: *mut __sk_buff, direction: Direction, layer: Layer) {
+fn any_frame(skb: *mut __sk_buff, direction: Direction, layer: Layer, frames: &mut MaybeUninit<Frames>) {
     // SAFETY: the context is valid as long as the program runs.
     let skb_ref = unsafe { &*skb };
     let offloaded_tag = (skb_ref.vlan_present != 0).then_some(skb_ref.vlan_tci as u16);
@@ -100,8 +114,8 @@ fn any_frame(skb: *mut __sk_buff, direction: Direction, layer: Layer) {
         });
         count.bytes += tag + repeated;
     }
-    account(&packet, skb_ref.ifindex, direction, count);
     if packet.is_unparsed() {
         log_rare(Rare::Unparsed, skb_ref.ifindex, epoch);
     }
+    frames.write(Frames { packet, count });
 }

@@ -44,7 +44,7 @@ pub(crate) fn run(quick: bool) {
     let status = child.wait().expect("wait for flowtally");
     assert!(status.success(), "flowtally ended with {status}");
 
-    let share = 100.0 * (after - before).as_secs_f64() / (end - begin).as_secs_f64();
+    let share = 100.0 * after.saturating_sub(before).as_secs_f64() / end.saturating_sub(begin).as_secs_f64();
     let mut table = Table::new(["program", "% of a core", "target"]);
     table.row(["flowtally report".to_owned(), format!("{share:.3}"), verdict(share, TARGET, "")]);
     table.print(&format!("Idle: processor time from second {from} to {to} of a report on an idle link"));

@@ -66,14 +66,25 @@ pub(crate) fn run(quick: bool) {
 
 fn measure(pair: &NetPair, rounds: usize, ticks: u32) {
     // On as long as the value lives, then as it was.
-    let _statistics = enable_stats(Stats::RunTime).expect("turn on the kernel's statistics about BPF programs");
+    let _statistics =
+        enable_stats(Stats::RunTime).expect("turn on the kernel's statistics about BPF programs");
     let mut baselines = Baselines::load();
     let mut table = Table::new([
-        "flows", "empty", "flowtally", "131072 slots", "plain", "LRU", "/ plain", "target", "131072 / plain", "target",
+        "flows",
+        "empty",
+        "flowtally",
+        "131072 slots",
+        "plain",
+        "LRU",
+        "/ plain",
+        "target",
+        "131072 / plain",
+        "target",
         "frames/s",
     ]);
     let (mut frames, mut untracked) = (0, 0);
     for spread in SPREADS {
+        if std::env::var("XU").is_ok() && !matches!(spread, Spread::Uniform(UNIFORM)) { continue; }
         let flows = spread.draw();
         let mut costs: [Vec<f64>; 5] = Default::default();
         let mut sent = 0;
@@ -113,7 +124,13 @@ fn measure(pair: &NetPair, rounds: usize, ticks: u32) {
 }
 
 /// Measures a program to compare with.
-fn compare(pair: &NetPair, baselines: &mut Baselines, which: Baseline, flows: &[u32], ticks: u32) -> Measured {
+fn compare(
+    pair: &NetPair,
+    baselines: &mut Baselines,
+    which: Baseline,
+    flows: &[u32],
+    ticks: u32,
+) -> Measured {
     let program = baselines.program(which);
     let link = programs::attach(program, pair.near.interface);
     let measured = under_traffic(pair, flows, || {

@@ -48,8 +48,12 @@ impl Baselines {
             Baseline::Plain => "bench_plain",
             Baseline::Lru => "bench_lru",
         };
-        let program: &mut SchedClassifier =
-            self.ebpf.program_mut(name).expect("the program is in the object").try_into().expect("a TC program");
+        let program: &mut SchedClassifier = self
+            .ebpf
+            .program_mut(name)
+            .expect("the program is in the object")
+            .try_into()
+            .expect("a TC program");
         if program.fd().is_err() {
             program.load().expect("load a program to compare with");
         }
@@ -67,7 +71,7 @@ pub(crate) fn attach(program: &mut SchedClassifier, interface: &str) -> SchedCla
 /// The product's kernel side on a host's interface, and its program there for what the interface sends. To be called
 /// in the host's namespace.
 pub(crate) fn flowtally(host: &Host, slots: u32) -> (Kernel, SchedClassifier) {
-    let mut kernel = Kernel::load(Capacity { slots, flows: DEFAULT_SPILL }, false).expect("load flowtally");
+    let mut kernel = Kernel::load(Capacity { slots, flows: std::env::var("XFLOWS").map_or(DEFAULT_SPILL, |v| v.parse().unwrap()) }, false).expect("load flowtally");
     let target = Target {
         index: if_nametoindex(host.interface).expect("the interface has an index"),
         name: host.interface.to_owned(),
@@ -78,7 +82,8 @@ pub(crate) fn flowtally(host: &Host, slots: u32) -> (Kernel, SchedClassifier) {
     let (_, programs) =
         SchedClassifier::query_tcx(host.interface, TcAttachType::Egress).expect("ask for TCX programs");
     let info = programs.into_iter().next().expect("flowtally's program is attached");
-    let program = SchedClassifier::from_program_info(info, Cow::Borrowed("flowtally")).expect("open flowtally's program");
+    let program = SchedClassifier::from_program_info(info, Cow::Borrowed("flowtally"))
+        .expect("open flowtally's program");
     (kernel, program)
 }
 
@@ -90,7 +95,7 @@ pub(crate) fn test_run(program: &SchedClassifier, frame: &[u8], repeat: u32) -> 
     program
         .test_run(TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() })
         .expect("run a program on a frame");
-    (processor_time() - before).as_nanos() as f64 / f64::from(repeat)
+    processor_time().saturating_sub(before).as_nanos() as f64 / f64::from(repeat)
 }
 
 /// What this thread has used of a processor.
@@ -114,7 +119,7 @@ impl Runs {
 
     /// Nanoseconds a run since an earlier reading.
     pub(crate) fn cost_since(self, earlier: Self) -> f64 {
-        (self.time - earlier.time).as_nanos() as f64 / (self.count - earlier.count) as f64
+        self.time.saturating_sub(earlier.time).as_nanos() as f64 / (self.count - earlier.count) as f64
     }
 
     /// Runs since an earlier reading.

@@ -22,7 +22,12 @@ impl Table {
     pub(crate) fn print(&self, title: &str) {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
-            self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+            self.rows
+                .iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+                .unwrap_or(0)
         };
         let widths: Vec<_> = (0..columns).map(width).collect();
         let mut text = format!("\n{title}\n\n");
@@ -40,7 +45,8 @@ impl Table {
             if number == 0 {
                 for (column, width) in widths.iter().enumerate() {
                     let dashes = "-".repeat(*width);
-                    let _ = if column == 0 { write!(text, "| {dashes} ") } else { write!(text, "| {dashes}:") };
+                    let _ =
+                        if column == 0 { write!(text, "| {dashes} ") } else { write!(text, "| {dashes}:") };
                 }
                 text.push_str("|\n");
             }

@@ -21,7 +21,15 @@ pub(crate) fn run(quick: bool) {
         let mut baselines = Baselines::load();
         let (_kernel, default) = flowtally(&pair.near, 16_384);
         let mut table = Table::new([
-            "frame", "empty", "flowtally", "plain", "LRU", "flowtally - empty", "target", "/ (plain - empty)", "target",
+            "frame",
+            "empty",
+            "flowtally",
+            "plain",
+            "LRU",
+            "flowtally - empty",
+            "target",
+            "/ (plain - empty)",
+            "target",
         ]);
         for (name, frame, target) in [
             ("IPv4 TCP", ethernet(Way::Sent, IPV4, &ipv4(Way::Sent, TCP, &tcp(Way::Sent, PAYLOAD))), 20.0),
@@ -38,14 +46,12 @@ pub(crate) fn run(quick: bool) {
             let medians = costs.map(|costs| median(&costs));
             let [empty, ours, plain, _] = medians;
             let ratio = (ours - empty) / (plain - empty);
-            table.row(
-                [name.to_owned()].into_iter().chain(medians.map(|cost| format!("{cost:.1}"))).chain([
-                    format!("{:.1}", ours - empty),
-                    verdict(ours - empty, target, ""),
-                    format!("{ratio:.2}"),
-                    verdict(ratio, 0.4, ""),
-                ]),
-            );
+            table.row([name.to_owned()].into_iter().chain(medians.map(|cost| format!("{cost:.1}"))).chain([
+                format!("{:.1}", ours - empty),
+                verdict(ours - empty, target, ""),
+                format!("{ratio:.2}"),
+                verdict(ratio, 0.4, ""),
+            ]));
         }
         table.print("Test run: ns a frame, one flow, everything in the cache");
     });

@@ -44,7 +44,8 @@ impl Frame {
 /// A flow's remote address and local port.
 fn ends(flow: u32) -> (Ipv4Addr, u16) {
     let host = Ipv4Addr::from_bits(FIRST_HOST.to_bits() + flow / FLOWS_PER_HOST);
-    (host, FIRST_PORT + (flow % FLOWS_PER_HOST * 997) as u16)
+    let port = u32::from(FIRST_PORT) + flow % FLOWS_PER_HOST * 997;
+    (host, u16::try_from(port).expect("a port"))
 }
 
 /// What the kernel program makes of a flow's frame.
@@ -86,7 +87,7 @@ impl Spread {
         const DRAWS: usize = 1 << 20;
         let mut random = Random(0x5eed);
         match self {
-            Self::Uniform(flows) => (0..DRAWS).map(|_| (random.next() * f64::from(flows)) as u32).collect(),
+            Self::Uniform(flows) => (0..DRAWS).map(|_| random.below(flows)).collect(),
             Self::Zipf(flows, exponent) => {
                 let mut sum = 0.0;
                 let sums: Vec<f64> = (1..=flows)
@@ -95,20 +96,37 @@ impl Spread {
                         sum
                     })
                     .collect();
-                let draw = |_| sums.partition_point(|limit| *limit <= random.next() * sum) as u32;
+                let draw = |_| {
+                    let wanted = random.fraction() * sum;
+                    let flow = sums.partition_point(|sum| *sum <= wanted);
+                    u32::try_from(flow).expect("the number of a flow")
+                };
                 (0..DRAWS).map(draw).collect()
             }
         }
     }
 }
 
-/// Numbers in [0, 1): Knuth's MMIX generator.
+/// Knuth's MMIX generator: the same numbers in every run.
 struct Random(u64);
 
 impl Random {
-    fn next(&mut self) -> f64 {
+    /// A number of 32 bits; the generator's lower bits are not random.
+    fn next(&mut self) -> u32 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1_u64 << 53) as f64
+        let [.., a, b, c, d] = self.0.to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
+    }
+
+    /// A number below `bound`.
+    fn below(&mut self, bound: u32) -> u32 {
+        let [.., a, b, c, d] = (u64::from(self.next()) * u64::from(bound)).to_le_bytes();
+        u32::from_le_bytes([a, b, c, d])
+    }
+
+    /// A number of 0 to 1, 1 left out.
+    fn fraction(&mut self) -> f64 {
+        f64::from(self.next()) / (f64::from(u32::MAX) + 1.0)
     }
 }
 

@@ -1,14 +1,15 @@
 //! Totals, window sums and peaks of many accounts at once.
 //!
 //! An account costs work only in intervals in which it saw traffic, and when such an interval leaves a window: every
-//! interval has a journal of who got what, which is added to the sums once and taken off once for each window. A journal is
-//! a string of variable-length numbers, about eight bytes an entry, for the longest window holds forty of them.
+//! interval has a journal of who got what, which is added to the sums once and taken off once for each window. Within an
+//! interval only what is pending is touched; the rest is visited when the interval is closed, in the order of memory.
 
 use std::{collections::VecDeque, time::Duration};
 
 use flowtally_common::Count;
 
 use super::{
+    journal::{Entry, Journal, Writer},
     row::{Lane, Traffic},
     window::{Closed, index},
 };
@@ -16,6 +17,9 @@ use super::{
 /// A shorter interval than this counts as this long for a peak: a few packets in the last few milliseconds of a run are
 /// no record.
 const SHORTEST_PEAK: Duration = Duration::from_millis(900);
+/// Accounts that are closed together, as words of `touched`: the journals that leave the windows visit them while they
+/// are still in the cache.
+const BLOCK: u32 = 64;
 
 /// Which way, from the local end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,11 +32,12 @@ pub(crate) enum Way {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Accounts {
     traffic: Vec<Traffic>,
-    /// Bytes in the interval that is not closed yet.
-    pending: Vec<[u64; 2]>,
-    /// The accounts with anything pending.
-    touched: Vec<u32>,
-    journals: VecDeque<Box<[u8]>>,
+    /// The interval that is not closed yet, by [`Way`].
+    pending: Vec<[Count; 2]>,
+    /// A bit for each account: whether it has anything pending.
+    touched: Vec<u64>,
+    journals: VecDeque<Journal>,
+    writer: Writer,
     /// Sequence number of the first of `journals`.
     base: u64,
 }
@@ -46,11 +51,12 @@ impl Accounts {
         }
         let number = u32::try_from(self.traffic.len()).ok()?;
         self.traffic.push(Traffic::default());
-        self.pending.push([0; 2]);
+        self.pending.push(Default::default());
+        self.touched.resize(self.traffic.len().div_ceil(64), 0);
         Some(number)
     }
 
-    /// The state of an account.
+    /// The state of an account after the last closed interval.
     pub(crate) fn get(&self, number: u32) -> &Traffic {
         &self.traffic[number as usize]
     }
@@ -58,66 +64,92 @@ impl Accounts {
     /// Adds to the interval that is not closed yet.
     #[inline]
     pub(crate) fn add(&mut self, number: u32, way: Way, count: Count) {
-        let traffic = &mut self.traffic[number as usize];
+        self.touched[number as usize / 64] |= 1 << (number % 64);
+        self.pending[number as usize][way as usize].add(count);
+    }
+
+    /// Adds to the interval that is not closed yet, both ways.
+    #[inline]
+    pub(crate) fn add_both(&mut self, number: u32, [sent, received]: [Count; 2]) {
+        self.touched[number as usize / 64] |= 1 << (number % 64);
         let pending = &mut self.pending[number as usize];
-        if *pending == [0; 2] && count.bytes != 0 {
-            self.touched.push(number);
-        }
-        let (lane, pending) = match way {
-            Way::Sent => (&mut traffic.sent, &mut pending[0]),
-            Way::Received => (&mut traffic.received, &mut pending[1]),
-        };
-        lane.bytes += count.bytes;
-        lane.packets += count.packets;
-        *pending += count.bytes;
+        pending[0].add(sent);
+        pending[1].add(received);
+    }
+
+    /// What the open interval has brought so far, account by account in the order of their numbers.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (u32, [Count; 2])> {
+        let words = (0..).step_by(64).zip(&self.touched);
+        let numbers = words.flat_map(|(first, word)| bits(*word).map(move |bit| first + bit));
+        numbers.map(|number| (number, self.pending[number as usize]))
     }
 
     /// Closes the interval: what is pending goes into the windows, and what left them goes out. Calls `idle` for each
     /// account that has nothing in the longest window any more.
     pub(crate) fn close(&mut self, length: Duration, closed: &Closed, mut idle: impl FnMut(u32)) {
-        let mut journal = Vec::with_capacity(self.touched.len() * 8);
+        let Self { traffic, pending, touched, journals, writer, base } = self;
         let seconds = length.max(SHORTEST_PEAK).as_secs_f64();
-        let mut last = 0;
-        for number in self.touched.drain(..) {
-            let pending = std::mem::take(&mut self.pending[number as usize]);
-            let traffic = &mut self.traffic[number as usize];
-            for (lane, bytes) in [&mut traffic.sent, &mut traffic.received].into_iter().zip(pending) {
-                if bytes != 0 {
-                    for sum in &mut lane.recent {
-                        *sum += bytes;
-                    }
-                    lane.peak = lane.peak.max(rate(bytes, seconds));
-                }
-            }
-            // Accounts mostly come in the order of their numbers: the distance is short.
-            write(&mut journal, zigzag(i64::from(number) - last));
-            write(&mut journal, pending[0]);
-            write(&mut journal, pending[1]);
-            last = i64::from(number);
-        }
-        self.journals.push_back(journal.into_boxed_slice());
+        let mut leaving = Vec::new();
         for (window, left) in closed.left.iter().enumerate() {
             for interval in left.clone() {
-                let journal = &self.journals[index(interval, self.base)];
-                for (number, sent, received) in entries(journal) {
-                    let traffic = &mut self.traffic[number as usize];
-                    take_off(&mut traffic.sent, window, sent);
-                    take_off(&mut traffic.received, window, received);
-                    if window == 2 && traffic.sent.recent[2] == 0 && traffic.received.recent[2] == 0 {
+                leaving.push((window, journals[index(interval, *base)].entries().peekable()));
+            }
+        }
+        let (mut first, mut end) = (0, 0);
+        for words in touched.chunks_mut(BLOCK as usize) {
+            for word in words {
+                for bit in bits(std::mem::take(word)) {
+                    let number = first + bit;
+                    let [sent, received] = std::mem::take(&mut pending[number as usize]);
+                    let traffic = &mut traffic[number as usize];
+                    settle(&mut traffic.sent, sent, seconds);
+                    settle(&mut traffic.received, received, seconds);
+                    writer.write(Entry { number, sent: sent.bytes, received: received.bytes });
+                }
+                first += 64;
+            }
+            end += BLOCK * 64;
+            for (window, entries) in &mut leaving {
+                while let Some(Entry { number, sent, received }) = entries.next_if(|entry| entry.number < end)
+                {
+                    let traffic = &mut traffic[number as usize];
+                    traffic.sent.recent[*window] -= sent;
+                    traffic.received.recent[*window] -= received;
+                    if *window == 2 && traffic.sent.recent[2] == 0 && traffic.received.recent[2] == 0 {
                         idle(number);
                     }
                 }
             }
         }
-        while self.base < closed.left[2].end {
-            self.journals.pop_front();
-            self.base += 1;
+        drop(leaving);
+        journals.push_back(writer.finish());
+        while *base < closed.left[2].end {
+            journals.pop_front();
+            *base += 1;
         }
     }
 }
 
-fn take_off(lane: &mut Lane, window: usize, bytes: u64) {
-    lane.recent[window] -= bytes;
+/// Adds a closed interval.
+#[inline]
+fn settle(lane: &mut Lane, count: Count, seconds: f64) {
+    lane.packets += count.packets;
+    if count.bytes != 0 {
+        lane.bytes += count.bytes;
+        for sum in &mut lane.recent {
+            *sum += count.bytes;
+        }
+        lane.peak = lane.peak.max(rate(count.bytes, seconds));
+    }
+}
+
+/// The places of the bits that are set, lowest first.
+fn bits(mut word: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros())?;
+        word &= word - 1;
+        Some(bit)
+    })
 }
 
 /// Bytes per second, rounded.
@@ -130,70 +162,12 @@ pub(crate) fn rate(bytes: u64, seconds: f64) -> u64 {
     (bytes as f64 / seconds).round() as u64
 }
 
-fn zigzag(number: i64) -> u64 {
-    (number << 1 ^ number >> 63).cast_unsigned()
-}
-
-fn unzigzag(number: u64) -> i64 {
-    (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
-}
-
-/// Appends a number, seven bits a byte, the lowest first (LEB128).
-fn write(journal: &mut Vec<u8>, mut number: u64) {
-    loop {
-        let [low, ..] = number.to_le_bytes();
-        number >>= 7;
-        if number == 0 {
-            journal.push(low);
-            return;
-        }
-        journal.push(low | 0x80);
-    }
-}
-
-/// The entries of a journal: account, bytes sent, bytes received.
-fn entries(journal: &[u8]) -> impl Iterator<Item = (u32, u64, u64)> {
-    let mut bytes = journal.iter();
-    let mut last = 0_i64;
-    let mut read = move || {
-        let (mut number, mut shift) = (0, 0);
-        loop {
-            let byte = *bytes.next()?;
-            number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some(number);
-            }
-            shift += 7;
-        }
-    };
-    std::iter::from_fn(move || {
-        last += unzigzag(read()?);
-        Some((u32::try_from(last).ok()?, read()?, read()?))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
     use crate::flow::{row::WINDOWS, window::Timeline};
-
-    #[test]
-    fn journal_numbers_survive() {
-        for number in [0, 1, -1, 63, -64, i64::from(u32::MAX), -i64::from(u32::MAX)] {
-            assert_eq!(unzigzag(zigzag(number)), number);
-        }
-        let mut journal = Vec::new();
-        for (number, sent, received) in [(5, 0, u64::MAX), (4_000_000_000, 127, 128), (0, 1, 0)] {
-            write(&mut journal, zigzag(number));
-            write(&mut journal, sent);
-            write(&mut journal, received);
-        }
-        let numbers: Vec<_> = entries(&journal).collect();
-        assert_eq!(numbers[0], (5, 0, u64::MAX));
-        assert_eq!(numbers[1].1, 127);
-    }
 
     #[test]
     fn short_intervals_make_no_records() {

@@ -4,7 +4,7 @@
 //! counted in the interval, then [`Ledger::close`].
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashSet, VecDeque},
     time::Duration,
 };
 
@@ -16,14 +16,14 @@ use flowtally_common::{
 
 use super::{
     accounts::{Accounts, Way, rate},
-    group::{GroupBy, GroupKey},
+    group::GroupBy,
     orient::Orientation,
     protocol::Kind,
     reconcile::reconcile,
     row::{InterfaceId, RowKey, Traffic, WINDOWS},
+    rows::{Amount, Rows},
     services::Services,
     snapshot::{InterfaceView, RecentPeak, Snapshot},
-    table::Table,
     window::Timeline,
 };
 
@@ -90,18 +90,23 @@ pub struct Attached {
 pub struct Ledger {
     terms: Terms,
     timeline: Timeline,
-    rows: Table<RowKey>,
-    groups: Vec<Table<GroupKey>>,
-    /// For each row, the numbers of its groups.
-    row_groups: Vec<u32>,
+    rows: Rows<Source>,
     total: Accounts,
     /// Ends and amounts of the recent intervals, for the recent peak.
     recent: VecDeque<(Duration, [u64; 2])>,
     interval: [u64; 2],
     interfaces: Vec<Interface>,
-    by_index: HashMap<u32, InterfaceId>,
+    by_index: hashbrown::HashMap<u32, InterfaceId>,
     outside_boundary: Count,
     late_ticks: u64,
+}
+
+/// Where an amount was counted.
+struct Source {
+    interface: InterfaceId,
+    direction: u8,
+    /// As whole frames.
+    frames: Count,
 }
 
 struct Interface {
@@ -125,20 +130,22 @@ struct OneWay {
 impl Ledger {
     /// Empty books; time starts now.
     #[must_use]
-    pub fn new(terms: Terms) -> Self {
+    pub fn new(mut terms: Terms) -> Self {
         let mut total = Accounts::default();
         total.open(None);
         Self {
-            rows: Table::new(terms.max_rows),
-            groups: terms.groups.iter().map(|_| Table::new(terms.max_rows)).collect(),
+            rows: Rows::new(
+                terms.max_rows,
+                std::mem::take(&mut terms.groups),
+                std::mem::take(&mut terms.services),
+            ),
             terms,
             timeline: Timeline::default(),
-            row_groups: Vec::new(),
             total,
             recent: VecDeque::new(),
             interval: [0; 2],
             interfaces: Vec::new(),
-            by_index: HashMap::new(),
+            by_index: hashbrown::HashMap::new(),
             outside_boundary: Count::default(),
             late_ticks: 0,
         }
@@ -246,28 +253,9 @@ impl Ledger {
             interface: id,
             kind,
         };
-        let Some((number, new)) = self.rows.number(&row) else {
-            self.interfaces[usize::from(id.0)].directions[usize::from(key.direction & 1)]
-                .drop_row(kind, frames);
-            return;
-        };
-        self.rows.add(number, placed.way, count);
-        if self.groups.is_empty() {
-            return;
-        }
-        let first = number as usize * self.groups.len();
-        if new {
-            self.row_groups.resize(self.row_groups.len().max(first + self.groups.len()), NO_GROUP);
-            for (place, (by, table)) in self.terms.groups.iter().zip(&mut self.groups).enumerate() {
-                let group = by.key(&row, &self.terms.services).and_then(|key| table.number(&key));
-                self.row_groups[first + place] = group.map_or(NO_GROUP, |(group, _)| group);
-            }
-        }
-        for (group, table) in self.row_groups[first..].iter().zip(&mut self.groups) {
-            if *group != NO_GROUP {
-                table.add(*group, placed.way, count);
-            }
-        }
+        let source = Source { interface: id, direction: key.direction, frames };
+        let Self { rows, interfaces, .. } = self;
+        rows.add(Amount { row, way: placed.way, count, source }, |amount| refuse(interfaces, &amount));
     }
 
     /// Adds what the kernel kept of an interface beside its flows in the open interval.
@@ -296,10 +284,8 @@ impl Ledger {
         }
         let closed = self.timeline.close(now);
         let evict = self.terms.retention == Retention::Live;
-        self.rows.close(length, &closed, evict);
-        for table in &mut self.groups {
-            table.close(length, &closed, evict);
-        }
+        let Self { rows, interfaces, .. } = self;
+        rows.close(length, &closed, evict, |amount| refuse(interfaces, &amount));
         self.total.close(length, &closed, |_| ());
         self.recent.push_back((now, std::mem::take(&mut self.interval)));
         let longest = Duration::from_secs(WINDOWS[2]);
@@ -316,13 +302,9 @@ impl Ledger {
             window_seconds: self.timeline.window_seconds(),
             rows: self.rows.iter().map(|(key, traffic)| (*key, *traffic)).collect(),
             groups: self
-                .terms
-                .groups
-                .iter()
-                .zip(&self.groups)
-                .map(|(by, table)| {
-                    (*by, table.iter().map(|(key, traffic)| (key.clone(), *traffic)).collect())
-                })
+                .rows
+                .groups()
+                .map(|(by, table)| (by, table.iter().map(|(key, traffic)| (key.clone(), *traffic)).collect()))
                 .collect(),
             total: *self.total(),
             recent_peak: self.recent_peak(),
@@ -337,7 +319,7 @@ impl Ledger {
         }
     }
 
-    /// Everything: all rows and what went to `untracked`.
+    /// Everything as it stands after the last closed interval: all rows and what went to `untracked`.
     #[must_use]
     pub fn total(&self) -> &Traffic {
         self.total.get(0)
@@ -353,7 +335,7 @@ impl Ledger {
             .collect()
     }
 
-    /// How many rows there are.
+    /// How many rows there were when the last interval was closed.
     #[must_use]
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -386,15 +368,19 @@ impl Ledger {
     }
 }
 
-/// A row whose grouping has no room for its group.
-const NO_GROUP: u32 = u32::MAX;
 /// An interval is late when it took this many times as long as it should.
 const LATE: f64 = 1.5;
 /// What a recent peak is the rate of.
 const PEAK_SLOT: Duration = Duration::from_secs(2);
 
+/// What was counted in a row that found no room is untracked.
+fn refuse(interfaces: &mut [Interface], amount: &Amount<Source>) {
+    let Source { interface, direction, frames } = amount.source;
+    interfaces[usize::from(interface.0)].directions[usize::from(direction & 1)]
+        .drop_row(amount.row.kind, frames);
+}
+
 impl OneWay {
-    /// What was counted in a row that found no room is untracked.
     fn drop_row(&mut self, kind: Kind, count: Count) {
         self.rows.bytes -= count.bytes;
         self.rows.packets -= count.packets;

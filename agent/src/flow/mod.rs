@@ -4,12 +4,14 @@
 mod accounts;
 pub mod boundary;
 pub mod group;
+mod journal;
 pub mod ledger;
 pub mod names;
 pub mod orient;
 pub mod protocol;
 mod reconcile;
 pub mod row;
+mod rows;
 pub mod services;
 pub mod snapshot;
 mod table;

@@ -12,12 +12,10 @@
 //!
 //! What goes from the local to the remote end counts as sent.
 
-use std::{
-    collections::HashSet,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use flowtally_common::{Direction, FlowKey, flow::ICMP_LATER_FRAGMENT};
+use hashbrown::HashSet;
 
 use super::{
     accounts::Way,

@@ -17,12 +17,31 @@ use super::{
 /// Keys, each with its account.
 #[derive(Clone, Debug)]
 pub(crate) struct Table<K> {
-    index: HashTable<u32>,
+    index: HashTable<Place>,
     hasher: DefaultHashBuilder,
     keys: Vec<K>,
     accounts: Accounts,
     free: Vec<u32>,
     limit: usize,
+}
+
+/// Where a key is. Its hash goes along: without it, a growing index would have to visit all keys again, and a look-up
+/// would visit keys that are not the wanted one.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    hash: u32,
+    number: u32,
+}
+
+impl Place {
+    /// What the index files it under: the index takes the position from the lower bits, and a tag from the upper.
+    fn filed(self) -> u64 {
+        filed(self.hash)
+    }
+}
+
+fn filed(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
 }
 
 impl<K: Eq + Hash + Clone> Table<K> {
@@ -38,17 +57,41 @@ impl<K: Eq + Hash + Clone> Table<K> {
         }
     }
 
+    /// The numbers of the accounts of `wanted`, `None` for those that have none, in place of what is in `numbers`.
+    pub(crate) fn find_all<'a>(
+        &self,
+        wanted: impl Iterator<Item = &'a K> + Clone,
+        numbers: &mut Vec<Option<u32>>,
+    ) where
+        K: 'a,
+    {
+        // Two short loops in place of one long one: so the processor has many of the memory accesses under way.
+        numbers.clear();
+        numbers.extend(wanted.clone().map(|key| {
+            let hash = self.hash(key);
+            self.index.find(filed(hash), |place| place.hash == hash).map(|place| place.number)
+        }));
+        for (key, number) in wanted.zip(numbers) {
+            if number.is_some_and(|number| self.keys[number as usize] != *key) {
+                // Another key with the same hash.
+                let hash = self.hash(key);
+                let same = |place: &Place| place.hash == hash && self.keys[place.number as usize] == *key;
+                *number = self.index.find(filed(hash), same).map(|place| place.number);
+            }
+        }
+    }
+
     /// The number of `key`'s account, opened if there is none, and whether it was opened now. `None` when the table is full.
     pub(crate) fn number(&mut self, key: &K) -> Option<(u32, bool)> {
-        let Self { index, hasher, keys, accounts, free, limit } = self;
-        let hash = hasher.hash_one(key);
+        let hash = self.hash(key);
+        let Self { index, keys, accounts, free, limit, .. } = self;
         let full = index.len() >= *limit;
         match index.entry(
-            hash,
-            |number| keys[*number as usize] == *key,
-            |number| hasher.hash_one(&keys[*number as usize]),
+            filed(hash),
+            |place| place.hash == hash && keys[place.number as usize] == *key,
+            |place| place.filed(),
         ) {
-            Entry::Occupied(entry) => Some((*entry.get(), false)),
+            Entry::Occupied(entry) => Some((entry.get().number, false)),
             Entry::Vacant(_) if full => None,
             Entry::Vacant(entry) => {
                 let number = accounts.open(free.pop())?;
@@ -56,10 +99,15 @@ impl<K: Eq + Hash + Clone> Table<K> {
                     Some(place) => *place = key.clone(),
                     None => keys.push(key.clone()),
                 }
-                entry.insert(number);
+                entry.insert(Place { hash, number });
                 Some((number, true))
             }
         }
+    }
+
+    fn hash(&self, key: &K) -> u32 {
+        let hash = self.hasher.hash_one(key);
+        (hash >> 32) as u32
     }
 
     /// Adds to an account's open interval.
@@ -68,13 +116,24 @@ impl<K: Eq + Hash + Clone> Table<K> {
         self.accounts.add(number, way, count);
     }
 
+    /// Adds to an account's open interval, both ways.
+    #[inline]
+    pub(crate) fn add_both(&mut self, number: u32, counts: [Count; 2]) {
+        self.accounts.add_both(number, counts);
+    }
+
+    /// What the open interval has brought so far, account by account in the order of their numbers.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (u32, [Count; 2])> {
+        self.accounts.pending()
+    }
+
     /// Closes the interval. With `evict`, what has been idle for the longest window is forgotten.
     pub(crate) fn close(&mut self, length: Duration, closed: &Closed, evict: bool) {
         let Self { index, hasher, keys, accounts, free, .. } = self;
         accounts.close(length, closed, |number| {
             if evict {
-                let hash = hasher.hash_one(&keys[number as usize]);
-                if let Ok(entry) = index.find_entry(hash, |other| *other == number) {
+                let hash = (hasher.hash_one(&keys[number as usize]) >> 32) as u32;
+                if let Ok(entry) = index.find_entry(filed(hash), |place| place.number == number) {
                     entry.remove();
                     free.push(number);
                 }
@@ -84,7 +143,7 @@ impl<K: Eq + Hash + Clone> Table<K> {
 
     /// Every key with its account, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &Traffic)> {
-        self.index.iter().map(|number| (&self.keys[*number as usize], self.accounts.get(*number)))
+        self.index.iter().map(|place| (&self.keys[place.number as usize], self.accounts.get(place.number)))
     }
 
     /// How many keys there are.

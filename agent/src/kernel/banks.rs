@@ -14,7 +14,11 @@ use aya::{
     Ebpf,
     maps::{Map, MapData, MapError, PerCpuHashMap, PerCpuValues},
 };
-use flowtally_common::{Count, Direction, FlowKey, Health, HealthKey, Slot, flow::Pair, settings};
+use flowtally_common::{
+    Count, Direction, FlowKey, Health, HealthKey, Slot,
+    flow::{BUCKET, Slots},
+    settings,
+};
 use memmap2::{MmapOptions, MmapRaw};
 
 use super::{
@@ -33,29 +37,25 @@ type HealthMap = PerCpuHashMap<MapData, [u8; 8], [u64; 6]>;
 /// The maps of a loaded object.
 pub(super) struct Banks {
     control: Mapped<ControlWord>,
-    slots: Mapped<Pair>,
-    used: Mapped<u64>,
+    first: Level<2>,
+    second: Level<BUCKET>,
     spill: [MapData; 2],
     health: HealthMap,
     cpus: usize,
-    pair_bits: u32,
     epoch: u32,
 }
 
 impl Banks {
     /// Maps the tables of `ebpf` into this process and starts the first epoch.
     pub(super) fn open(ebpf: &mut Ebpf, capacity: Capacity, cpus: usize) -> Result<Self, KernelError> {
-        let pair_bits = capacity.pair_bits();
-        let pairs = (cpus * 2) << pair_bits;
         let banks = Self {
             control: Mapped::open(ebpf, settings::CONTROL, CONTROL_WORDS)?,
-            slots: Mapped::open(ebpf, settings::SLOTS, pairs)?,
-            used: Mapped::open(ebpf, settings::USED, pairs / 64)?,
+            first: Level::open(ebpf, settings::SLOTS, settings::USED, capacity.pair_bits(), cpus * 2)?,
+            second: Level::open(ebpf, settings::SHARED, settings::SHARED_USED, capacity.bucket_bits(), 2)?,
             spill: [take(ebpf, settings::SPILL[0])?, take(ebpf, settings::SPILL[1])?],
             health: HealthMap::try_from(take_map(ebpf, settings::HEALTH)?)
                 .map_err(|error| KernelError::explain("opening the map HEALTH", &error))?,
             cpus,
-            pair_bits,
             // Slots start out as epoch 0, which must not be a current one.
             epoch: 1,
         };
@@ -106,14 +106,18 @@ impl Banks {
         sys::wait_for_programs().map_err(failed("waiting for the running programs"))?;
         let bank = (retired.epoch & 1) as usize;
         let mut flows = |key: &FlowKey, count| sink(Drained::Flow(key, count));
-        for cpu in 0..self.cpus {
-            self.drain_region(cpu * 2 + bank, retired.epoch, &mut flows);
+        // SAFETY: nobody writes this bank now.
+        unsafe {
+            for cpu in 0..self.cpus {
+                self.first.take(cpu * 2 + bank, retired.epoch, &mut flows);
+            }
+            self.second.take(bank, retired.epoch, &mut flows);
         }
         let spilled = self.control_word(SPILLED + bank);
         if spilled.load(Ordering::Acquire) != 0 {
             spilled.store(0, Ordering::Relaxed);
             sys::take_all(self.spill[bank].fd().as_fd(), &mut flows)
-                .map_err(failed("reading the second level"))?;
+                .map_err(failed("reading the third level"))?;
         }
         for ifindex in interfaces {
             for direction in Direction::BOTH {
@@ -129,32 +133,6 @@ impl Banks {
             }
         }
         Ok(())
-    }
-
-    /// Reads one CPU's slots of one bank, guided by the bitmap of used pairs.
-    fn drain_region(&mut self, region: usize, epoch: u32, flows: &mut impl FnMut(&FlowKey, Count)) {
-        let words = (1_usize << self.pair_bits) / 64;
-        for word in region * words..(region + 1) * words {
-            let used = self.used.at(word);
-            // SAFETY: a word of the map, which no program writes now: its bank is retired.
-            let mut bits = unsafe { used.read() };
-            if bits == 0 {
-                continue;
-            }
-            // SAFETY: as above.
-            unsafe { used.write(0) };
-            while bits != 0 {
-                let pair = word * 64 + bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                // SAFETY: a pair of the map, which no program writes now.
-                let Pair(slots) = unsafe { self.slots.at(pair).read() };
-                for Slot { key, epoch: of, bytes, packets } in slots {
-                    if of == epoch {
-                        flows(&key, Count { bytes, packets });
-                    }
-                }
-            }
-        }
     }
 
     fn zero(&self) -> Result<PerCpuValues<[u64; 6]>, KernelError> {
@@ -187,6 +165,59 @@ impl Banks {
             .insert(key, zero, 0)
             .map_err(|error| KernelError::explain("clearing an interface's counters", &error))?;
         Ok(Some(sum))
+    }
+}
+
+/// An array of slots, `N` an element, in regions of `1 << bits` elements, with a bitmap of the elements that were used.
+struct Level<const N: usize> {
+    elements: Mapped<Slots<N>>,
+    used: Mapped<u64>,
+    bits: u32,
+}
+
+impl<const N: usize> Level<N> {
+    fn open(
+        ebpf: &mut Ebpf,
+        elements: &'static str,
+        used: &'static str,
+        bits: u32,
+        regions: usize,
+    ) -> Result<Self, KernelError> {
+        let count = regions << bits;
+        Ok(Self {
+            elements: Mapped::open(ebpf, elements, count)?,
+            used: Mapped::open(ebpf, used, count / 64)?,
+            bits,
+        })
+    }
+
+    /// Reads a region's slots of an epoch, guided by the bitmap, and clears that.
+    ///
+    /// # Safety
+    /// No program may be writing the region.
+    unsafe fn take(&mut self, region: usize, epoch: u32, flows: &mut impl FnMut(&FlowKey, Count)) {
+        let words = (1_usize << self.bits) / 64;
+        for word in region * words..(region + 1) * words {
+            let used = self.used.at(word);
+            // SAFETY: a word of the map, which no program writes now.
+            let mut bits = unsafe { used.read() };
+            if bits == 0 {
+                continue;
+            }
+            // SAFETY: as above.
+            unsafe { used.write(0) };
+            while bits != 0 {
+                let element = self.elements.at(word * 64 + bits.trailing_zeros() as usize);
+                bits &= bits - 1;
+                // SAFETY: an element of the map, which no program writes now.
+                let Slots(slots) = unsafe { &*element };
+                for Slot { key, epoch: of, bytes, packets } in slots {
+                    if *of == epoch {
+                        flows(key, Count { bytes: *bytes, packets: *packets });
+                    }
+                }
+            }
+        }
     }
 }
 

@@ -13,8 +13,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("FLOWTALLY_OBJECT_PATH")
 
 /// Memory that the first level may take, in bytes, over all possible CPUs and both banks.
 const SLOT_MEMORY: u64 = 64 << 20;
-/// Host memory for each flow that the second level may hold, in bytes: a bank's entry is about 128 bytes, so both
-/// banks full take a sixtieth of the memory.
+/// Host memory for each flow that the second level may hold, in bytes. Both banks take 128 bytes of it, a 128th of the
+/// memory; the third level takes as much again for each bank, but only when it is needed.
 const MEMORY_PER_FLOW: u64 = 16 << 10;
 /// Fewest flows of the second level by default.
 const MIN_DEFAULT_SPILL: u32 = 16_384;
@@ -24,7 +24,7 @@ const MIN_DEFAULT_SPILL: u32 = 16_384;
 pub struct Capacity {
     /// First-level slots per CPU and bank, a power of two.
     pub slots: u32,
-    /// Flows in each bank of the second level.
+    /// Flows in each bank of the second level, and in each of the third, which takes what the second has no place for.
     pub flows: u32,
 }
 
@@ -46,6 +46,13 @@ impl Capacity {
     /// Binary logarithm of the pairs per CPU and bank.
     pub(super) const fn pair_bits(self) -> u32 {
         (self.slots / 2).ilog2()
+    }
+
+    /// Binary logarithm of the second level's buckets per bank: as many slots as `flows`, rounded down, but a whole word
+    /// of the bitmap at least.
+    pub(super) const fn bucket_bits(self) -> u32 {
+        let bits = ((self.flows / 4) | 1).ilog2();
+        if bits < 6 { 6 } else { bits }
     }
 }
 
@@ -179,16 +186,19 @@ pub(super) fn load(capacity: Capacity, cpus: u32, verbose: bool) -> Result<Ebpf,
     }
     sys::unlimit_locked_memory();
     let pairs = cpus * 2 * (capacity.slots / 2);
-    let pair_bits = capacity.pair_bits();
+    let (pair_bits, bucket_bits) = (capacity.pair_bits(), capacity.bucket_bits());
     let seed = seed()?;
     // aya-log compares levels from 1; 0 turns every one off, and the verifier then removes the code.
     let log_level = if verbose { u8::MAX } else { 0 };
     EbpfLoader::new()
         .map_max_entries(settings::SLOTS, pairs)
         .map_max_entries(settings::USED, pairs / 64)
+        .map_max_entries(settings::SHARED, 2 << capacity.bucket_bits())
+        .map_max_entries(settings::SHARED_USED, (2 << capacity.bucket_bits()) / 64)
         .map_max_entries(settings::SPILL[0], capacity.flows)
         .map_max_entries(settings::SPILL[1], capacity.flows)
         .override_global(settings::PAIR_BITS, &pair_bits, true)
+        .override_global(settings::BUCKET_BITS, &bucket_bits, true)
         .override_global(settings::HASH_SEED, &seed, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true)
         .load(OBJECT)

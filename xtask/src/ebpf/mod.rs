@@ -6,7 +6,9 @@
 mod provenance;
 mod toolchain;
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -16,7 +18,10 @@ use self::toolchain::Toolchain;
 use crate::workspace::Workspace;
 use crate::{shell, test};
 
-const OBJECT: &str = "agent/object/flowtally.bpf.o";
+/// The committed objects: what `agent` embeds, and what the benchmarks compare it with.
+const OBJECTS: [&str; 2] = ["agent/object/flowtally.bpf.o", "tests/bench/baselines.bpf.o"];
+/// The programs they are built from.
+const PROGRAMS: [&str; 2] = ["flowtally-ebpf", "baselines"];
 const RECORD: &str = "agent/object/provenance.toml";
 
 #[derive(Args)]
@@ -32,20 +37,21 @@ pub(crate) fn run(workspace: &Workspace, args: &EbpfArgs) -> Result<()> {
 
 fn rebuild(workspace: &Workspace) -> Result<()> {
     let toolchain = Toolchain::find()?;
-    let fresh = toolchain.build(workspace)?;
-    let object = fs::read(&fresh).with_context(|| format!("cannot read {}", fresh.display()))?;
-    let record = Provenance {
-        object: provenance::sha256(&object),
-        toolchain: toolchain.versions()?,
-        sources: provenance::sources(workspace)?,
-    };
-    write(workspace, OBJECT, &object)?;
-    write(workspace, RECORD, record.to_toml().as_bytes())?;
-    println!("{OBJECT}: {} bytes, sha256 {}", object.len(), record.object);
-    Ok(())
+    let fresh = toolchain.build(workspace, PROGRAMS)?;
+    let mut objects = BTreeMap::new();
+    for (path, fresh) in OBJECTS.into_iter().zip(&fresh) {
+        let object = read(fresh)?;
+        write(workspace, path, &object)?;
+        let hash = provenance::sha256(&object);
+        println!("{path}: {} bytes, sha256 {hash}", object.len());
+        objects.insert(path.to_owned(), hash);
+    }
+    let record =
+        Provenance { objects, toolchain: toolchain.versions()?, sources: provenance::sources(workspace)? };
+    write(workspace, RECORD, record.to_toml().as_bytes())
 }
 
-/// Fails when the committed object is not what its sources give.
+/// Fails when a committed object is not what its sources give.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let path = workspace.path(RECORD);
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -54,29 +60,30 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let changed = provenance::differences(&record.sources, &provenance::sources(workspace)?);
     if !changed.is_empty() {
         bail!(
-            "{OBJECT} is not built from these sources: run `cargo xtask ebpf` and commit {}\n{}",
-            "agent/object",
+            "the committed objects are not built from these sources: run `cargo xtask ebpf` and commit {}\n{}",
+            OBJECTS.join(", "),
             changed.join("\n")
         );
     }
-    let path = workspace.path(OBJECT);
-    let committed = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    if provenance::sha256(&committed) != record.object {
-        bail!("{OBJECT} is not the object that {RECORD} describes: run `cargo xtask ebpf` and commit both");
+    for path in OBJECTS {
+        if record.objects.get(path) != Some(&provenance::sha256(&read(&workspace.path(path))?)) {
+            bail!("{path} is not the object that {RECORD} describes: run `cargo xtask ebpf` and commit both");
+        }
     }
 
     let toolchain = Toolchain::find()?;
-    let fresh = toolchain.build(workspace)?;
+    let fresh = toolchain.build(workspace, PROGRAMS)?;
     let differences = provenance::differences(&record.toolchain, &toolchain.versions()?);
     if differences.is_empty() {
-        let rebuilt = fs::read(&fresh).with_context(|| format!("cannot read {}", fresh.display()))?;
-        if rebuilt != committed {
-            bail!(
-                "the same sources and the same tool-chain give another object than {OBJECT}: compare it with {}",
-                fresh.display()
-            );
+        for (path, fresh) in OBJECTS.into_iter().zip(&fresh) {
+            if read(fresh)? != read(&workspace.path(path))? {
+                bail!(
+                    "the same sources and the same tool-chain give another object than {path}: compare it with {}",
+                    fresh.display()
+                );
+            }
+            println!("{path}: identical to the byte when rebuilt");
         }
-        println!("{OBJECT}: identical to the byte when rebuilt");
         return Ok(());
     }
     println!("The tool-chain is not the recorded one, so objects cannot be compared:");
@@ -84,12 +91,17 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         println!("{difference}");
     }
     println!("Running the kernel tests on the fresh object instead.");
-    test::kernel(workspace, &fresh)
+    let [object, _] = &fresh;
+    test::kernel(workspace, object)
 }
 
 /// Clippy for the kernel programs, which the host's clippy sees only the parser of.
 pub(crate) fn clippy(workspace: &Workspace) -> Result<()> {
     shell::run(&mut Toolchain::find()?.clippy(workspace)?)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 fn write(workspace: &Workspace, relative: &str, content: &[u8]) -> Result<()> {

@@ -21,8 +21,8 @@ const PACKAGES: &[&str] = &["agent-common", "agent-ebpf"];
 /// Where an object comes from.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Provenance {
-    /// SHA-256 of the object.
-    pub(crate) object: String,
+    /// SHA-256 of each object, by path.
+    pub(crate) objects: BTreeMap<String, String>,
     /// Versions, by program.
     pub(crate) toolchain: BTreeMap<String, String>,
     /// SHA-256 of each source, by path or description.
@@ -37,10 +37,7 @@ impl Provenance {
             )
         };
         let mut document = Table::new();
-        document.insert(
-            "object".to_owned(),
-            table(&BTreeMap::from([("sha256".to_owned(), self.object.clone())])),
-        );
+        document.insert("objects".to_owned(), table(&self.objects));
         document.insert("sources".to_owned(), table(&self.sources));
         document.insert("toolchain".to_owned(), table(&self.toolchain));
         format!("{HEADER}{document}")
@@ -57,9 +54,8 @@ impl Provenance {
             };
             table.iter().map(entry).collect()
         };
-        let mut object = section("object")?;
         Ok(Self {
-            object: object.remove("sha256").context("object.sha256 is missing")?,
+            objects: section("objects")?,
             toolchain: section("toolchain")?,
             sources: section("sources")?,
         })
@@ -230,12 +226,12 @@ mod tests {
     #[test]
     fn a_record_reads_back_as_it_was_written() {
         let record = Provenance {
-            object: "ab12".to_owned(),
+            objects: BTreeMap::from([("a/b.o".to_owned(), "ab12".to_owned())]),
             toolchain: map(&[("rustc", "rustc 1.96.0 (ac68faa20 2026-05-25)")]),
             sources: map(&[("agent-ebpf/src/main.rs", "cd"), ("Cargo.lock: a \"quoted\" part", "ef")]),
         };
         assert_eq!(Provenance::from_toml(&record.to_toml()).unwrap(), record);
-        assert!(Provenance::from_toml("[object]\n").is_err());
+        assert!(Provenance::from_toml("[objects]\n").is_err());
     }
 
     #[test]

@@ -81,8 +81,12 @@ impl Toolchain {
         ]))
     }
 
-    /// Builds the object, and returns where it is: stripped of debug information, with its BTF.
-    pub(crate) fn build(&self, workspace: &Workspace) -> Result<PathBuf> {
+    /// Builds the objects of these programs, and returns where they are: stripped of debug information, with their BTF.
+    pub(crate) fn build<const N: usize>(
+        &self,
+        workspace: &Workspace,
+        programs: [&str; N],
+    ) -> Result<[PathBuf; N]> {
         // The names of the directories to remap are known once the sources are there.
         shell::run(self.cargo(workspace).args(["fetch", "--locked"]))?;
         let target = workspace.target().join("ebpf");
@@ -96,9 +100,11 @@ impl Toolchain {
         shell::run(&mut build)?;
 
         let dir = target.join(TARGET).join("release");
-        let object = dir.join("flowtally.bpf.o");
-        shell::run(&mut self.strip.command(&dir.join(PACKAGE), &object))?;
-        Ok(object)
+        let objects = programs.map(|program| dir.join(program).with_extension("bpf.o"));
+        for (program, object) in programs.iter().zip(&objects) {
+            shell::run(&mut self.strip.command(&dir.join(program), object))?;
+        }
+        Ok(objects)
     }
 
     /// Clippy with the same settings.
@@ -151,7 +157,7 @@ impl Toolchain {
             command.args(["-Z", "build-std=core"]);
         }
         command
-            .args(["--locked", "--release", "--target", TARGET, "--package", PACKAGE, "--bin", PACKAGE])
+            .args(["--locked", "--release", "--target", TARGET, "--package", PACKAGE, "--bins"])
             .arg("--target-dir")
             .arg(target)
             .env("CARGO_TARGET_BPFEL_UNKNOWN_NONE_LINKER", &self.linker)

@@ -170,6 +170,7 @@ fn ip_length_is_without_header_and_tags() {
     assert_eq!(counted, count(2 * 1014 + 1022 + 500 + 60, 5), "the reconciliation is in frames");
     let mut ledger = measure(true);
     ledger.record(&key(Direction::Egress, ("fe80::1", 1), ("ff02::fb", 2)), count(514, 1));
+    ledger.close(SECOND);
     assert_eq!(ledger.total().sent.bytes, 500);
 }
 
