@@ -23,7 +23,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::subject::{Books, LOOPBACK, run, tc, with_kernel};
+use crate::subject::{Books, LOOPBACK, run, sum, tc, with_kernel};
 
 /// Flows of each CPU; half of them are another CPU's flows too.
 const FLOWS: u32 = 4000;
@@ -49,11 +49,9 @@ fn flows_are_exact() {
 #[test]
 fn flows_and_what_found_no_room_are_exact() {
     let (books, sent) = count(Capacity { slots: MIN_SLOTS, flows: 16 });
-    let mut counted = books.total();
+    let mut counted = sum(books.flows.values());
     counted.add(books.untracked());
-    let mut total = Count::default();
-    sent.values().for_each(|count| total.add(*count));
-    assert_eq!(counted, total);
+    assert_eq!(counted, sum(sent.values()));
     assert!(books.untracked().packets > 0, "the second level was too large for this test");
     for (key, count) in &books.flows {
         assert!(sent[key].packets >= count.packets && sent[key].bytes >= count.bytes, "{key:?}: {count:?}");
@@ -70,6 +68,7 @@ fn count(capacity: Capacity) -> (Books, HashMap<FlowKey, Count>) {
             let (programs, runs, stop) = (&programs, &runs, &stop);
             let senders: Vec<_> =
                 cpus().into_iter().map(|cpu| scope.spawn(move || send(cpu, programs, runs, stop))).collect();
+            let stop = Stop(stop);
             for _ in 0..EPOCHS {
                 while runs.load(Ordering::Relaxed) < RUNS_PER_EPOCH {
                     let failed = senders.iter().any(thread::ScopedJoinHandle::is_finished);
@@ -79,7 +78,7 @@ fn count(capacity: Capacity) -> (Books, HashMap<FlowKey, Count>) {
                 runs.store(0, Ordering::Relaxed);
                 books.drain(kernel);
             }
-            stop.store(true, Ordering::Relaxed);
+            drop(stop);
             for sender in senders {
                 for (key, count) in sender.join().expect("a sender") {
                     sent.entry(key).or_default().add(count);
@@ -89,6 +88,15 @@ fn count(capacity: Capacity) -> (Books, HashMap<FlowKey, Count>) {
         books.drain(kernel);
         (books, sent)
     })
+}
+
+/// Stops the senders when it goes: also when the thread that drains panics, which would else wait for them for ever.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The CPUs that this process may use.
@@ -161,6 +169,6 @@ impl Random {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut word = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         word = (word ^ word >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        u32::try_from((word >> 32) * u64::from(bound) >> 32).expect("below the bound")
+        u32::try_from(((word >> 32) * u64::from(bound)) >> 32).expect("below the bound")
     }
 }

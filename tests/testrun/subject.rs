@@ -40,17 +40,17 @@ impl Books {
 
     /// What found no room.
     pub(crate) fn untracked(&self) -> Count {
-        let mut sum = Count::default();
-        self.health.values().for_each(|health| sum.add(health.untracked));
-        sum
+        sum(self.health.values().map(|health| &health.untracked))
     }
+}
 
-    /// All flows together.
-    pub(crate) fn total(&self) -> Count {
-        let mut sum = Count::default();
-        self.flows.values().for_each(|count| sum.add(*count));
-        sum
+/// All of these together.
+pub(crate) fn sum<'a>(counts: impl IntoIterator<Item = &'a Count>) -> Count {
+    let mut sum = Count::default();
+    for count in counts {
+        sum.add(*count);
     }
+    sum
 }
 
 /// Loads the object in a network namespace of its own and does `work` there.

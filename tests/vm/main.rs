@@ -1,6 +1,5 @@
 //! A kernel without TCX: clsact serves, and counts as exactly. `cargo xtask vm` boots such a kernel and runs this in it.
 #![forbid(unsafe_code)]
-#![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 use std::{net::Ipv4Addr, thread};
 

@@ -73,20 +73,24 @@ fn download(into: &Path) -> Result<()> {
             );
         }
     }
-    install::update()?;
+    // Without root, what apt knew last may do.
+    if shell::is_root() {
+        install::update()?;
+    }
     let names = shell::output(Command::new("apt-cache").args(["pkgnames", KERNEL_PREFIX]))?;
     let kernel = newest(&names).with_context(|| {
-        format!("apt knows no package {KERNEL_PREFIX}*{KERNEL_SUFFIX}: it is in Debian 12 (bookworm)")
+        format!(
+            "apt knows no package {KERNEL_PREFIX}*{KERNEL_SUFFIX}: it is in Debian 12 (bookworm), \
+             after `apt-get update`"
+        )
     })?;
     println!("Downloading {kernel} and {SHELL} with apt, for a virtual machine: they are not installed");
     fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
     shell::run(install::apt().current_dir(into).args(["download", kernel, SHELL]))?;
-    for entry in fs::read_dir(into).with_context(|| format!("cannot read {}", into.display()))? {
-        let package = entry?.path();
-        if package.extension().is_some_and(|extension| extension == "deb") {
-            shell::run(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(into))?;
-            fs::remove_file(&package).with_context(|| format!("cannot remove {}", package.display()))?;
-        }
+    for prefix in [kernel, SHELL] {
+        let package = only(into, &format!("{prefix}_"))?;
+        shell::run(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(into))?;
+        fs::remove_file(&package).with_context(|| format!("cannot remove {}", package.display()))?;
     }
     Ok(())
 }

@@ -127,6 +127,6 @@ mod tests {
         let console = text.split("070701").nth(5).unwrap();
         assert_eq!(&console[..16], "0000000500002180");
         assert_eq!(&console[72..104], "00000005000000010000000c00000000");
-        assert!(text.contains("bin/a\0\0\0content\0"));
+        assert!(text.contains("bin/a\0content\0"));
     }
 }

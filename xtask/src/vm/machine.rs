@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// Several times what a run takes: only a machine that hangs comes to this.
-const LIMIT: Duration = Duration::from_secs(90);
+/// Several times what a run takes, for emulation slows down with all else that the host does: only a machine that hangs
+/// comes to this.
+const LIMIT: Duration = Duration::from_mins(3);
 
 /// What `init.sh` prints around what the tests print.
 const BEGIN: &str = "flowtally-vm: begin";
@@ -28,6 +29,8 @@ struct Said {
     /// Before the tests began: the firmware and the kernel. Shown when they never do.
     boot: Vec<String>,
     began: bool,
+    /// How many tests passed.
+    passed: u32,
     /// Status of the tests.
     ended: Option<String>,
 }
@@ -50,6 +53,7 @@ impl Machine<'_> {
         let said = listener.join().unwrap_or_default();
         match said.ended.as_deref() {
             _ if !in_time => bail!("{}still running after {} s: killed", said.boot(), LIMIT.as_secs()),
+            Some("0") if said.passed == 0 => bail!("no test was run: is there one of this name?"),
             Some("0") => {
                 println!("{} s", start.elapsed().as_secs());
                 Ok(())
@@ -80,6 +84,8 @@ fn listen(console: impl Read) -> Said {
         } else if said.ended.is_some() {
             // The kernel says that it turns the machine off.
         } else if said.began {
+            let result = line.strip_prefix("test result: ok. ").and_then(|rest| rest.split(' ').next());
+            said.passed += result.and_then(|passed| passed.parse::<u32>().ok()).unwrap_or(0);
             println!("{line}");
         } else {
             said.boot.push(line.to_owned());
@@ -104,14 +110,25 @@ fn wait(child: &mut Child, deadline: Instant) -> Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::listen;
+    use super::*;
 
     #[test]
-    fn the_tests_status_is_found_in_what_the_console_says() {
-        let said =
-            listen(&b"BIOS\r\n\x1b[cflowtally-vm: begin\r\ntest a ... ok\r\nflowtally-vm: end 101\r\n"[..]);
+    fn a_machine_that_hangs_is_ended() {
+        let mut child = Command::new("sleep").arg("3600").spawn().unwrap();
+        assert!(!wait(&mut child, Instant::now()).unwrap());
+        assert!(child.try_wait().unwrap().is_some_and(|status| !status.success()));
+    }
+
+    #[test]
+    fn the_outcome_is_found_in_what_the_console_says() {
+        let said = listen(
+            &b"BIOS\r\n\x1b[cflowtally-vm: begin\r\ntest a ... ok\r\n\
+              test result: ok. 12 passed; 0 failed\r\nflowtally-vm: end 101\r\n[ 9.9] reboot: Power down\r\n"
+                [..],
+        );
         assert!(said.began);
         assert_eq!(said.boot, ["BIOS"]);
+        assert_eq!(said.passed, 12);
         assert_eq!(said.ended.as_deref(), Some("101"));
     }
 
