@@ -4,13 +4,13 @@
 //! interval has a journal of who got what, which is added to the sums once and taken off once for each window. Within an
 //! interval only what is pending is touched; the rest is visited when the interval is closed, in the order of memory.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, ops::Range, time::Duration};
 
 use flowtally_common::Count;
 
 use super::{
     journal::{Entry, Journal, Writer},
-    row::{Lane, Traffic},
+    row::{Lane, Part, Traffic},
     window::{Closed, index},
 };
 
@@ -82,6 +82,32 @@ impl Accounts {
         let words = (0..).step_by(64).zip(&self.touched);
         let numbers = words.flat_map(|(first, word)| bits(*word).map(move |bit| first + bit));
         numbers.map(|number| (number, self.pending[number as usize]))
+    }
+
+    /// The sequence numbers of the closed intervals that the longest window holds.
+    pub(crate) fn closed(&self) -> Range<u64> {
+        self.base..self.base + self.journals.len() as u64
+    }
+
+    /// What some accounts got together in a closed interval: of each account the part that is given by its number.
+    pub(crate) fn sum(&self, interval: u64, parts: &[Option<Part>]) -> [u64; 2] {
+        let mut sums = [0; 2];
+        let journal = interval.checked_sub(self.base).and_then(|place| self.journals.get(usize::try_from(place).ok()?));
+        for entry in journal.into_iter().flat_map(Journal::entries) {
+            if let Some(Some(part)) = parts.get(entry.number as usize) {
+                let [sent, received] = part.of(entry.sent, entry.received);
+                sums[0] += sent;
+                sums[1] += received;
+            }
+        }
+        sums
+    }
+
+    /// Begins again with all totals and peaks; what is recent stays.
+    pub(crate) fn forget_totals(&mut self) {
+        for traffic in &mut self.traffic {
+            traffic.forget_totals();
+        }
     }
 
     /// Closes the interval: what is pending goes into the windows, and what left them goes out. Calls `idle` for each

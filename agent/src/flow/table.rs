@@ -2,6 +2,7 @@
 
 use std::{
     hash::{BuildHasher, Hash},
+    ops::Range,
     time::Duration,
 };
 
@@ -10,7 +11,7 @@ use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
 use super::{
     accounts::{Accounts, Way},
-    row::Traffic,
+    row::{Part, Traffic},
     window::Closed,
 };
 
@@ -144,6 +145,27 @@ impl<K: Eq + Hash + Clone> Table<K> {
     /// Every key with its account, in no particular order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &Traffic)> {
         self.index.iter().map(|place| (&self.keys[place.number as usize], self.accounts.get(place.number)))
+    }
+
+    /// What some keys got together in closed intervals: of each key the part that is asked for.
+    pub(crate) fn intervals(
+        &self,
+        intervals: Range<u64>,
+        part: impl Fn(&K, &Traffic) -> Option<Part>,
+    ) -> impl Iterator<Item = (u64, [u64; 2])> {
+        let mut parts = vec![None; self.keys.len()];
+        for Place { number, .. } in &self.index {
+            let number = *number as usize;
+            parts[number] = part(&self.keys[number], self.accounts.get(number as u32));
+        }
+        let closed = self.accounts.closed();
+        let (from, to) = (intervals.start.max(closed.start), intervals.end.min(closed.end));
+        (from..to).map(move |interval| (interval, self.accounts.sum(interval, &parts)))
+    }
+
+    /// Begins again with all totals and peaks; what is recent stays.
+    pub(crate) fn forget_totals(&mut self) {
+        self.accounts.forget_totals();
     }
 
     /// How many keys there are.

@@ -1,0 +1,373 @@
+//! What keys do: `(state, key) -> (state, effect)`.
+
+use std::time::Duration;
+
+use super::{
+    filter::ScreenFilter,
+    list::{EntryKey, Grouping},
+    prompt::{Prompt, Purpose, Typed},
+    screen::{Lines, Page, Picker, Screen},
+};
+use crate::iftop::options::{LineDisplay, PortDisplay, Sort};
+
+/// Entries that a notch of the mouse wheel scrolls.
+const NOTCH: isize = 3;
+/// What iftop says to keys that mean nothing, and to a resize.
+const HINT: &str = "Press H or ? for help";
+
+/// A key, or what else happens at a terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "keys are called what is on them")]
+pub enum Key {
+    Char(char),
+    /// With the control key, in lower case.
+    Control(char),
+    Enter,
+    Esc,
+    Backspace,
+    Delete,
+    Left,
+    Right,
+    Up,
+    Down,
+    PageUp,
+    PageDown,
+    Home,
+    End,
+    /// A notch of the mouse wheel.
+    WheelUp,
+    WheelDown,
+    /// The size has changed.
+    Resize,
+    /// Any other.
+    Other,
+}
+
+/// What has to follow a key, besides drawing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing.
+    Nothing,
+    /// The program ends.
+    Quit,
+    /// The program stops until it is continued.
+    Suspend,
+    /// Whatever is on the terminal is drawn anew.
+    Repaint,
+    /// Rows come together differently.
+    Gather,
+    /// The display stands still from now on, or no longer.
+    Pause,
+    /// This capture filter is wanted; none if it is empty.
+    NetFilter(String),
+    /// The next entry with this text is wanted.
+    Search(String),
+    /// The list is to be written to this file.
+    Export(String),
+    /// Totals and peaks begin again.
+    ForgetTotals,
+    /// The interfaces of the host are wanted, for the page that they are chosen on.
+    ListInterfaces,
+    /// These interfaces are to be shown.
+    Show(Vec<String>),
+    /// This entry is to be shown in full.
+    Open(Option<EntryKey>),
+}
+
+/// What a key does. `now` is the time since the start.
+pub(super) fn press(screen: &mut Screen, key: Key, now: Duration) -> Effect {
+    match key {
+        Key::Control('c') => return Effect::Quit,
+        Key::Control('z') => return Effect::Suspend,
+        Key::Control('l') => return Effect::Repaint,
+        Key::Resize => {
+            screen.say(HINT, now);
+            return Effect::Nothing;
+        }
+        _ => {}
+    }
+    if let Some(mut prompt) = screen.prompt.take() {
+        return match prompt.press(key) {
+            Typed::More => {
+                screen.prompt = Some(prompt);
+                Effect::Nothing
+            }
+            Typed::Cancelled => Effect::Nothing,
+            Typed::Done(text) => typed(screen, prompt.purpose, text, now),
+        };
+    }
+    let moved = match &mut screen.page {
+        Page::List => return list_key(screen, key, now),
+        Page::Interfaces(picker) => match picker_key(picker, key) {
+            Picked::Moved => true,
+            Picked::Close => {
+                screen.page = Page::List;
+                true
+            }
+            Picked::Show(names) if names.is_empty() => {
+                screen.say("Choose at least one interface", now);
+                true
+            }
+            Picked::Show(names) => {
+                screen.page = Page::List;
+                return Effect::Show(names);
+            }
+            Picked::Other => false,
+        },
+        Page::Help(lines) | Page::Detail(_, lines) => match key {
+            Key::Esc | Key::Enter | Key::Backspace => {
+                screen.page = Page::List;
+                true
+            }
+            _ => lines_key(lines, key),
+        },
+    };
+    if moved { Effect::Nothing } else { option_key(screen, key, now) }
+}
+
+/// Scrolls a text. Whether the key did.
+fn lines_key(lines: &mut Lines, key: Key) -> bool {
+    let page = isize::try_from(lines.room).unwrap_or(isize::MAX);
+    lines.scroll(match key {
+        Key::Up | Key::Char('k') => -1,
+        Key::Down | Key::Char('j') => 1,
+        Key::WheelUp => -NOTCH,
+        Key::WheelDown => NOTCH,
+        Key::PageUp => -page,
+        Key::PageDown => page,
+        Key::Home => isize::MIN,
+        Key::End => isize::MAX,
+        _ => return false,
+    });
+    true
+}
+
+/// What a key did on the page of the interfaces.
+enum Picked {
+    Moved,
+    Close,
+    Show(Vec<String>),
+    Other,
+}
+
+fn picker_key(picker: &mut Picker, key: Key) -> Picked {
+    match key {
+        Key::Up | Key::WheelUp | Key::Char('k') => picker.step(-1),
+        Key::Down | Key::WheelDown | Key::Char('j') => picker.step(1),
+        Key::PageUp | Key::Home => picker.step(isize::MIN),
+        Key::PageDown | Key::End => picker.step(isize::MAX),
+        Key::Char(' ') => {
+            if let Some(candidate) = picker.candidates.get_mut(picker.cursor) {
+                candidate.chosen = !candidate.chosen;
+            }
+        }
+        Key::Enter => return Picked::Show(picker.chosen()),
+        Key::Esc | Key::Backspace | Key::Char('i') => return Picked::Close,
+        _ => return Picked::Other,
+    }
+    Picked::Moved
+}
+
+/// A key while the list is on the screen.
+fn list_key(screen: &mut Screen, key: Key, now: Duration) -> Effect {
+    let scroll = &mut screen.scroll;
+    let page = isize::try_from(scroll.visible.max(1)).unwrap_or(isize::MAX);
+    match key {
+        Key::Char('j') => scroll.scroll(1),
+        Key::Char('k') => scroll.scroll(-1),
+        Key::WheelDown => scroll.scroll(NOTCH),
+        Key::WheelUp => scroll.scroll(-NOTCH),
+        Key::Down => scroll.step(1),
+        Key::Up => scroll.step(-1),
+        Key::PageDown => scroll.step(page),
+        Key::PageUp => scroll.step(-page),
+        Key::Home => scroll.select(0),
+        Key::End => scroll.select(usize::MAX),
+        Key::Enter => {
+            let selected = scroll.cursor.as_ref().and_then(|cursor| cursor.key.clone());
+            return Effect::Open(selected);
+        }
+        Key::Esc if scroll.cursor.is_some() => scroll.cursor = None,
+        _ => return option_key(screen, key, now),
+    }
+    Effect::Nothing
+}
+
+/// A key that does the same wherever it is pressed.
+fn option_key(screen: &mut Screen, key: Key, now: Duration) -> Effect {
+    let Key::Char(key) = key else {
+        screen.say(HINT, now);
+        return Effect::Nothing;
+    };
+    let options = &mut screen.options;
+    let mut effect = Effect::Nothing;
+    let message = match key {
+        'q' => return Effect::Quit,
+        'h' | '?' => {
+            screen.page = match screen.page {
+                Page::Help(_) => Page::List,
+                _ => Page::Help(Lines::default()),
+            };
+            return Effect::Nothing;
+        }
+        'P' => {
+            options.paused = !options.paused;
+            if options.paused {
+                screen.say_until_next("Display paused");
+                return Effect::Pause;
+            }
+            effect = Effect::Pause;
+            "Display unpaused"
+        }
+        'o' => {
+            options.frozen = !options.frozen;
+            if options.frozen {
+                screen.say_until_next("Order frozen");
+                return Effect::Nothing;
+            }
+            effect = Effect::Gather;
+            "Order unfrozen"
+        }
+        'n' => toggle(&mut options.dns, "DNS resolution on", "DNS resolution off"),
+        'N' => toggle(&mut options.port_resolution, "Port resolution on", "Port resolution off"),
+        's' | 'd' | 'S' | 'D' | 'p' => {
+            let message = regroup(options, key);
+            leave_detail(screen);
+            screen.say(message, now);
+            return Effect::Gather;
+        }
+        't' => {
+            use LineDisplay::{OneLineBoth, OneLineReceived, OneLineSent, TwoLine};
+            let (next, message) = match options.line_display {
+                TwoLine => (OneLineBoth, "One line per host"),
+                OneLineBoth => (OneLineReceived, "Received traffic only"),
+                OneLineReceived => (OneLineSent, "Sent traffic only"),
+                OneLineSent => (TwoLine, "Two lines per host"),
+            };
+            options.line_display = next;
+            message
+        }
+        'b' => toggle(&mut options.show_bars, "Bars on", "Bars off"),
+        'B' => {
+            // 2, 10, 40 seconds.
+            const MESSAGES: [&str; 3] = ["Bars show 2s average", "Bars show 10s average", "Bars show 40s average"];
+            screen.bars = (screen.bars + 1) % MESSAGES.len();
+            MESSAGES[screen.bars]
+        }
+        'T' => toggle(&mut options.show_totals, "Show cumulative totals", "Hide cumulative totals"),
+        'L' => toggle(&mut options.log_scale, "Logarithmic scale", "Linear scale"),
+        '1' => sort(options, Sort::TwoSeconds, "Sort by col 1"),
+        '2' => sort(options, Sort::TenSeconds, "Sort by col 2"),
+        '3' => sort(options, Sort::FortySeconds, "Sort by col 3"),
+        '<' => sort(options, Sort::Source, "Sort by source"),
+        '>' => sort(options, Sort::Destination, "Sort by dest"),
+        'l' => return ask(screen, Purpose::ScreenFilter),
+        'f' => return ask(screen, Purpose::NetFilter),
+        '/' => return ask(screen, Purpose::Search),
+        'e' => return ask(screen, Purpose::Export),
+        '!' => "Sorry, subshells have been disabled.",
+        'g' => {
+            let grouping = screen.grouping.next();
+            group(screen, grouping, now);
+            return Effect::Gather;
+        }
+        'i' => return Effect::ListInterfaces,
+        'r' => {
+            effect = Effect::ForgetTotals;
+            "Totals and peaks start again"
+        }
+        _ => HINT,
+    };
+    screen.say(message, now);
+    effect
+}
+
+/// Turns a switch over.
+const fn toggle(switch: &mut bool, on: &'static str, off: &'static str) -> &'static str {
+    *switch = !*switch;
+    if *switch { on } else { off }
+}
+
+const fn sort(options: &mut crate::iftop::options::Options, by: Sort, message: &'static str) -> &'static str {
+    options.sort = by;
+    message
+}
+
+/// The keys that say what belongs together.
+fn regroup(options: &mut crate::iftop::options::Options, key: char) -> &'static str {
+    let shown = options.port_display;
+    options.port_display = match key {
+        's' => return toggle(&mut options.hide_source, "Hide source host", "Show source host"),
+        'd' => return toggle(&mut options.hide_destination, "Hide dest host", "Show dest host"),
+        'S' => shown.toggle_source(),
+        'D' => shown.toggle_destination(),
+        _ => shown.toggle(),
+    };
+    match options.port_display {
+        PortDisplay::Off => "Port display OFF",
+        PortDisplay::Source => "Port display SOURCE",
+        PortDisplay::Destination => "Port display DEST",
+        PortDisplay::On => "Port display ON",
+    }
+}
+
+/// Brings rows together in another way.
+fn group(screen: &mut Screen, by: Grouping, now: Duration) {
+    screen.grouping = by;
+    if !matches!(screen.page, Page::Help(_)) {
+        screen.page = Page::List;
+    }
+    screen.scroll.reset();
+    let name = by.name();
+    let not_yet = if by.is_known() { "" } else { ": not there yet" };
+    screen.say(format!("Group by {name}{not_yet}"), now);
+}
+
+/// An entry that is shown in full may not exist any more.
+fn leave_detail(screen: &mut Screen) {
+    if matches!(screen.page, Page::Detail(..)) {
+        screen.page = Page::List;
+    }
+}
+
+/// Begins a line of text, with what it was before.
+fn ask(screen: &mut Screen, purpose: Purpose) -> Effect {
+    let Screen { options, search, .. } = screen;
+    let before = match purpose {
+        Purpose::ScreenFilter => options.screen_filter.as_deref().unwrap_or_default(),
+        Purpose::NetFilter => options.filter_code.as_deref().unwrap_or_default(),
+        Purpose::Search => search,
+        Purpose::Export => "",
+    };
+    screen.prompt = Some(Prompt::new(purpose, before));
+    Effect::Nothing
+}
+
+/// A text has been typed.
+fn typed(screen: &mut Screen, purpose: Purpose, text: String, now: Duration) -> Effect {
+    match purpose {
+        Purpose::ScreenFilter => {
+            // A bad one removes the one before, as in iftop: what is listed never depends on text that can't be seen.
+            (screen.filter, screen.options.screen_filter) = if text.is_empty() {
+                (None, None)
+            } else {
+                match ScreenFilter::parse(&text) {
+                    Ok(filter) => (Some(filter), Some(text)),
+                    Err(error) => {
+                        screen.say(error.to_string(), now);
+                        (None, None)
+                    }
+                }
+            };
+            screen.scroll.first = 0;
+            Effect::Nothing
+        }
+        Purpose::NetFilter => Effect::NetFilter(text.trim().to_owned()),
+        Purpose::Search => {
+            screen.search.clone_from(&text);
+            if text.is_empty() { Effect::Nothing } else { Effect::Search(text) }
+        }
+        Purpose::Export if text.is_empty() => Effect::Nothing,
+        Purpose::Export => Effect::Export(text),
+    }
+}
