@@ -92,7 +92,8 @@ impl Accounts {
     /// What some accounts got together in a closed interval: of each account the part that is given by its number.
     pub(crate) fn sum(&self, interval: u64, parts: &[Option<Part>]) -> [u64; 2] {
         let mut sums = [0; 2];
-        let journal = interval.checked_sub(self.base).and_then(|place| self.journals.get(usize::try_from(place).ok()?));
+        let journal =
+            interval.checked_sub(self.base).and_then(|place| self.journals.get(usize::try_from(place).ok()?));
         for entry in journal.into_iter().flat_map(Journal::entries) {
             if let Some(Some(part)) = parts.get(entry.number as usize) {
                 let [sent, received] = part.of(entry.sent, entry.received);

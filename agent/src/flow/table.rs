@@ -155,8 +155,8 @@ impl<K: Eq + Hash + Clone> Table<K> {
     ) -> impl Iterator<Item = (u64, [u64; 2])> {
         let mut parts = vec![None; self.keys.len()];
         for Place { number, .. } in &self.index {
-            let number = *number as usize;
-            parts[number] = part(&self.keys[number], self.accounts.get(number as u32));
+            let place = *number as usize;
+            parts[place] = part(&self.keys[place], self.accounts.get(*number));
         }
         let closed = self.accounts.closed();
         let (from, to) = (intervals.start.max(closed.start), intervals.end.min(closed.end));

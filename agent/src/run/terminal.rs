@@ -34,8 +34,30 @@ const MOUSE_OFF: &str = "\x1b[?1006l\x1b[?1000l";
 
 /// Terminals that can be written on anywhere, by how their names begin. Others must be known to the system.
 const FAMILIES: [&str; 24] = [
-    "xterm", "screen", "tmux", "rxvt", "linux", "vt1", "vt2", "vt3", "vt4", "vt5", "ansi", "konsole", "gnome", "vte",
-    "alacritty", "foot", "kitty", "wezterm", "ghostty", "contour", "mintty", "putty", "st-", "Eterm",
+    "xterm",
+    "screen",
+    "tmux",
+    "rxvt",
+    "linux",
+    "vt1",
+    "vt2",
+    "vt3",
+    "vt4",
+    "vt5",
+    "ansi",
+    "konsole",
+    "gnome",
+    "vte",
+    "alacritty",
+    "foot",
+    "kitty",
+    "wezterm",
+    "ghostty",
+    "contour",
+    "mintty",
+    "putty",
+    "st-",
+    "Eterm",
 ];
 /// Names that stand for no terminal in particular, or for one that writes line after line.
 const NO_SCREEN: [&str; 6] = ["", "dumb", "unknown", "network", "dialup", "su"];
@@ -50,7 +72,9 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 pub(super) fn check() -> anyhow::Result<()> {
     let remedy = "'flowtally -t' prints reports as text";
     if !stdout().is_terminal() {
-        return Err(Usage(format!("the screen needs a terminal, and standard output is none: {remedy}")).into());
+        return Err(
+            Usage(format!("the screen needs a terminal, and standard output is none: {remedy}")).into()
+        );
     }
     let term = env::var("TERM").unwrap_or_default();
     if !can_be_drawn_on(&term, is_described) {

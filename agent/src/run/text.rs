@@ -18,11 +18,7 @@ use super::{
     shutdown::Shutdown,
 };
 use crate::{
-    flow::{
-        names::Names,
-        row::InterfaceId,
-        snapshot::Snapshot,
-    },
+    flow::{names::Names, row::InterfaceId, snapshot::Snapshot},
     host::names::Resolver,
     iftop::{
         keys::{self, Effect},

@@ -3,15 +3,17 @@
 use std::{
     collections::{HashMap, HashSet},
     fs::OpenOptions,
+    future::poll_fn,
     io::BufWriter,
     net::IpAddr,
     sync::Arc,
+    task::Poll,
     time::{Duration, SystemTime},
 };
 
 use anyhow::Context as _;
 use crossterm::event::EventStream;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use rustix::process::{Signal, kill_current_process_group};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -44,7 +46,9 @@ const RESOLVE: Duration = Duration::from_secs(5);
 pub(super) async fn top(options: Options, mut plan: Plan) -> anyhow::Result<()> {
     terminal::check()?;
     if plan.verbose {
-        say!("flowtally: what the kernel programs log (-v) cannot be printed beside the screen; -t and 'report' print it");
+        say!(
+            "flowtally: what the kernel programs log (-v) cannot be printed beside the screen; -t and 'report' print it"
+        );
         plan.verbose = false;
     }
     let resolver = Resolver::from_system()
@@ -98,7 +102,8 @@ impl Top {
         mut shutdown: Shutdown,
         mut names: mpsc::UnboundedReceiver<HashMap<IpAddr, String>>,
     ) -> anyhow::Result<()> {
-        let mut continued = signal(SignalKind::from_raw(Signal::CONT.as_raw())).context("listening for SIGCONT")?;
+        let mut continued =
+            signal(SignalKind::from_raw(Signal::CONT.as_raw())).context("listening for SIGCONT")?;
         let mut events = EventStream::new();
         self.tick()?;
         loop {
@@ -120,9 +125,10 @@ impl Top {
                                 return Ok(());
                             }
                         }
-                        match events.next().now_or_never() {
-                            Some(next) => event = next,
-                            None => break,
+                        // Not `now_or_never`: the stream would remember to wake nobody.
+                        match poll_fn(|context| Poll::Ready(events.poll_next_unpin(context))).await {
+                            Poll::Ready(next) => event = next,
+                            Poll::Pending => break,
                         }
                     }
                 }
@@ -172,7 +178,9 @@ impl Top {
                 let now = self.meter.started().elapsed();
                 self.display.filter_installed(&text, now);
             }
-            Wish::NetFilter(_) => self.say("can't parse filter expression: capture filters are not there yet"),
+            Wish::NetFilter(_) => {
+                self.say("can't parse filter expression: capture filters are not there yet");
+            }
             Wish::Export(name, format) => match self.export(&name, format) {
                 Ok(count) => self.say(format!("Wrote {count} rows to {name}")),
                 Err(error) => self.say(format!("Not written: {error:#}")),
@@ -185,7 +193,8 @@ impl Top {
 
     /// Gives the terminal back and stops, with everything in the foreground, until it is continued.
     async fn suspend(&mut self) -> anyhow::Result<()> {
-        let mut continued = signal(SignalKind::from_raw(Signal::CONT.as_raw())).context("listening for SIGCONT")?;
+        let mut continued =
+            signal(SignalKind::from_raw(Signal::CONT.as_raw())).context("listening for SIGCONT")?;
         self.screen.give_back();
         // Where nobody could continue it the kernel does not stop it.
         kill_current_process_group(Signal::TSTP).context("stopping")?;
@@ -195,7 +204,8 @@ impl Top {
 
     /// Writes the list to a new file.
     fn export(&mut self, name: &str, format: Format) -> anyhow::Result<usize> {
-        let file = OpenOptions::new().write(true).create_new(true).open(name).with_context(|| name.to_owned())?;
+        let file =
+            OpenOptions::new().write(true).create_new(true).open(name).with_context(|| name.to_owned())?;
         let written = self.display.write(BufWriter::new(file), format, SystemTime::now());
         written.with_context(|| name.to_owned())
     }
@@ -204,7 +214,8 @@ impl Top {
         let known = self.meter.ledger()?.overview(|_| true).interfaces;
         let host = self.meter.host_interfaces().await?;
         let candidates = host.iter().map(|interface| {
-            let counted = known.iter().find(|counted| counted.name == interface.name && counted.hook != "none");
+            let counted =
+                known.iter().find(|counted| counted.name == interface.name && counted.hook != "none");
             Candidate {
                 name: interface.name.clone(),
                 about: about(interface, counted),
@@ -226,8 +237,11 @@ impl Top {
         }
         let ledger = self.meter.ledger()?;
         let known = ledger.overview(|_| true).interfaces;
-        let chosen: HashSet<InterfaceId> =
-            known.iter().filter(|interface| names.contains(&interface.name)).map(|interface| interface.id).collect();
+        let chosen: HashSet<InterfaceId> = known
+            .iter()
+            .filter(|interface| names.contains(&interface.name))
+            .map(|interface| interface.id)
+            .collect();
         let all = chosen.len() == known.len();
         self.display.show((!all).then_some(chosen), ledger);
         match failed {

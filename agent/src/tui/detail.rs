@@ -105,12 +105,11 @@ impl Detail {
         scope: &Scope<'_>,
         end: u64,
     ) {
-        match entry {
-            Some(entry) => self.entry = entry.clone(),
-            None => {
-                self.entry.sent.recent = [0; 3];
-                self.entry.received.recent = [0; 3];
-            }
+        if let Some(entry) = entry {
+            self.entry = entry.clone();
+        } else {
+            self.entry.sent.recent = [0; 3];
+            self.entry.received.recent = [0; 3];
         }
         let key = self.entry.key.clone();
         let (mut traffic, mut flows, mut facts) = (Traffic::default(), 0, Facts::default());

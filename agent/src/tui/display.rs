@@ -45,9 +45,9 @@ const MOST_HOSTS: usize = 256;
 
 /// The screen and everything behind it, but for the books.
 pub struct Display {
-    screen: Screen,
-    theme: Theme,
-    list: List,
+    pub(super) screen: Screen,
+    pub(super) theme: Theme,
+    pub(super) list: List,
     /// The interfaces that are shown; `None`: all.
     shown: Option<HashSet<InterfaceId>>,
     names: Names,
@@ -154,8 +154,9 @@ impl Display {
             self.overview = self.live.clone();
             self.gather(ledger);
             self.arrange();
+            let opened = self.detail.as_ref().map(|detail| &detail.entry);
             let entries = self.list.shown(&self.screen.scroll);
-            self.minutes.take(self.live.elapsed, entries);
+            self.minutes.take(self.live.elapsed, entries.chain(opened));
         }
     }
 
@@ -187,6 +188,7 @@ impl Display {
                 }
                 self.gather(ledger);
             }
+            Effect::Freeze => self.arrange(),
             Effect::Pause => self.pause(ledger),
             Effect::NetFilter(text) => return Wish::NetFilter(text),
             Effect::Search(text) => self.search(&text, now),
@@ -317,6 +319,7 @@ impl Display {
 
     /// The addresses on the screen whose names are wanted. Where the list depends on names it is more than those on the
     /// screen.
+    #[must_use]
     pub fn hosts(&self) -> Vec<IpAddr> {
         let options = &self.screen.options;
         if !options.dns {

@@ -200,7 +200,8 @@ impl Row {
     ];
 
     fn new(entry: &Entry, heading: &Heading<'_>) -> Self {
-        let [source, destination] = heading.words.ends(entry).map(|label| label.to_string().trim().to_owned());
+        let [source, destination] =
+            heading.words.ends(entry).map(|label| label.to_string().trim().to_owned());
         let [sent_bps_2s, sent_bps_10s, sent_bps_40s] = rates(entry.sent, heading.overview);
         let [received_bps_2s, received_bps_10s, received_bps_40s] = rates(entry.received, heading.overview);
         Self {

@@ -131,8 +131,9 @@ impl Scope<'_> {
             }),
             Grouping::Process | Grouping::Container => None,
         };
-        let pairs = (grouping == Grouping::By(GroupBy::Flow))
-            .then(|| view::parts(row, traffic, options, around).map(|(pair, part)| (EntryKey::Pair(pair), part)));
+        let pairs = (grouping == Grouping::By(GroupBy::Flow)).then(|| {
+            view::parts(row, traffic, options, around).map(|(pair, part)| (EntryKey::Pair(pair), part))
+        });
         pairs.into_iter().flatten().chain(group)
     }
 
@@ -172,6 +173,8 @@ impl List {
     ) {
         self.entries.clear();
         self.index.clear();
+        // Its numbers are those of entries that are gone.
+        self.listed.clear();
         for (row, traffic) in rows {
             for (key, part) in scope.shares(row, traffic) {
                 let taken = part.of_traffic(traffic);
@@ -241,7 +244,11 @@ impl List {
         let rank = cursor.and_then(|key| {
             let at = listed.iter().position(|place| self.entries[place.number as usize].key == *key)?;
             let place = listed[at];
-            Some(if frozen { at } else { listed.iter().filter(|other| compare(other, &place).is_lt()).count() })
+            Some(if frozen {
+                at
+            } else {
+                listed.iter().filter(|other| compare(other, &place).is_lt()).count()
+            })
         });
         scroll.settle(rank, listed.len(), visible);
         if !frozen {
@@ -272,8 +279,9 @@ impl List {
         if self.frozen.is_none() {
             self.list(words, None);
             self.sort_all(words.options);
-            self.frozen =
-                Some(self.listed.iter().map(|place| self.entries[place.number as usize].key.clone()).collect());
+            self.frozen = Some(
+                self.listed.iter().map(|place| self.entries[place.number as usize].key.clone()).collect(),
+            );
         }
     }
 
@@ -297,7 +305,9 @@ impl List {
         let window = order::window(options.sort);
         let place = |number: u32| {
             let Entry { sent, received, .. } = &entries[number as usize];
-            let rank = window.map_or(0, |window| first_of(order::rank(*sent, *received, window, options.line_display), options));
+            let rank = window.map_or(0, |window| {
+                first_of(order::rank(*sent, *received, window, options.line_display), options)
+            });
             Place { rank, number }
         };
         let matches = |number: &u32| {
@@ -371,15 +381,15 @@ impl Order<'_> {
     fn compare(&self, a: Place, b: Place) -> Ordering {
         let entries = || [a, b].map(|place| &self.entries[place.number as usize]);
         let by_traffic = |window| {
-            let [a, b] =
-                entries().map(|entry| order::rank(entry.sent, entry.received, window, self.options.line_display));
+            let [a, b] = entries()
+                .map(|entry| order::rank(entry.sent, entry.received, window, self.options.line_display));
             b.cmp(&a)
         };
         let order = b.rank.cmp(&a.rank).then_with(|| match order::window(self.options.sort) {
             Some(window) => by_traffic(window),
-            None => self.hosts[a.number as usize]
-                .cmp(&self.hosts[b.number as usize])
-                .then_with(|| by_traffic(2)),
+            None => {
+                self.hosts[a.number as usize].cmp(&self.hosts[b.number as usize]).then_with(|| by_traffic(2))
+            }
         });
         // Equal entries must not change places from one second to the next.
         order.then_with(|| {

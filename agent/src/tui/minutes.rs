@@ -50,7 +50,11 @@ impl Minutes {
                 continue;
             }
             let sample = [entry.sent.recent[WINDOW], entry.received.recent[WINDOW]];
-            self.samples.entry_ref(&entry.key).or_default().push_back((number, sample));
+            let samples = self.samples.entry_ref(&entry.key).or_default();
+            // An entry may be listed and opened.
+            if samples.back().is_none_or(|(last, _)| *last != number) {
+                samples.push_back((number, sample));
+            }
         }
     }
 
@@ -101,7 +105,12 @@ mod tests {
         let of = |kind| minutes.of(&EntryKey::Left(GroupKey::Protocol(kind)));
         let expected: Vec<_> = (11..=70).map(|number| Some([number * 10, number * 20])).collect();
         assert_eq!(of(Kind::TCP), expected);
-        let gaps: Vec<_> = of(Kind::UDP).iter().enumerate().filter(|(_, sample)| sample.is_none()).map(|(at, _)| at).collect();
+        let gaps: Vec<_> = of(Kind::UDP)
+            .iter()
+            .enumerate()
+            .filter(|(_, sample)| sample.is_none())
+            .map(|(at, _)| at)
+            .collect();
         assert_eq!(gaps, [19, 20, 21]);
         assert_eq!(of(Kind::Ip(1)), [None; KEPT]);
     }

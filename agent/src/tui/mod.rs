@@ -26,3 +26,5 @@ pub use self::{
     screen::Candidate,
 };
 
+#[cfg(test)]
+mod tests;

@@ -72,10 +72,8 @@ impl Prompt {
                     self.cursor = before;
                 }
             }
-            Key::Delete => {
-                if self.cursor < self.text.len() {
-                    self.text.remove(self.cursor);
-                }
+            Key::Delete if self.cursor < self.text.len() => {
+                self.text.remove(self.cursor);
             }
             Key::Control('u') => {
                 self.text.clear();

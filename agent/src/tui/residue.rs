@@ -43,8 +43,10 @@ impl Residue {
     /// The bytes by which the kernel's count is ahead (or behind, if negative) on an interface, both directions together.
     pub(super) fn of(&self, interface: InterfaceId) -> i64 {
         let lasting = |way| {
-            let readings = self.readings.get(&(interface, way)).filter(|readings| readings.len() == READINGS)?;
-            let same_side = readings.iter().all(|reading| *reading > 0) || readings.iter().all(|reading| *reading < 0);
+            let readings =
+                self.readings.get(&(interface, way)).filter(|readings| readings.len() == READINGS)?;
+            let same_side =
+                readings.iter().all(|reading| *reading > 0) || readings.iter().all(|reading| *reading < 0);
             readings.iter().copied().min_by_key(|reading| reading.unsigned_abs()).filter(|_| same_side)
         };
         (0..2).filter_map(lasting).sum()

@@ -60,7 +60,7 @@ pub(super) struct Tick {
 impl Scale {
     /// The scale of a screen: the maximum that was asked for, or else the automatic one.
     #[must_use]
-    pub(super) fn new(options: &Options, automatic: &Automatic, columns: u16) -> Self {
+    pub(super) fn new(options: &Options, automatic: Automatic, columns: u16) -> Self {
         Self {
             maximum: options.max_bandwidth.map_or(automatic.maximum, |bits| bits as f64),
             logarithmic: options.log_scale,
@@ -81,7 +81,11 @@ impl Scale {
             0.0
         };
         // A saturating conversion, and nothing for what is no number.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded down on purpose, and clamped")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "rounded down on purpose, and clamped"
+        )]
         let column = (share * f64::from(self.columns)).clamp(0.0, f64::from(u16::MAX)) as u16;
         column
     }
@@ -131,14 +135,16 @@ mod tests {
     use super::*;
 
     fn scale(maximum: u64, logarithmic: bool, columns: u16) -> Scale {
-        let options =
-            Options { max_bandwidth: Some(maximum), log_scale: logarithmic, ..Options::default() };
-        Scale::new(&options, &Automatic::default(), columns)
+        let options = Options { max_bandwidth: Some(maximum), log_scale: logarithmic, ..Options::default() };
+        Scale::new(&options, Automatic::default(), columns)
     }
 
     fn labels(scale: &Scale) -> String {
-        let labels: Vec<String> =
-            scale.ticks().iter().map(|tick| format!("{}@{}/{}", tick.label, tick.column, tick.label_column)).collect();
+        let labels: Vec<String> = scale
+            .ticks()
+            .iter()
+            .map(|tick| format!("{}@{}/{}", tick.label, tick.column, tick.label_column))
+            .collect();
         labels.join(" ")
     }
 
@@ -153,10 +159,7 @@ mod tests {
 
     #[test]
     fn logarithmic_labels_stand_at_decades() {
-        assert_eq!(
-            labels(&scale(10 << 10, true, 100)),
-            "10b@24/24 100b@49/49 1.00Kb@74/74 10.0Kb@99/94"
-        );
+        assert_eq!(labels(&scale(10 << 10, true, 100)), "10b@24/24 100b@49/49 1.00Kb@74/74 10.0Kb@99/94");
         assert_eq!(labels(&scale(500, true, 100)), "10b@37/37 100b@74/74");
         assert_eq!(
             labels(&scale(1 << 30, true, 100)),
@@ -167,7 +170,7 @@ mod tests {
     #[test]
     fn labels_are_in_bytes_if_rates_are() {
         let options = Options { use_bytes: true, ..Options::default() };
-        let scale = Scale::new(&options, &Automatic::default(), 100);
+        let scale = Scale::new(&options, Automatic::default(), 100);
         assert_eq!(labels(&scale), "1.56KB@20/20 3.12KB@40/40 4.69KB@60/60 6.25KB@80/80 7.81KB@100/94");
     }
 
@@ -192,7 +195,10 @@ mod tests {
         };
         let expected = [64e3, 64e3, 128e3, 1e6, 1e6, 10e9, 100e9, 400e9, 1e12, 3e12, 3e12];
         let rates = [0.0, 64e3, 90e3, 480e3, 50e3, 9.9e9, 10.1e9, 200e9, 1e12, 3e12, 5.0];
-        assert_eq!(rates.map(&mut after).map(|maximum| maximum.to_string()), expected.map(|maximum| maximum.to_string()));
+        assert_eq!(
+            rates.map(&mut after).map(|maximum| maximum.to_string()),
+            expected.map(|maximum| maximum.to_string())
+        );
     }
 
     proptest! {

@@ -133,7 +133,11 @@ impl Picker {
     /// The names of those that are chosen.
     #[must_use]
     pub(super) fn chosen(&self) -> Vec<String> {
-        self.candidates.iter().filter(|candidate| candidate.chosen).map(|candidate| candidate.name.clone()).collect()
+        self.candidates
+            .iter()
+            .filter(|candidate| candidate.chosen)
+            .map(|candidate| candidate.name.clone())
+            .collect()
     }
 }
 

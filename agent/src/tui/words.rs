@@ -2,13 +2,7 @@
 
 use super::list::{Entry, EntryKey};
 use crate::{
-    flow::{
-        group::GroupKey,
-        names::Names,
-        protocol::Kind,
-        row::InterfaceId,
-        snapshot::InterfaceView,
-    },
+    flow::{group::GroupKey, names::Names, protocol::Kind, row::InterfaceId, snapshot::InterfaceView},
     iftop::{
         label::{Label, host},
         options::Options,
@@ -46,9 +40,7 @@ impl Words<'_> {
     /// The text by which an entry stands in an order by host: the left (0) or right (1) end without its port.
     pub(super) fn host(&self, entry: &Entry, side: usize) -> String {
         match &entry.key {
-            EntryKey::Pair(pair) => {
-                host([pair.left, pair.right][side].address, self.options, self.names)
-            }
+            EntryKey::Pair(pair) => host([pair.left, pair.right][side].address, self.options, self.names),
             EntryKey::Left(_) | EntryKey::Right(_) => {
                 let [left, right] = self.ends(entry);
                 if side == 0 { left.to_string() } else { right.to_string() }
@@ -70,10 +62,9 @@ impl Words<'_> {
             GroupKey::Address(Some(of)) => address(*of),
             GroupKey::Pair(Some((local, remote))) => format!("{} {}", address(*local), address(*remote)),
             GroupKey::Address(None) | GroupKey::Pair(None) | GroupKey::Subnet(None) => "not IP".to_owned(),
-            GroupKey::Port(kind, None) => kind.to_string(),
             GroupKey::Port(kind, Some(port)) => format!("{}/{kind}", self.port(*kind, *port)),
             GroupKey::Service(name) => name.clone(),
-            GroupKey::Protocol(kind) => kind.to_string(),
+            GroupKey::Protocol(kind) | GroupKey::Port(kind, None) => kind.to_string(),
             GroupKey::Interface(id) => self.interface(*id).to_owned(),
             GroupKey::Subnet(Some((network, prefix))) => format!("{network}/{prefix}"),
         }

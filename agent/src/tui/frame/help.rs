@@ -15,53 +15,31 @@ const SECTIONS: &[Section] = &[
     (
         "Hosts",
         &[
-            ("n", "names of hosts on/off"),
-            ("s d", "show source, destination"),
-            ("t", "one or two lines, directions"),
-            ("g", "group: flow, remote, local, ..."),
+            ("n", "names of hosts"),
+            ("s d", "hide source, destination"),
+            ("t", "one or two lines, direction"),
+            ("g", "group: hosts, ports, ..."),
         ],
     ),
-    (
-        "Ports",
-        &[
-            ("N", "names of services on/off"),
-            ("S D", "show source, destination port"),
-            ("p", "show both ports"),
-        ],
-    ),
-    (
-        "Order",
-        &[
-            ("1 2 3", "sort by 2s, 10s, 40s rate"),
-            ("< >", "sort by source, destination"),
-            ("o", "freeze the order"),
-        ],
-    ),
+    ("Ports", &[("N", "names of services"), ("S D", "source, destination port"), ("p", "both ports")]),
+    ("Order", &[("1 2 3", "by 2s, 10s, 40s rate"), ("< >", "by source, destination"), ("o", "freeze")]),
     (
         "Display",
         &[
             ("P", "pause"),
-            ("b B", "bars on/off, their average"),
+            ("b B", "bars, their average"),
             ("T", "cumulative column"),
             ("L", "logarithmic scale"),
-            ("r", "restart totals, peaks, scale"),
+            ("r", "reset totals, peaks, scale"),
             ("^L", "draw again"),
         ],
     ),
-    (
-        "Find",
-        &[
-            ("l", "screen filter (regular expr.)"),
-            ("f", "net filter"),
-            ("i", "choose interfaces"),
-            ("/", "search"),
-        ],
-    ),
+    ("Find", &[("l", "screen filter (regexp)"), ("f", "net filter"), ("i", "interfaces"), ("/", "search")]),
     (
         "Move",
         &[
             ("j k wheel", "scroll"),
-            ("arrows", "select; PgUp PgDn Home End"),
+            ("arrows", "select, also Home, PgUp ..."),
             ("Enter Esc", "open a row, go back"),
             ("e", "write the list to a file"),
             ("h ? q", "help, quit"),
@@ -73,20 +51,21 @@ const SECTIONS: &[Section] = &[
 pub(super) fn lines(width: u16, height: usize) -> Vec<Line<'static>> {
     let total: usize = SECTIONS.iter().map(|(_, keys)| keys.len() + 1).sum();
     let most = (usize::from(width) / COLUMN).max(1);
-    let lowest = |columns: usize| (1..=total).find(|height| arrange(*height).len() <= columns).unwrap_or(total);
+    let lowest =
+        |columns: usize| (1..=total).find(|height| arrange(*height).len() <= columns).unwrap_or(total);
     let columns = (1..most).find(|columns| lowest(*columns) <= height).unwrap_or(most);
     let columns = arrange(lowest(columns));
     let count = columns.iter().map(Vec::len).max().unwrap_or(0);
     (0..count)
         .map(|line| {
-            let cells = columns.iter().map(|column| column.get(line).cloned().unwrap_or_default());
+            let cells = columns.iter().map(|column| column.get(line).copied().unwrap_or_default());
             Line::from(cells.flat_map(cell).collect::<Vec<_>>())
         })
         .collect()
 }
 
 /// A heading, or a key and what it does.
-#[derive(Clone, Default)]
+#[derive(Clone, Copy, Default)]
 struct Cell {
     heading: &'static str,
     key: &'static str,
@@ -114,5 +93,27 @@ fn cell(cell: Cell) -> [Span<'static>; 3] {
         [Span::raw(" "), Span::styled(format!("{key:<KEY$}"), Theme::STRONG), Span::raw(text)]
     } else {
         [Span::styled(format!("{heading:<COLUMN$}"), Theme::STRONG), Span::raw(""), Span::raw("")]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_room() {
+        for (heading, keys) in SECTIONS {
+            assert!(heading.len() < COLUMN);
+            for (key, text) in *keys {
+                assert!(key.len() < KEY && text.len() < COLUMN - KEY - 1, "{key} {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn it_fits_an_ordinary_screen() {
+        assert!(lines(80, 18).len() <= 18);
+        assert!(lines(300, 94).len() <= 31);
+        assert_eq!(lines(60, 18).len(), lines(0, 0).len());
     }
 }

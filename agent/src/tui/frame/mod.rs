@@ -68,7 +68,7 @@ impl Scene<'_> {
         let area = buffer.area;
         let layout = self.layout(area.as_size());
         let mut canvas = Canvas { buffer, origin: area.as_position(), size: area.as_size() };
-        let scale = Scale::new(&self.screen.options, &self.screen.scale, area.width);
+        let scale = Scale::new(&self.screen.options, self.screen.scale, area.width);
         rows::scale(&mut canvas, &layout, &scale, self);
         match &self.screen.page {
             Page::List => rows::list(&mut canvas, &layout, &scale, self),
@@ -91,7 +91,9 @@ impl Scene<'_> {
         let layout = self.layout(size);
         match &self.screen.page {
             Page::Help(_) => help::lines(size.width, layout.rows.len()),
-            Page::Detail(..) => self.detail.map_or_else(Vec::new, |detail| page::detail(detail, size.width, self)),
+            Page::Detail(..) => {
+                self.detail.map_or_else(Vec::new, |detail| page::detail(detail, size.width, self))
+            }
             Page::List | Page::Interfaces(_) => Vec::new(),
         }
     }

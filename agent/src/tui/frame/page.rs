@@ -65,9 +65,17 @@ pub(super) fn detail(detail: &Detail, width: u16, scene: &Scene<'_>) -> Vec<Line
 
 /// What it did in the last seconds and minutes.
 fn sparklines(detail: &Detail, width: usize, scene: &Scene<'_>) -> Vec<Line<'static>> {
-    let seconds: Vec<_> = detail.seconds.iter().map(|interval| Some(rates(interval)).map(|[sent, received, _]| [sent, received])).collect();
-    let minutes: Vec<_> =
-        scene.minutes.of(&detail.entry.key).into_iter().map(|sample| sample.map(|bytes| bytes.map(|bytes| bytes / 10))).collect();
+    let seconds: Vec<_> = detail
+        .seconds
+        .iter()
+        .map(|interval| Some(rates(interval)).map(|[sent, received, _]| [sent, received]))
+        .collect();
+    let minutes: Vec<_> = scene
+        .minutes
+        .of(&detail.entry.key)
+        .into_iter()
+        .map(|sample| sample.map(|bytes| bytes.map(|bytes| bytes / 10)))
+        .collect();
     let mut lines = Vec::new();
     for (title, most, samples) in [("last 40 s", SECONDS, seconds), ("last 10 m", KEPT, minutes)] {
         let room = width.saturating_sub(2 * LABEL + 12).min(most);
@@ -76,8 +84,10 @@ fn sparklines(detail: &Detail, width: usize, scene: &Scene<'_>) -> Vec<Line<'sta
         for (way, (name, style)) in
             [("sent", scene.theme.sent()), ("received", scene.theme.received())].into_iter().enumerate()
         {
-            let marks: String =
-                newest.iter().map(|sample| scene.theme.spark(sample.map_or(0, |sample| eighths(sample[way], highest)))).collect();
+            let marks: String = newest
+                .iter()
+                .map(|sample| scene.theme.spark(sample.map_or(0, |sample| eighths(sample[way], highest))))
+                .collect();
             let title = if way == 0 { title } else { "" };
             let own = newest.iter().flatten().map(|sample| sample[way]).max().unwrap_or(0);
             let most_of_it = format!(" max{}", Amount::rate(own, 1.0, scene.unit()).column());
@@ -100,9 +110,8 @@ fn eighths(value: u64, highest: u64) -> usize {
 /// Rates, peak and totals each way.
 fn numbers(detail: &Detail, scene: &Scene<'_>) -> Vec<Line<'static>> {
     let Detail { entry, traffic, peak, .. } = detail;
-    let line = |title: &str, values: [String; 3]| {
-        let values: String = values.iter().map(|value| format!("{value:>VALUE$}")).collect();
-        Line::from(format!("{title:<LABEL$}{values}"))
+    let line = |title: &str, [sent, received, both]: [String; 3]| {
+        Line::from(format!("{title:<LABEL$}{sent:>VALUE$}{received:>VALUE$}{both:>VALUE$}"))
     };
     let sums = |of: fn(&crate::flow::row::Lane) -> u64| {
         let (sent, received) = (of(&traffic.sent), of(&traffic.received));
@@ -149,32 +158,40 @@ fn facts(detail: &Detail, scene: &Scene<'_>) -> Vec<Line<'static>> {
             None => host.to_string(),
         })
     };
-    let ports = |ports: &BTreeSet<(Kind, u16)>| match ports.iter().next() {
-        None => String::new(),
-        Some(_) => {
-            let list = some(ports, "ports", |(kind, port)| match *port {
-                0 => "unknown".to_owned(),
-                port => match words.names.services.name(*kind, port) {
-                    Some(service) => format!("{port} {service}"),
-                    None => port.to_string(),
-                },
-            });
-            if ports.len() == 1 { format!("  port {list}") } else { format!("  ports {list}") }
+    let ports = |ports: &BTreeSet<(Kind, u16)>| {
+        if ports.is_empty() {
+            return String::new();
         }
+        let list =
+            some(ports, "ports", |(kind, port)| match (*port, words.names.services.name(*kind, *port)) {
+                (0, _) => "unknown".to_owned(),
+                (port, Some(service)) => format!("{port} {service}"),
+                (port, None) => port.to_string(),
+            });
+        if ports.len() == 1 { format!("  port {list}") } else { format!("  ports {list}") }
     };
     let rules: Vec<String> = facts.rules.iter().map(ToString::to_string).collect();
     let interfaces = some(&facts.interfaces, "interfaces", |id| {
-        let hook = words.interfaces.iter().find(|interface| interface.id == *id).map_or("none", |interface| &interface.hook);
+        let hook = words
+            .interfaces
+            .iter()
+            .find(|interface| interface.id == *id)
+            .map_or("none", |interface| &interface.hook);
         format!("{} ({hook})", words.interface(*id))
     });
-    let vlans = some(&facts.vlans, "VLANs", |vlan| if *vlan == 0 { "none".to_owned() } else { vlan.to_string() });
+    let vlans =
+        some(&facts.vlans, "VLANs", |vlan| if *vlan == 0 { "none".to_owned() } else { vlan.to_string() });
     let lines = [
         ("local", format!("{}{}", hosts(&facts.local), ports(&facts.local_ports))),
         ("", format!("local because: {}", rules.join("; "))),
         ("remote", format!("{}{}", hosts(&facts.remote), ports(&facts.remote_ports))),
         (
             "protocol",
-            format!("{}  interface {interfaces}  VLAN {vlans}  flows {}", some(&facts.kinds, "protocols", ToString::to_string), detail.flows),
+            format!(
+                "{}  interface {interfaces}  VLAN {vlans}  flows {}",
+                some(&facts.kinds, "protocols", ToString::to_string),
+                detail.flows
+            ),
         ),
         ("owner", "not known yet".to_owned()),
     ];

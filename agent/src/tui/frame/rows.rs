@@ -7,11 +7,7 @@ use super::{
     layout::{ARROW, Layout, RATE, lines},
 };
 use crate::{
-    iftop::{
-        number::Amount,
-        options::LineDisplay,
-        pair::Amounts,
-    },
+    iftop::{number::Amount, options::LineDisplay, pair::Amounts},
     tui::{list::Entry, scale::Scale},
 };
 
@@ -44,7 +40,9 @@ pub(super) fn list(canvas: &mut Canvas<'_>, layout: &Layout, scale: &Scale, scen
     let cursor = screen.scroll.cursor.as_ref().map(|cursor| cursor.rank);
     let height = lines(screen.options.line_display);
     let ranks = screen.scroll.shown().0..;
-    for ((rank, entry), line) in ranks.zip(&scene.entries).zip(layout.rows.clone().step_by(usize::from(height))) {
+    for ((rank, entry), line) in
+        ranks.zip(&scene.entries).zip(layout.rows.clone().step_by(usize::from(height)))
+    {
         if line + height > layout.rows.end {
             break;
         }

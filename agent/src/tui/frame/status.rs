@@ -12,8 +12,15 @@ use crate::{
 
 /// Interfaces that are named one by one.
 const NAMED: usize = 3;
-/// What is left out last has the highest number.
-type Weight = u8;
+/// What stands where something was left out.
+const MORE: &str = "...";
+
+/// A part of the rule. Where there is not room for all, the one with the least weight is left out first.
+struct Part {
+    weight: u8,
+    text: String,
+    style: Style,
+}
 
 /// Draws the rule.
 pub(super) fn rule(canvas: &mut Canvas<'_>, layout: &Layout, scene: &Scene<'_>) {
@@ -21,13 +28,22 @@ pub(super) fn rule(canvas: &mut Canvas<'_>, layout: &Layout, scene: &Scene<'_>) 
     canvas.fill(line, scene.theme.rule(), Style::new());
     let width = usize::from(canvas.size.width);
     let mut parts = parts(scene);
+    let mut complete = true;
     // Between and around the parts there are a blank, a piece of the rule and a blank.
-    while 1 + parts.iter().map(|(_, text, _)| text.chars().count() + 3).sum::<usize>() > width && parts.len() > 1 {
-        let Some(least) = (0..parts.len()).min_by_key(|place| parts[*place].0) else { break };
+    let columns = |parts: &[Part], complete: bool| {
+        let more = if complete { 0 } else { MORE.len() + 3 };
+        1 + more + parts.iter().map(|part| part.text.chars().count() + 3).sum::<usize>()
+    };
+    while columns(&parts, complete) > width && parts.len() > 1 {
+        let Some(least) = (0..parts.len()).min_by_key(|place| parts[*place].weight) else { break };
         parts.remove(least);
+        complete = false;
+    }
+    if !complete {
+        parts.push(Part { weight: 0, text: MORE.to_owned(), style: Style::new() });
     }
     let mut column = 1_u16;
-    for (_, text, style) in parts {
+    for Part { text, style, .. } in parts {
         let text = format!(" {text} ");
         canvas.text(column, line, &text, canvas.size.width.saturating_sub(column), style);
         column = column.saturating_add(u16::try_from(text.chars().count() + 1).unwrap_or(u16::MAX));
@@ -35,27 +51,30 @@ pub(super) fn rule(canvas: &mut Canvas<'_>, layout: &Layout, scene: &Scene<'_>) 
 }
 
 /// What there is to say, from left to right.
-fn parts(scene: &Scene<'_>) -> Vec<(Weight, String, Style)> {
+fn parts(scene: &Scene<'_>) -> Vec<Part> {
     let (screen, theme) = (scene.screen, scene.theme);
     let options = &screen.options;
-    let plain = |weight, text: String| (weight, text, Style::new());
-    let mut parts = vec![plain(8, interfaces(&scene.live.interfaces))];
+    let part = |weight, text: String, style| Part { weight, text, style };
+    let plain = |weight, text| part(weight, text, Style::new());
+    let mut parts = vec![plain(20, interfaces(&scene.live.interfaces))];
     if screen.grouping != Grouping::By(GroupBy::Flow) {
-        parts.push(plain(5, format!("by {}", screen.grouping.name())));
+        parts.push(plain(8, format!("by {}", screen.grouping.name())));
     }
-    parts.push(plain(4, format!("sort {}", sort(options.sort))));
-    parts.push(plain(3, format!("filter {}", options.filter_code.as_deref().unwrap_or("none"))));
+    parts.push(plain(7, format!("sort {}", sort(options.sort))));
+    let filter = options.filter_code.as_deref();
+    parts.push(plain(if filter.is_some() { 9 } else { 6 }, format!("filter {}", filter.unwrap_or("none"))));
     if let Some(filter) = options.screen_filter.as_deref().filter(|_| screen.filter.is_some()) {
-        parts.push(plain(5, format!("only {filter}")));
+        parts.push(plain(9, format!("only {filter}")));
     }
-    let strong = |weight, text: &str| (weight, text.to_owned(), Theme::STRONG);
-    if options.paused {
-        parts.push(strong(9, "PAUSED"));
+    for (is, text) in [(options.paused, "PAUSED"), (options.frozen, "FROZEN")] {
+        if is {
+            parts.push(part(19, text.to_owned(), Theme::STRONG));
+        }
     }
-    if options.frozen {
-        parts.push(strong(9, "FROZEN"));
-    }
-    parts.extend(troubles(scene).into_iter().map(|text| (7, text, theme.trouble())));
+    // The first of them is the worst.
+    parts.extend(
+        (10..19).rev().zip(troubles(scene)).map(|(weight, text)| part(weight, text, theme.trouble())),
+    );
     parts
 }
 
@@ -70,8 +89,10 @@ fn interfaces(interfaces: &[InterfaceView]) -> String {
             format!("{} ({})", names.join(", "), first.hook)
         }
         [..] if interfaces.len() <= NAMED => {
-            let each: Vec<String> =
-                interfaces.iter().map(|interface| format!("{} ({})", interface.name, interface.hook)).collect();
+            let each: Vec<String> = interfaces
+                .iter()
+                .map(|interface| format!("{} ({})", interface.name, interface.hook))
+                .collect();
             each.join(", ")
         }
         [first, ..] => {
@@ -101,20 +122,16 @@ fn troubles(scene: &Scene<'_>) -> Vec<String> {
         troubles.push(format!("untracked {}", Amount::total(untracked)));
     }
     let unparsed: u64 = sides().map(|side| side.unparsed.packets).sum();
-    match unparsed {
-        0 => {}
-        1 => troubles.push("1 packet unparsed".to_owned()),
-        packets => troubles.push(format!("{packets} packets unparsed")),
+    if unparsed > 0 {
+        troubles.push(format!("unparsed {unparsed} packets"));
     }
     let residue: i64 = live.interfaces.iter().map(|interface| scene.residue.of(interface.id)).sum();
     if residue != 0 {
         let sign = if residue < 0 { "-" } else { "" };
         troubles.push(format!("residue {sign}{}", Amount::total(residue.unsigned_abs())));
     }
-    match live.late_ticks {
-        0 => {}
-        1 => troubles.push("1 tick late".to_owned()),
-        ticks => troubles.push(format!("{ticks} ticks late")),
+    if live.late_ticks > 0 {
+        troubles.push(format!("late ticks {}", live.late_ticks));
     }
     let degraded: Vec<&str> = live
         .interfaces
@@ -124,8 +141,8 @@ fn troubles(scene: &Scene<'_>) -> Vec<String> {
         .collect();
     match degraded[..] {
         [] => {}
-        [name] => troubles.push(format!("degraded: {name}")),
-        [..] => troubles.push(format!("degraded: {} interfaces", degraded.len())),
+        [name] => troubles.push(format!("degraded {name}")),
+        [..] => troubles.push(format!("degraded {} interfaces", degraded.len())),
     }
     troubles
 }

@@ -18,14 +18,22 @@ const PEAK: (u16, u16) = (32, 39);
 /// Draws them. What does not fit beside the rates is left out: first the word before them, then the peak, then the total.
 pub(super) fn draw(canvas: &mut Canvas<'_>, layout: &Layout, scale: &Scale, scene: &Scene<'_>) {
     let shown = view::totals(scene.overview, &scene.around);
-    let live = view::totals(scene.live, &scene.around);
+    let now = view::totals(scene.live, &scene.around);
     let directions = [
-        ("TX:", shown.sent, live.sent.bytes, shown.peak.sent, Some(scene.theme.sent())),
-        ("RX:", shown.received, live.received.bytes, shown.peak.received, Some(scene.theme.received())),
-        ("TOTAL:", shown.sent.plus(shown.received), live.sent.bytes.saturating_add(live.received.bytes), shown.peak.total, None),
+        ("TX:", shown.sent, now.sent.bytes, shown.peak.sent, Some(scene.theme.sent())),
+        ("RX:", shown.received, now.received.bytes, shown.peak.received, Some(scene.theme.received())),
+        (
+            "TOTAL:",
+            shown.sent.plus(shown.received),
+            now.sent.bytes.saturating_add(now.received.bytes),
+            shown.peak.total,
+            None,
+        ),
     ];
     let rates = layout.rate(0).unwrap_or(0);
-    for (number, (line, (name, amounts, bytes, peak, bar))) in layout.totals.into_iter().zip(directions).enumerate() {
+    for (number, (line, (name, amounts, bytes, peak, bar))) in
+        layout.totals.into_iter().zip(directions).enumerate()
+    {
         let Some(line) = line else { continue };
         let first = number == 0;
         canvas.text(0, line, name, canvas.size.width, Style::new());
