@@ -157,7 +157,10 @@ impl Screen {
     /// # Errors
     /// When the terminal is gone.
     pub(super) fn repaint(&mut self) -> anyhow::Result<()> {
-        self.terminal.clear().context("clearing the terminal")
+        // Not `Terminal::clear`, which asks the terminal for the cursor's place, and waits for an answer that the reader of
+        // keys gets.
+        let size = self.terminal.size().context("asking for the terminal's size")?;
+        self.terminal.resize(size.into()).context("clearing the terminal")
     }
 
     /// Draws a frame.

@@ -68,7 +68,9 @@ pub(super) async fn top(options: Options, mut plan: Plan) -> anyhow::Result<()> 
     display.say(format!("Listening on {}", meter.interfaces().join(", ")), Duration::ZERO);
     let (sender, names) = mpsc::unbounded_channel();
     let lookups = Lookups { resolver: resolver.map(Arc::new), asked: HashSet::new(), sender };
-    let mut top = Top { meter, display, screen: Screen::take()?, lookups };
+    let continued =
+        signal(SignalKind::from_raw(Signal::CONT.as_raw())).context("listening for SIGCONT")?;
+    let mut top = Top { meter, display, screen: Screen::take()?, lookups, continued };
     let ended = top.run(shutdown, names).await;
     let Top { meter, screen, .. } = top;
     drop(screen);
@@ -87,6 +89,8 @@ struct Top {
     display: Display,
     screen: Screen,
     lookups: Lookups,
+    /// SIGCONT: whoever had the terminal meanwhile left it in another state.
+    continued: tokio::signal::unix::Signal,
 }
 
 /// Whether to go on.
@@ -102,8 +106,6 @@ impl Top {
         mut shutdown: Shutdown,
         mut names: mpsc::UnboundedReceiver<HashMap<IpAddr, String>>,
     ) -> anyhow::Result<()> {
-        let mut continued =
-            signal(SignalKind::from_raw(Signal::CONT.as_raw())).context("listening for SIGCONT")?;
         let mut events = EventStream::new();
         self.tick()?;
         loop {
@@ -111,7 +113,7 @@ impl Top {
             tokio::select! {
                 biased;
                 () = shutdown.requested() => break,
-                _ = continued.recv() => self.screen.retake()?,
+                _ = self.continued.recv() => self.screen.retake()?,
                 event = events.next() => {
                     let mut event = event;
                     // Keys that are waiting already are taken together: they cost one frame.
@@ -193,12 +195,10 @@ impl Top {
 
     /// Gives the terminal back and stops, with everything in the foreground, until it is continued.
     async fn suspend(&mut self) -> anyhow::Result<()> {
-        let mut continued =
-            signal(SignalKind::from_raw(Signal::CONT.as_raw())).context("listening for SIGCONT")?;
         self.screen.give_back();
         // Where nobody could continue it the kernel does not stop it.
         kill_current_process_group(Signal::TSTP).context("stopping")?;
-        let _ = timeout(STOPPING, continued.recv()).await;
+        let _ = timeout(STOPPING, self.continued.recv()).await;
         self.screen.retake()
     }
 
