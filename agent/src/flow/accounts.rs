@@ -171,7 +171,7 @@ fn settle(lane: &mut Lane, count: Count, seconds: f64) {
 }
 
 /// The places of the bits that are set, lowest first.
-fn bits(mut word: u64) -> impl Iterator<Item = u32> {
+pub(crate) fn bits(mut word: u64) -> impl Iterator<Item = u32> {
     std::iter::from_fn(move || {
         let bit = (word != 0).then(|| word.trailing_zeros())?;
         word &= word - 1;

@@ -97,7 +97,7 @@ pub struct Ledger {
     /// The recent intervals, for the recent peak.
     recent: VecDeque<Recent>,
     /// What the open interval has brought each interface, by [`InterfaceId`].
-    interval: Vec<[u64; 2]>,
+    interval: Vec<[Count; 2]>,
     interfaces: Vec<Interface>,
     by_index: hashbrown::HashMap<u32, InterfaceId>,
     outside_boundary: Count,
@@ -183,7 +183,7 @@ impl Ledger {
         if id == self.interfaces.len() {
             self.interfaces.push(Interface { attached, present: true, directions: Default::default() });
             self.total.open(None);
-            self.interval.push([0; 2]);
+            self.interval.push(Default::default());
         } else {
             let interface = &mut self.interfaces[id];
             interface.attached = attached;
@@ -290,9 +290,7 @@ impl Ledger {
     }
 
     fn add_total(&mut self, interface: InterfaceId, way: Way, count: Count) {
-        self.total.add(0, way, count);
-        self.total.add(account(interface), way, count);
-        self.interval[usize::from(interface.0)][usize::from(way == Way::Received)] += count.bytes;
+        self.interval[usize::from(interface.0)][way as usize].add(count);
     }
 
     /// Closes the open interval, which ends `now` after the start.
@@ -305,9 +303,15 @@ impl Ledger {
         let evict = self.terms.retention == Retention::Live;
         let Self { rows, interfaces, .. } = self;
         rows.close(length, &closed, evict, |amount| refuse(interfaces, &amount));
+        let mut bytes = Vec::with_capacity(self.interval.len());
+        for (interface, counts) in (0..).map(InterfaceId).zip(&mut self.interval) {
+            let counts = std::mem::take(counts);
+            self.total.add_both(0, counts);
+            self.total.add_both(account(interface), counts);
+            bytes.push(counts.map(|count| count.bytes));
+        }
         self.total.close(length, &closed, |_| ());
-        let nothing = vec![[0; 2]; self.interval.len()];
-        self.recent.push_back(Recent { end: now, bytes: std::mem::replace(&mut self.interval, nothing) });
+        self.recent.push_back(Recent { end: now, bytes });
         let longest = Duration::from_secs(WINDOWS[2]);
         while self.recent.front().is_some_and(|interval| interval.end + longest <= now) {
             self.recent.pop_front();

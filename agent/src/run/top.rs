@@ -68,8 +68,7 @@ pub(super) async fn top(options: Options, mut plan: Plan) -> anyhow::Result<()> 
     display.say(format!("Listening on {}", meter.interfaces().join(", ")), Duration::ZERO);
     let (sender, names) = mpsc::unbounded_channel();
     let lookups = Lookups { resolver: resolver.map(Arc::new), asked: HashSet::new(), sender };
-    let continued =
-        signal(SignalKind::from_raw(Signal::CONT.as_raw())).context("listening for SIGCONT")?;
+    let continued = signal(SignalKind::from_raw(Signal::CONT.as_raw())).context("listening for SIGCONT")?;
     let mut top = Top { meter, display, screen: Screen::take()?, lookups, continued };
     let ended = top.run(shutdown, names).await;
     let Top { meter, screen, .. } = top;

@@ -2,7 +2,7 @@
 //!
 //! There may be a million entries, and a screen shows some twenty: only those are put in order and into words.
 
-use std::{cmp::Ordering, hash::BuildHasher as _};
+use std::{cmp::Ordering, hash::BuildHasher as _, ops::Range};
 
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table};
 
@@ -13,7 +13,7 @@ use crate::{
         row::{Part, RowKey, Traffic},
     },
     iftop::{
-        options::{Options, Sort},
+        options::{LineDisplay, Options, Sort},
         order,
         pair::{Amounts, PairKey},
         view::{self, Surroundings},
@@ -155,12 +155,17 @@ pub(super) struct List {
     frozen: Option<Vec<EntryKey>>,
     /// For an order by host: the hosts, by the numbers of entries.
     hosts: Vec<String>,
+    /// What `listed` was made for; `None` when it has to be made anew.
+    made_for: Option<(Sort, LineDisplay, bool)>,
+    /// The part of `listed` that is in order.
+    in_order: Range<usize>,
 }
 
-/// An entry's number, with as much of its rank as decides most comparisons: a million entries are far apart in memory.
+/// An entry's number, with as much of its rank as decides nearly all comparisons: a million entries are far apart in
+/// memory.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    rank: u64,
+    rank: [u64; 3],
     number: u32,
 }
 
@@ -175,6 +180,7 @@ impl List {
         self.index.clear();
         // Its numbers are those of entries that are gone.
         self.listed.clear();
+        self.made_for = None;
         for (row, traffic) in rows {
             for (key, part) in scope.shares(row, traffic) {
                 let taken = part.of_traffic(traffic);
@@ -223,6 +229,7 @@ impl List {
     /// Lets the order be found anew, frozen or not: the keys are others now.
     pub(super) fn thaw(&mut self) {
         self.frozen = None;
+        self.made_for = None;
     }
 
     /// Decides what is listed, and puts what is on the screen in order. `scroll` says which part that is, and is told how
@@ -235,14 +242,23 @@ impl List {
         visible: usize,
     ) {
         self.freeze_or_thaw(words);
-        self.list(words, filter);
+        let Options { sort, line_display, frozen, .. } = *words.options;
+        // Hosts may have got names meanwhile.
+        let lasting =
+            (filter.is_none() && order::window(sort).is_some()).then_some((sort, line_display, frozen));
+        if lasting.is_none() || lasting != self.made_for {
+            self.list(words, filter);
+            self.made_for = lasting;
+            self.in_order = 0..0;
+        }
         let frozen = self.frozen.is_some();
         let order = Order { entries: &self.entries, hosts: &self.hosts, options: words.options };
         let compare = |a: &Place, b: &Place| order.compare(*a, *b);
-        let listed = &mut self.listed;
         let cursor = scroll.cursor.as_ref().and_then(|cursor| cursor.key.as_ref());
-        let rank = cursor.and_then(|key| {
-            let at = listed.iter().position(|place| self.entries[place.number as usize].key == *key)?;
+        let cursor = cursor.and_then(|key| self.find(key));
+        let listed = &mut self.listed;
+        let rank = cursor.and_then(|number| {
+            let at = listed.iter().position(|place| place.number == number)?;
             let place = listed[at];
             Some(if frozen {
                 at
@@ -251,8 +267,9 @@ impl List {
             })
         });
         scroll.settle(rank, listed.len(), visible);
-        if !frozen {
-            let (first, end) = scroll.shown();
+        let (first, end) = scroll.shown();
+        if !frozen && self.in_order != (first..end) {
+            self.in_order = first..end;
             if first > 0 && first < listed.len() {
                 listed.select_nth_unstable_by(first, compare);
             }
@@ -264,7 +281,6 @@ impl List {
             rest[..shown].sort_unstable_by(compare);
         }
         let at_cursor = scroll.cursor.as_ref().map(|cursor| cursor.rank);
-        let (first, end) = scroll.shown();
         if let Some(rank) = at_cursor.filter(|rank| (first..end).contains(rank)) {
             scroll.found(self.entries[listed[rank].number as usize].key.clone());
         }
@@ -277,6 +293,7 @@ impl List {
             return;
         }
         if self.frozen.is_none() {
+            self.made_for = None;
             self.list(words, None);
             self.sort_all(words.options);
             self.frozen = Some(
@@ -305,8 +322,10 @@ impl List {
         let window = order::window(options.sort);
         let place = |number: u32| {
             let Entry { sent, received, .. } = &entries[number as usize];
-            let rank = window.map_or(0, |window| {
-                first_of(order::rank(*sent, *received, window, options.line_display), options)
+            let rank = window.map(|window| order::rank(*sent, *received, window, options.line_display));
+            let rank = rank.map_or([0; 3], |[shown, both]| match options.line_display {
+                LineDisplay::TwoLine | LineDisplay::OneLineBoth => both,
+                LineDisplay::OneLineSent | LineDisplay::OneLineReceived => shown,
             });
             Place { rank, number }
         };
@@ -358,18 +377,6 @@ impl List {
     }
 }
 
-/// The first number of a rank that is of any use.
-const fn first_of(rank: order::Rank, options: &Options) -> u64 {
-    use crate::iftop::options::LineDisplay::{OneLineReceived, OneLineSent};
-    let [shown, both] = rank;
-    let of = if matches!(options.line_display, OneLineSent | OneLineReceived) { shown } else { both };
-    match options.sort {
-        Sort::TwoSeconds => of[0],
-        Sort::TenSeconds => of[1],
-        Sort::FortySeconds | Sort::Source | Sort::Destination => of[2],
-    }
-}
-
 /// What comes before what.
 struct Order<'a> {
     entries: &'a [Entry],
@@ -379,22 +386,23 @@ struct Order<'a> {
 
 impl Order<'_> {
     fn compare(&self, a: Place, b: Place) -> Ordering {
-        let entries = || [a, b].map(|place| &self.entries[place.number as usize]);
+        let Options { sort, line_display, .. } = *self.options;
         let by_traffic = |window| {
-            let [a, b] = entries()
-                .map(|entry| order::rank(entry.sent, entry.received, window, self.options.line_display));
+            let [a, b] = [a, b].map(|place| {
+                let entry = &self.entries[place.number as usize];
+                order::rank(entry.sent, entry.received, window, line_display)
+            });
             b.cmp(&a)
         };
-        let order = b.rank.cmp(&a.rank).then_with(|| match order::window(self.options.sort) {
-            Some(window) => by_traffic(window),
-            None => {
+        let order = b.rank.cmp(&a.rank).then_with(|| match (order::window(sort), line_display) {
+            (None, _) => {
                 self.hosts[a.number as usize].cmp(&self.hosts[b.number as usize]).then_with(|| by_traffic(2))
             }
+            // The rank is all there is.
+            (Some(_), LineDisplay::TwoLine | LineDisplay::OneLineBoth) => Ordering::Equal,
+            (Some(window), LineDisplay::OneLineSent | LineDisplay::OneLineReceived) => by_traffic(window),
         });
-        // Equal entries must not change places from one second to the next.
-        order.then_with(|| {
-            let [a, b] = entries();
-            a.key.cmp(&b.key)
-        })
+        // Equal entries must not change places from one second to the next: the rows that they are made of don't.
+        order.then(a.number.cmp(&b.number))
     }
 }
