@@ -4,6 +4,8 @@
 //! is known to anything on its left; [`run`] alone wires the parts.
 
 pub mod cli;
+pub mod etc;
+pub mod filter;
 pub mod flow;
 pub mod host;
 pub mod iftop;
