@@ -200,6 +200,7 @@ fn books() -> Ledger {
         groups: vec![GroupBy::Remote, GroupBy::Port],
         max_rows: 4 << 20,
         orientation,
+        filter: None,
         services: Services::default(),
         tick: Duration::from_secs(1),
     });

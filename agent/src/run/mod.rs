@@ -110,6 +110,7 @@ fn plan(
             groups,
             max_rows: MAX_ROWS,
             orientation,
+            filter: None,
             services,
             tick: Duration::from_millis(args.tick_ms),
         },
