@@ -47,7 +47,7 @@ impl Direction {
 
 /// Identity of a flow: the five-tuple, the interface, the direction and the VLAN.
 ///
-/// It is the first 44 bytes of a [`Slot`] and the key of the second level.
+/// It is the first 44 bytes of a [`Slot`] and the key of the third level.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct FlowKey {

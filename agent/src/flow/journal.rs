@@ -3,7 +3,7 @@
 //! An entry is a string of variable-length numbers: the distance from the last account with two bits that say which ways
 //! follow, then the bytes of those. Most take three or four bytes.
 
-use std::slice;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// What an account got in the interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,12 +15,12 @@ pub(super) struct Entry {
 
 /// A finished journal.
 #[derive(Clone, Debug)]
-pub(super) struct Journal(Box<[u8]>);
+pub(super) struct Journal(Bytes);
 
 /// A journal that is being written; its memory is used again for the next.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Writer {
-    bytes: Vec<u8>,
+    bytes: BytesMut,
     last: u32,
 }
 
@@ -55,16 +55,16 @@ impl Writer {
             let [low, ..] = number.to_le_bytes();
             number >>= 7;
             if number == 0 {
-                self.bytes.push(low);
+                self.bytes.put_u8(low);
                 return;
             }
-            self.bytes.push(low | 0x80);
+            self.bytes.put_u8(low | 0x80);
         }
     }
 
     /// Ends the journal, and begins a new one.
     pub(super) fn finish(&mut self) -> Journal {
-        let journal = Journal(self.bytes.as_slice().into());
+        let journal = Journal(Bytes::copy_from_slice(&self.bytes));
         self.bytes.clear();
         self.last = 0;
         journal
@@ -74,14 +74,14 @@ impl Writer {
 impl Journal {
     /// The entries, in the order of their accounts.
     pub(super) fn entries(&self) -> Entries<'_> {
-        Entries { bytes: self.0.iter(), last: 0 }
+        Entries { bytes: &self.0, last: 0 }
     }
 }
 
 /// The entries of a journal.
 #[derive(Clone, Debug)]
 pub(super) struct Entries<'a> {
-    bytes: slice::Iter<'a, u8>,
+    bytes: &'a [u8],
     last: u32,
 }
 
@@ -89,7 +89,7 @@ impl Entries<'_> {
     fn number(&mut self) -> Option<u64> {
         let (mut number, mut shift) = (0, 0);
         loop {
-            let byte = *self.bytes.next()?;
+            let byte = self.bytes.try_get_u8().ok()?;
             number |= u64::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
                 return Some(number);

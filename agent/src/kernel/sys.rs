@@ -73,16 +73,18 @@ unsafe fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::
 
 /// Waits until every BPF program that was running has ended.
 ///
-/// membarrier(2)'s global command is an RCU grace period; with one CPU it has nothing to wait for, as programs do not
-/// leave the CPU before they end. Where the kernel refuses it (`nohz_full`, seccomp), an update of a map of maps waits
-/// for the same.
+/// membarrier(2)'s global command is an RCU grace period, but none with a single CPU (`kernel/sched/membarrier.c`), where a
+/// program of a PREEMPT_RT kernel may have been preempted. There, and where the kernel refuses it (`nohz_full`, seccomp),
+/// an update of a map of maps waits for the same (`maybe_wait_bpf_programs`).
 ///
 /// # Errors
 /// When both are refused.
 pub(super) fn wait_for_programs() -> io::Result<()> {
+    // SAFETY: the call takes an integer.
+    let several_cpus = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) } > 1;
     // SAFETY: the call takes three integers.
-    let status = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    if status == 0 { Ok(()) } else { wait_by_map_of_maps() }
+    let barrier = || unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if several_cpus && barrier() == 0 { Ok(()) } else { wait_by_map_of_maps() }
 }
 
 fn wait_by_map_of_maps() -> io::Result<()> {
@@ -114,7 +116,7 @@ fn wait_by_map_of_maps() -> io::Result<()> {
     unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut attributes) }.map(drop)
 }
 
-/// Takes every element out of a second-level map and hands it to `each`.
+/// Takes every element out of a third-level map and hands it to `each`.
 ///
 /// # Errors
 /// When the kernel refuses to read the map.
