@@ -68,6 +68,12 @@ impl Agent {
         Self::spawn(namespace, Command::new(program()), arguments)
     }
 
+    /// Starts a command that the caller has made of it: for another name, an environment, arguments with blanks.
+    #[must_use]
+    pub fn start_command(namespace: &Namespace, command: Command) -> Self {
+        Self::spawn(namespace, command, "")
+    }
+
     /// Starts it as `nobody`, with no capability at all, and waits until it ends.
     #[must_use]
     pub fn run_unprivileged(namespace: &Namespace, arguments: &str) -> Ended {
@@ -109,6 +115,13 @@ impl Agent {
         let file = |name: &str| File::create(files.path().join(name)).expect("make a temporary file");
         let (stdout, stderr) = (file("stdout"), file("stderr"));
         command.args(arguments.split_whitespace()).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        // The configuration of whoever runs the tests is none of theirs.
+        if command.get_envs().all(|(name, _)| name != "HOME") {
+            command.env("HOME", files.path());
+        }
+        if command.get_envs().all(|(name, _)| name != "XDG_CONFIG_HOME") {
+            command.env_remove("XDG_CONFIG_HOME");
+        }
         let child = namespace.enter(|| command.spawn());
         let child = child.unwrap_or_else(|error| panic!("start {}: {error}", program().display()));
         Self { child, interface: String::new(), files }
