@@ -15,16 +15,16 @@ use tempfile::TempDir;
 /// Starts the program with other files in place of those in /etc, each a name and a text.
 fn start(pair: &NetPair, files: &[(&str, &str)], arguments: &str) -> (Agent, TempDir) {
     let folder = TempDir::with_prefix("flowtally-test-").unwrap();
-    let mut script = "set -e\n".to_owned();
+    let mut script = vec!["set -e".to_owned()];
     for (name, text) in files {
         let path = folder.path().join(name);
         fs::write(&path, text).unwrap();
-        script += &format!("mount --bind {} /etc/{name}\n", path.display());
+        script.push(format!("mount --bind {} /etc/{name}", path.display()));
     }
-    script += &format!("exec {} {arguments}\n", program().display());
+    script.push(format!("exec {} {arguments}", program().display()));
     let mut command = Command::new("unshare");
     // Nobody else sees the mounts, and they end with the program.
-    command.args(["--mount", "--propagation", "private", "sh", "-c", &script]);
+    command.args(["--mount", "--propagation", "private", "sh", "-c", &script.join("\n")]);
     let agent = Agent::start_command(&pair.near.namespace, command);
     eventually("programs on the interface", || {
         let attached = |direction| !attached(&pair.near, direction).is_empty();
