@@ -129,11 +129,21 @@ impl Agent {
 
     /// Waits until it has said `text` on stderr.
     pub fn wait_for(&mut self, text: &str) {
+        self.wait_for_in("stderr", text);
+    }
+
+    /// Waits until it has begun to count: text mode says so on stdout, and programs are attached earlier.
+    pub fn wait_for_text_mode(&mut self) {
+        self.wait_for_in("stdout", "Listening on ");
+    }
+
+    fn wait_for_in(&mut self, stream: &str, text: &str) {
         eventually(text, || {
-            let said = self.said();
+            let printed = String::from_utf8_lossy(&self.read(stream)).into_owned();
             let ended = self.child.try_wait().expect("ask whether the program has ended");
-            assert!(ended.is_none() || said.contains(text), "ended ({ended:?}) without {text:?}: {said}");
-            said.contains(text).then_some(())
+            let there = printed.contains(text);
+            assert!(ended.is_none() || there, "ended ({ended:?}) without {text:?}: {}", self.said());
+            there.then_some(())
         });
     }
 

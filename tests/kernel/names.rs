@@ -2,12 +2,9 @@
 
 use std::{fs, net::UdpSocket, process::Command, sync::Arc, thread};
 
-use aya::programs::TcAttachType;
 use harness::{
     Agent, NetPair, Way,
     agent::program,
-    eventually,
-    foreign::attached,
     frames::{IPV4, IPV6, ethernet, ipv4, ipv6, protocol::UDP, udp},
 };
 use tempfile::TempDir;
@@ -25,11 +22,12 @@ fn start(pair: &NetPair, files: &[(&str, &str)], arguments: &str) -> (Agent, Tem
     let mut command = Command::new("unshare");
     // Nobody else sees the mounts, and they end with the program.
     command.args(["--mount", "--propagation", "private", "sh", "-c", &script.join("\n")]);
-    let agent = Agent::start_command(&pair.near.namespace, command);
-    eventually("programs on the interface", || {
-        let attached = |direction| !attached(&pair.near, direction).is_empty();
-        (attached(TcAttachType::Ingress) && attached(TcAttachType::Egress)).then_some(())
-    });
+    let mut agent = Agent::start_command(&pair.near.namespace, command);
+    if arguments.starts_with("report") {
+        agent.wait_for("flowtally: measuring on ");
+    } else {
+        agent.wait_for_text_mode();
+    }
     (agent, folder)
 }
 

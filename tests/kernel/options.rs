@@ -3,12 +3,9 @@
 
 use std::{fs, net::Ipv4Addr, os::unix::fs::symlink, path::Path, process::Command};
 
-use aya::programs::TcAttachType;
 use harness::{
     Agent, Ended, Host, NetPair, Way,
     agent::program,
-    eventually,
-    foreign::attached,
     frames::{
         IPV4, NEAR_V4, ethernet, icmp, ipv4, ipv4_between,
         protocol::{ICMP, TCP, UDP},
@@ -22,6 +19,9 @@ use tempfile::TempDir;
 const OTHER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 20);
 /// One report, which the test asks for.
 const ONCE: &[&str] = &["-t", "-i", "near", "-n", "-N", "-P", "-B", "-s", "3600"];
+
+/// What a report says when it has begun to count.
+const MEASURING: &str = "flowtally: measuring on ";
 
 /// Files of a user, and a link named iftop.
 struct Home(TempDir);
@@ -71,12 +71,9 @@ fn traffic(pair: &NetPair) {
     pair.far.send(&vec![ethernet(Way::Received, IPV4, &segment); 3]);
 }
 
-/// Waits until so many programs count on the near interface.
-fn counting(pair: &NetPair, programs: usize) {
-    eventually("programs on the interface", || {
-        let ready = |direction| attached(&pair.near, direction).len() >= programs;
-        (ready(TcAttachType::Ingress) && ready(TcAttachType::Egress)).then_some(())
-    });
+/// Waits until every program has begun to count.
+fn counting<'a>(agents: impl IntoIterator<Item = &'a mut Agent>) {
+    agents.into_iter().for_each(Agent::wait_for_text_mode);
 }
 
 /// Ends a measurement as Ctrl-C does, which still prints.
@@ -114,17 +111,18 @@ fn the_capture_filter_decides_about_rows_and_totals() {
         ("not (udp or tcp or icmp)", &[], &["0B", "0B", "0B"]),
     ];
     let arguments = |filter| [ONCE, &["-f", filter]].concat();
-    let agents = cases.map(|(filter, ..)| {
+    let mut agents = cases.map(|(filter, ..)| {
         [home.flowtally(&pair.near, &arguments(filter)), home.iftop(&pair.near, &arguments(filter))]
     });
-    let report = Agent::start_command(
+    let mut report = Agent::start_command(
         &pair.near.namespace,
         home.command(
             program(),
             &["report", "-i", "near", "--seconds", "3600", "--format", "json", "-f", "udp"],
         ),
     );
-    counting(&pair, 2 * cases.len() + 1);
+    counting(agents.as_flattened_mut());
+    report.wait_for(MEASURING);
     traffic(&pair);
     for ((filter, remote, totals), agents) in cases.into_iter().zip(agents) {
         for agent in agents {
@@ -212,9 +210,9 @@ fn iftops_wrong_values_are_told_and_it_goes_on() {
         (&["-L", "many"], ""),
         (&["-c", "/nonexistent/rc"], "/nonexistent/rc: No such file or directory\n"),
     ];
-    let agents: Vec<_> =
+    let mut agents: Vec<_> =
         cases.iter().map(|(wrong, _)| home.iftop(&pair.near, &[ONCE, *wrong].concat())).collect();
-    counting(&pair, cases.len());
+    counting(&mut agents);
     traffic(&pair);
     for ((wrong, message), agent) in cases.iter().zip(agents) {
         let ended = finish(agent);
@@ -267,7 +265,7 @@ fn iftops_file_sets_every_directive() {
     let rc = home.file("rc", EVERY_DIRECTIVE);
     home.file(".iftoprc", &EVERY_DIRECTIVE.replace("hide-source: yes", "hide-source: no"));
     // By name, at its place, and as the lowest of all that flowtally reads.
-    let agents = [
+    let mut agents = [
         home.iftop(&pair.near, &["-c", &rc]),
         home.iftop(&pair.near, &[]),
         home.flowtally(&pair.near, &["-c", &rc]),
@@ -275,7 +273,7 @@ fn iftops_file_sets_every_directive() {
         // The command line comes first.
         home.iftop(&pair.near, &["-c", &rc, "-f", "icmp", "-L0"]),
     ];
-    counting(&pair, agents.len());
+    counting(&mut agents);
     traffic(&pair);
     let ended = agents.map(finish);
     for (index, (ended, hidden)) in ended.iter().zip([true, false, true, false, true]).enumerate() {
@@ -317,7 +315,7 @@ fn the_command_line_comes_before_the_own_file_and_that_before_iftops() {
         Agent::start_command(&pair.near.namespace, command)
     };
     let report: &[&str] = &["report", "--seconds", "3600", "--format", "json"];
-    let agents = [
+    let mut agents = [
         home.flowtally(&pair.near, &["-t", "-s", "3600"]),
         home.flowtally(&pair.near, &["-t", "-s", "3600", "-L", "1", "-f", "tcp or udp"]),
         elsewhere(&["-t", "-s", "3600"]),
@@ -325,9 +323,12 @@ fn the_command_line_comes_before_the_own_file_and_that_before_iftops() {
         // iftop knows nothing of it.
         home.iftop(&pair.near, &["-t", "-s", "3600", "-i", "near"]),
     ];
-    let reports =
+    let mut reports =
         [home.flowtally(&pair.near, report), home.flowtally(&pair.near, &[report, &["-f", "icmp"]].concat())];
-    counting(&pair, agents.len() + reports.len());
+    counting(&mut agents);
+    for report in &mut reports {
+        report.wait_for(MEASURING);
+    }
     traffic(&pair);
     let expected = [
         ("350B", 2, "10.77.0.2:5001"),
@@ -367,4 +368,26 @@ fn what_the_own_file_has_wrong_is_named_with_its_place() {
     text(&home.flowtally(&pair.near, &["-t", "-i", "near", "--config", &good]).wait());
     let ended = home.flowtally(&pair.near, &["-t", "--config", "/nonexistent/c.toml"]).wait();
     assert_ends(&ended, 2, &["/nonexistent/c.toml", "No such file"]);
+}
+
+/// What the user's file lets alone is the host's to say.
+#[test]
+fn the_users_file_comes_before_the_hosts() {
+    let (pair, home) = (NetPair::new(), Home::new());
+    let host = home
+        .file("host.toml", "[capture]\ninterfaces = 'near'\nfilter-code = 'udp'\n[text]\nnum-lines = 1\n");
+    home.file(".config/flowtally/config.toml", "[text]\nnum-lines = 2\n");
+    // Nobody else sees this /etc, and it ends with the program.
+    let script = format!(
+        "set -e\nmount -t tmpfs none /etc\nmkdir /etc/flowtally\ncp {host} /etc/flowtally/config.toml\nexec {} -t -n -N -P -B -s 3600",
+        program().display()
+    );
+    let unshare = ["--mount", "--propagation", "private", "sh", "-c", &script];
+    let command = home.command(Path::new("unshare"), &unshare);
+    let mut agent = Agent::start_command(&pair.near.namespace, command);
+    counting([&mut agent]);
+    traffic(&pair);
+    let text = text(&finish(agent));
+    assert_eq!(cumulative(&text), ["350B", "0B", "350B"], "{text}");
+    assert_eq!(text.matches("=>").count(), 2, "{text}");
 }

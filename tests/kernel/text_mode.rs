@@ -6,12 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use aya::programs::TcAttachType;
 use harness::{
     Agent, NetPair, Way,
     agent::program,
-    eventually,
-    foreign::attached,
     frames::{
         DOT1Q, FAR_PORT, IPV4, IPV6, NEAR_PORT, ethernet, ipv4, ipv6, opaque, protocol::UDP, tagged, udp,
     },
@@ -118,11 +115,8 @@ fn loopback_sends_beside_other_interfaces() {
 }
 
 fn start(pair: &NetPair, arguments: &str) -> Agent {
-    let agent = Agent::start(&pair.near.namespace, arguments);
-    eventually("programs on the interface", || {
-        let attached = |direction| !attached(&pair.near, direction).is_empty();
-        (attached(TcAttachType::Ingress) && attached(TcAttachType::Egress)).then_some(())
-    });
+    let mut agent = Agent::start(&pair.near.namespace, arguments);
+    agent.wait_for_text_mode();
     agent
 }
 
