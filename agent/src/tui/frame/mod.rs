@@ -38,10 +38,7 @@ use super::{
 };
 use crate::{
     flow::snapshot::Snapshot,
-    iftop::{
-        number::{Amount, Unit},
-        view::Surroundings,
-    },
+    iftop::number::{Amount, Unit},
 };
 
 /// Everything that a frame is made of.
@@ -58,7 +55,6 @@ pub(super) struct Scene<'a> {
     pub(super) detail: Option<&'a Detail>,
     pub(super) minutes: &'a Minutes,
     pub(super) words: Words<'a>,
-    pub(super) around: Surroundings<'a>,
     pub(super) now: Duration,
 }
 
