@@ -4,13 +4,14 @@
 //! Facts about iftop were taken from its manual and from runs of iftop 1.0pre4; where it is known to be wrong, the
 //! comment at that place says what is done instead.
 
+pub mod arguments;
 pub mod config;
 pub mod directive;
 pub mod keys;
 pub mod label;
 pub mod number;
 pub mod options;
-mod order;
+pub(crate) mod order;
 pub mod pair;
 pub mod resolve;
 pub mod text;

@@ -2,10 +2,8 @@
 
 use std::{
     collections::HashSet,
-    env, fs,
     io::{self, IsTerminal as _, Read as _, Write},
     net::{IpAddr, Ipv4Addr},
-    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -13,23 +11,19 @@ use anyhow::Context as _;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::sync::mpsc;
 
-use super::{Usage, announce, meter::Meter, plan, services, shutdown::Shutdown};
+use super::{
+    describe,
+    meter::{Meter, Plan},
+    settings::services,
+    shutdown::Shutdown,
+};
 use crate::{
-    cli::TextArgs,
-    flow::{
-        ledger::{Measure, Retention},
-        names::Names,
-        row::InterfaceId,
-        snapshot::Snapshot,
-    },
+    flow::{names::Names, row::InterfaceId, snapshot::Snapshot},
     host::names::Resolver,
     iftop::{
-        config,
-        directive::{Directive, Directives},
         keys::{self, Effect},
         options::Options,
         pair::{Address, Pair, PairKey},
-        resolve::resolve,
         text,
         view::{self, Surroundings},
     },
@@ -37,33 +31,22 @@ use crate::{
 
 /// Time between two reports, as iftop has it.
 const REPORTS: Duration = Duration::from_secs(2);
-/// How long a report waits for host names: the one that ends the run can afford to, a running one cannot.
+/// How long the report that ends the run waits for host names. Others never wait: a name is in the next one.
 const RESOLVE_LAST: Duration = Duration::from_secs(2);
-const RESOLVE_RUNNING: Duration = Duration::from_millis(200);
 /// Half an interval: a report is due when it is closer to the end of this interval than to the next.
 const SLACK: Duration = Duration::from_millis(500);
 
 /// Prints reports until the user or a limit ends it.
-pub(super) async fn text(args: TextArgs) -> anyhow::Result<()> {
-    let (mut options, mut plan) = settings(&args)?;
-    if plan.interfaces.is_empty() {
-        plan.interfaces.extend(options.interface.take());
+pub(super) async fn text(mut options: Options, plan: Plan) -> anyhow::Result<()> {
+    let resolver = Resolver::from_system();
+    if let Some(reason) = resolver.unavailable().filter(|_| options.dns) {
+        say!("host names are those of /etc/hosts alone: {reason}");
     }
-    // Names are an ornament: without them addresses are printed.
-    let resolver = Resolver::from_system()
-        .inspect_err(|error| {
-            if options.dns {
-                say!("flowtally: host names stay numbers: {error:#}");
-            }
-        })
-        .ok();
     let mut shutdown = Shutdown::listen().context("listening for signals")?;
     let mut meter = Meter::start(plan).await?;
     describe(&meter).await?;
-    announce(&meter);
     let mut printer = Printer {
         names: Names { services: services(), ..Names::default() },
-        looked_up: HashSet::new(),
         resolver,
         loopback: meter.loopbacks()?,
         broadcast: meter.broadcasts().clone(),
@@ -95,7 +78,7 @@ pub(super) async fn text(args: TextArgs) -> anyhow::Result<()> {
                     Effect::Message(text) => print(text)?,
                     Effect::Report(text) => {
                         print(text)?;
-                        printer.print(&meter.snapshot()?, &options, RESOLVE_RUNNING).await?;
+                        printer.print(&meter.snapshot()?, &options)?;
                     }
                 }
             }
@@ -108,7 +91,7 @@ pub(super) async fn text(args: TextArgs) -> anyhow::Result<()> {
                     printer.loopback = meter.loopbacks()?;
                     printer.broadcast.clone_from(meter.broadcasts());
                     if !options.paused {
-                        printer.print(&meter.snapshot()?, &options, RESOLVE_RUNNING).await?;
+                        printer.print(&meter.snapshot()?, &options)?;
                     }
                 }
             }
@@ -117,105 +100,7 @@ pub(super) async fn text(args: TextArgs) -> anyhow::Result<()> {
     shutdown.next_is_final();
     let snapshot = meter.finish().await?;
     if limit.is_some() {
-        printer.print(&snapshot, &options, RESOLVE_LAST).await?;
-    }
-    Ok(())
-}
-
-/// What the command line and the configuration file say.
-fn settings(args: &TextArgs) -> anyhow::Result<(Options, super::Plan)> {
-    let mut typed = Directives::default();
-    let mut set = |given: bool, directive: Directive, value: &str| {
-        if given {
-            typed.set(directive, value);
-        }
-    };
-    set(args.no_dns, Directive::DnsResolution, "no");
-    set(args.no_services, Directive::PortResolution, "no");
-    set(args.ports, Directive::PortDisplay, "on");
-    set(args.bytes, Directive::UseBytes, "yes");
-    set(args.link_local, Directive::LinkLocal, "yes");
-    set(args.promiscuous, Directive::Promiscuous, "yes");
-    set(args.no_bars, Directive::ShowBars, "no");
-    for (directive, value) in [
-        (Directive::MaxBandwidth, args.max_bandwidth.clone()),
-        (Directive::Sort, args.sort.clone()),
-        (Directive::FilterCode, args.filter.clone()),
-        (Directive::TimedOutput, args.seconds.map(|seconds| seconds.to_string())),
-        (Directive::NumLines, args.lines.map(|lines| lines.to_string())),
-    ] {
-        if let Some(value) = value {
-            typed.set(directive, value);
-        }
-    }
-    // What was typed wrong ends the program; what a file has wrong is said, and the default holds.
-    if let Some(error) = resolve(&typed).1.first() {
-        return Err(Usage(error.to_string()).into());
-    }
-    let (options, errors) = resolve(&typed.or(config_file(args.config.as_deref())));
-    for error in errors {
-        say!("flowtally: {error}");
-    }
-    if let Some(filter) = &options.filter_code {
-        return Err(Usage(format!(
-            "capture filters are not there yet (-f '{filter}'): choose interfaces with -i, or a network's boundary with -F \
-             and -G"
-        ))
-        .into());
-    }
-    let mut capture = args.capture.clone();
-    capture.net_filter = capture.net_filter.or(options.net_filter);
-    capture.net_filter6 = capture.net_filter6.or(options.net_filter6);
-    let measure = Measure::IpPackets { link_local: options.link_local };
-    let plan = plan(&capture, measure, Retention::Live, Vec::new(), services());
-    let options = Options { net_filter: capture.net_filter, net_filter6: capture.net_filter6, ..options };
-    Ok((options, plan))
-}
-
-/// The directives of the file named, or of ~/.iftoprc. One that was named and cannot be read is complained about; the run
-/// goes on, as iftop does.
-fn config_file(named: Option<&Path>) -> Directives {
-    let path = match named {
-        Some(path) => path.to_owned(),
-        None => match env::var_os("HOME") {
-            Some(home) => PathBuf::from(home).join(".iftoprc"),
-            None => PathBuf::from("iftoprc"),
-        },
-    };
-    let name = path.display().to_string();
-    match fs::read(&path) {
-        Ok(text) => {
-            let (directives, warnings) = config::parse(&String::from_utf8_lossy(&text), &name);
-            for warning in warnings {
-                say!("{warning}");
-            }
-            directives
-        }
-        Err(error) => {
-            if named.is_some() {
-                say!("flowtally: reading the configuration file {name}: {error}; going on without");
-            }
-            Directives::default()
-        }
-    }
-}
-
-/// iftop's lines about the interfaces, on standard error.
-async fn describe(meter: &Meter) -> anyhow::Result<()> {
-    for (interface, addresses) in meter.described().await? {
-        say!("interface: {}", interface.name);
-        if let Some(address) = addresses.iter().find(|address| address.is_ipv4()) {
-            say!("IP address is: {address}");
-        }
-        let global =
-            |address: &&IpAddr| matches!(address, IpAddr::V6(address) if !address.is_unicast_link_local());
-        if let Some(address) = addresses.iter().find(global) {
-            say!("IPv6 address is: {address}");
-        }
-        if !interface.hardware_address.is_empty() {
-            let bytes: Vec<_> = interface.hardware_address.iter().map(|byte| format!("{byte:02x}")).collect();
-            say!("MAC address is: {}", bytes.join(":"));
-        }
+        printer.print_last(&snapshot, &options).await?;
     }
     Ok(())
 }
@@ -229,57 +114,55 @@ fn print(text: &str) -> io::Result<()> {
 /// What a report needs besides the snapshot, kept from one to the next.
 struct Printer {
     names: Names,
-    looked_up: HashSet<IpAddr>,
-    resolver: Option<Resolver>,
+    resolver: Resolver,
     loopback: HashSet<InterfaceId>,
     broadcast: HashSet<Ipv4Addr>,
     order: Vec<PairKey>,
 }
 
-/// Most addresses whose names are remembered; then all are forgotten and looked up again.
-const MAX_NAMES: usize = 10_000;
-
 impl Printer {
-    async fn print(
-        &mut self,
-        snapshot: &Snapshot,
-        options: &Options,
-        patience: Duration,
-    ) -> anyhow::Result<()> {
-        let Self { names, loopback, broadcast, order, .. } = self;
-        let around = Surroundings { names, loopback, broadcast };
-        let pairs = view::pairs(snapshot, options, &around, order);
+    /// Prints a report with the names that are known, and asks for the others.
+    fn print(&mut self, snapshot: &Snapshot, options: &Options) -> anyhow::Result<()> {
+        let pairs = self.pairs(snapshot, options);
         if options.dns {
-            self.look_up(&pairs[..pairs.len().min(options.num_lines)], patience).await;
+            self.resolver.update(&mut self.names, addresses(&pairs, options));
         }
-        let Self { names, loopback, broadcast, .. } = self;
-        let around = Surroundings { names, loopback, broadcast };
-        print(&text::report(snapshot, &pairs, options, &around))?;
+        self.write(snapshot, options, &pairs)
+    }
+
+    /// Prints the report that ends the run, and may wait for names.
+    async fn print_last(&mut self, snapshot: &Snapshot, options: &Options) -> anyhow::Result<()> {
+        let pairs = self.pairs(snapshot, options);
+        if options.dns {
+            self.resolver.complete(&mut self.names, addresses(&pairs, options), RESOLVE_LAST).await;
+        }
+        self.write(snapshot, options, &pairs)
+    }
+
+    fn pairs(&self, snapshot: &Snapshot, options: &Options) -> Vec<Pair> {
+        view::pairs(snapshot, options, &self.around(), &self.order)
+    }
+
+    fn write(&mut self, snapshot: &Snapshot, options: &Options, pairs: &[Pair]) -> anyhow::Result<()> {
+        print(&text::report(snapshot, pairs, options, &self.around()))?;
         self.order = pairs.iter().map(|pair| pair.key).collect();
         Ok(())
     }
 
-    async fn look_up(&mut self, pairs: &[Pair], patience: Duration) {
-        if self.looked_up.len() > MAX_NAMES {
-            self.looked_up.clear();
-            self.names.hosts.clear();
-        }
-        let ends = pairs.iter().flat_map(|pair| [pair.key.left.address, pair.key.right.address]);
-        let unknown: HashSet<IpAddr> = ends
-            .filter_map(|address| match address {
-                Address::Shown(address) => Some(address),
-                _ => None,
-            })
-            .filter(|address| !self.looked_up.contains(address))
-            .collect();
-        if unknown.is_empty() {
-            return;
-        }
-        let Some(resolver) = &self.resolver else { return };
-        let found = resolver.names(unknown.iter().copied(), patience).await;
-        self.names.hosts.extend(found);
-        self.looked_up.extend(unknown);
+    const fn around(&self) -> Surroundings<'_> {
+        Surroundings { names: &self.names, loopback: &self.loopback, broadcast: &self.broadcast }
     }
+}
+
+/// The addresses that a report lists.
+fn addresses(pairs: &[Pair], options: &Options) -> HashSet<IpAddr> {
+    let listed = &pairs[..pairs.len().min(options.num_lines)];
+    let ends = listed.iter().flat_map(|pair| [pair.key.left.address, pair.key.right.address]);
+    ends.filter_map(|address| match address {
+        Address::Shown(address) => Some(address),
+        Address::HiddenV4 | Address::HiddenV6 => None,
+    })
+    .collect()
 }
 
 /// A terminal that hands over every key as it is pressed; it is as before when this is dropped.
