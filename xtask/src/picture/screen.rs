@@ -47,7 +47,8 @@ pub(super) fn text(program: &Path, arguments: &[&str]) -> Result<String> {
 /// traffic of more than ten seconds.
 fn is_full(screen: &str) -> bool {
     let lines = sgr::parse(screen);
-    let text: Vec<String> = lines.iter().map(|line| line.iter().map(|run| run.text.as_str()).collect()).collect();
+    let text: Vec<String> =
+        lines.iter().map(|line| line.iter().map(|run| run.text.as_str()).collect()).collect();
     let Some(total) = text.iter().find(|line| line.starts_with("TOTAL:")) else { return false };
     // Until the program has run for ten seconds, its averages over 10 and over 40 are both those since the start.
     let rates: Vec<&str> = total.split_whitespace().rev().take(2).collect();

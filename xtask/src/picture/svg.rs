@@ -226,7 +226,10 @@ mod tests {
     fn faint_and_underlined_text_looks_it() {
         let lines = drawn("\x1b[2ma\x1b[22;4mb\x1b[24mc");
         assert!(lines[0].contains(r#"<tspan fill-opacity="0.6">a</tspan>"#), "{lines:?}");
-        assert!(lines[0].contains(r#"<tspan text-decoration="underline">b</tspan><tspan>c</tspan>"#), "{lines:?}");
+        assert!(
+            lines[0].contains(r#"<tspan text-decoration="underline">b</tspan><tspan>c</tspan>"#),
+            "{lines:?}"
+        );
     }
 
     #[test]

@@ -3,12 +3,12 @@
 //! Whoever starts a process holds its standard input, and the process ends when that is closed: when one is killed, so are
 //! those after it.
 
+use std::env;
 use std::ffi::CString;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
-use std::env;
 use std::path::PathBuf;
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 

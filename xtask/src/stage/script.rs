@@ -70,7 +70,8 @@ pub(super) fn talks() -> Vec<Talk> {
         talk("systemd-resolve", Near, web4, (v4(192, 0, 2, 53), 53), lookups(180)),
         talk("systemd-resolve", Near, web6, (v6(0x53, 0x53), 53), lookups(70)),
         talk("chronyd", Near, web4, (gateway, 123), queries(1, 48, 48)),
-        talk("node_exporter", Far, v4(192, 0, 2, 30), (web4, 9100), stream(400, 60_000)).visits(800, 1000, 4000),
+        talk("node_exporter", Far, v4(192, 0, 2, 30), (web4, 9100), stream(400, 60_000))
+            .visits(800, 1000, 4000),
         talk("ping", Near, web4, (gateway, 0), What::Echoes { per_second: 20 }),
     ];
     // Browsers, each later than the one before and slower.
@@ -160,7 +161,8 @@ mod tests {
     #[test]
     fn one_program_answers_on_a_port() {
         for talk in talks() {
-            let others = talks().into_iter().filter(|other| other.to == talk.to && other.opener == talk.opener);
+            let others =
+                talks().into_iter().filter(|other| other.to == talk.to && other.opener == talk.opener);
             for other in others.filter(|_| talk.opener == End::Far) {
                 assert_eq!(other.program, talk.program, "{talk:?}");
             }
@@ -180,7 +182,9 @@ mod tests {
     fn there_is_a_bound_to_all_of_it() {
         let per_second = |talk: &Talk| match talk.what {
             What::Stream { asks, answers } => u64::from(asks) + u64::from(answers),
-            What::Queries { per_second, asks, answers, .. } => u64::from(per_second) * (asks + answers) as u64,
+            What::Queries { per_second, asks, answers, .. } => {
+                u64::from(per_second) * (asks + answers) as u64
+            }
             What::Echoes { per_second } => u64::from(per_second) * 128,
         };
         let bits: u64 = talks().iter().map(|talk| per_second(talk) * 8).sum();
