@@ -10,3 +10,4 @@ pub mod iftop;
 pub mod kernel;
 pub mod report;
 pub mod run;
+pub mod tui;

@@ -1,4 +1,4 @@
-//! The benchmarks: what a frame costs in the kernel, what a tick costs in user space, and what idling costs.
+//! The benchmarks: what a frame costs in the kernel, what a tick and the screen cost in user space, and what idling costs.
 //!
 //! Run as `cargo xtask bench`. Everything happens in network namespaces of its own. Figures are never a test: the
 //! program prints them beside their targets and ends well either way. What they mean is in `docs/performance.md`.
@@ -7,6 +7,7 @@
 mod idle;
 mod live;
 mod programs;
+mod screen;
 mod table;
 mod testrun;
 mod tick;
@@ -26,6 +27,9 @@ struct Options {
     /// The tick's child process: the number of flows
     #[arg(long, hide = true)]
     tick_child: Option<u32>,
+    /// The screen's child process: the number of flows
+    #[arg(long, hide = true)]
+    screen_child: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -36,7 +40,9 @@ enum Part {
     Live,
     /// The cost of closing an interval
     Tick,
-    /// The cost of a report on an idle link
+    /// The cost of closing an interval and showing it
+    Screen,
+    /// The cost of a report and of the screen on an idle link
     Idle,
 }
 
@@ -44,6 +50,10 @@ fn main() {
     let options = Options::parse();
     if let Some(flows) = options.tick_child {
         tick::child(flows, options.quick);
+        return;
+    }
+    if let Some(flows) = options.screen_child {
+        screen::child(flows, options.quick);
         return;
     }
     let wanted = |part| options.only.is_none_or(|only| only == part);
@@ -55,6 +65,9 @@ fn main() {
     }
     if wanted(Part::Tick) {
         tick::run(options.quick);
+    }
+    if wanted(Part::Screen) {
+        screen::run(options.quick);
     }
     if wanted(Part::Idle) {
         idle::run(options.quick);

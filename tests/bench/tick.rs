@@ -30,9 +30,9 @@ use crate::{
 /// Flows, and the targets: milliseconds a tick, and megabytes.
 const SIZES: [(u32, Option<f64>, Option<f64>); 3] =
     [(10_000, None, None), (100_000, Some(30.0), None), (1_000_000, Some(250.0), Some(500.0))];
-const SLOTS: u32 = 16_384;
+pub(crate) const SLOTS: u32 = 16_384;
 /// Intervals until the longest window is full: from then on each close takes three intervals' journals off.
-const WARM_UP: u64 = 42;
+pub(crate) const WARM_UP: u64 = 42;
 /// Index of the interface that a test run's frames seem to cross: loopback.
 const TEST_RUN_INTERFACE: u32 = 1;
 
@@ -137,7 +137,7 @@ pub(crate) fn child(flows: u32, quick: bool) {
 }
 
 /// One frame of every flow.
-fn fill(program: &SchedClassifier, flows: u32) {
+pub(crate) fn fill(program: &SchedClassifier, flows: u32) {
     let mut frame = Frame::new();
     for flow in 0..flows {
         program
@@ -148,7 +148,7 @@ fn fill(program: &SchedClassifier, flows: u32) {
 
 /// One frame of every flow, put into the books without the kernel, in an order that has as little to do with the last
 /// interval's as possible: the intervals that only have to be there. Returns how long it took.
-fn imagine(ledger: &mut Ledger, flows: u32, interval: u64) -> f64 {
+pub(crate) fn imagine(ledger: &mut Ledger, flows: u32, interval: u64) -> f64 {
     /// Primes, so that every flow has its turn.
     const STRIDES: [u32; 3] = [611_953, 1_299_709, 15_485_863];
     let stride = STRIDES[(interval % 3) as usize];
@@ -162,7 +162,7 @@ fn imagine(ledger: &mut Ledger, flows: u32, interval: u64) -> f64 {
 }
 
 /// Ends the interval and drains it. Returns how long the grace period took and how long everything else.
-fn drain(kernel: &mut Kernel, mut sink: impl FnMut(Drained<'_>)) -> (f64, f64) {
+pub(crate) fn drain(kernel: &mut Kernel, mut sink: impl FnMut(Drained<'_>)) -> (f64, f64) {
     let start = Instant::now();
     let retired = kernel.flip();
     // The first flow comes as soon as the wait is over.
@@ -180,24 +180,29 @@ fn drain(kernel: &mut Kernel, mut sink: impl FnMut(Drained<'_>)) -> (f64, f64) {
     (milliseconds(began.unwrap_or_default()), milliseconds(processor_time().saturating_sub(used)))
 }
 
-fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (f64, T) {
     let before = processor_time();
     let result = work();
     (milliseconds(processor_time().saturating_sub(before)), result)
 }
 
-fn milliseconds(time: Duration) -> f64 {
+pub(crate) fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
 /// Books as `flowtally report` keeps them by default.
 fn books() -> Ledger {
+    books_with(Measure::Frames, Retention::Run, vec![GroupBy::Remote, GroupBy::Port])
+}
+
+/// Books of what crosses the interface of a test run.
+pub(crate) fn books_with(measure: Measure, retention: Retention, groups: Vec<GroupBy>) -> Ledger {
     let mut orientation = Orientation::default();
     orientation.set_addresses([NEAR_V4.into()], []);
     let mut ledger = Ledger::new(Terms {
-        measure: Measure::Frames,
-        retention: Retention::Run,
-        groups: vec![GroupBy::Remote, GroupBy::Port],
+        measure,
+        retention,
+        groups,
         max_rows: 4 << 20,
         orientation,
         services: Services::default(),

@@ -4,13 +4,13 @@
 //! interval has a journal of who got what, which is added to the sums once and taken off once for each window. Within an
 //! interval only what is pending is touched; the rest is visited when the interval is closed, in the order of memory.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, ops::Range, time::Duration};
 
 use flowtally_common::Count;
 
 use super::{
     journal::{Entry, Journal, Writer},
-    row::{Lane, Traffic},
+    row::{Lane, Part, Traffic},
     window::{Closed, index},
 };
 
@@ -84,6 +84,33 @@ impl Accounts {
         numbers.map(|number| (number, self.pending[number as usize]))
     }
 
+    /// The sequence numbers of the closed intervals that the longest window holds.
+    pub(crate) fn closed(&self) -> Range<u64> {
+        self.base..self.base + self.journals.len() as u64
+    }
+
+    /// What some accounts got together in a closed interval: of each account the part that is given by its number.
+    pub(crate) fn sum(&self, interval: u64, parts: &[Option<Part>]) -> [u64; 2] {
+        let mut sums = [0; 2];
+        let journal =
+            interval.checked_sub(self.base).and_then(|place| self.journals.get(usize::try_from(place).ok()?));
+        for entry in journal.into_iter().flat_map(Journal::entries) {
+            if let Some(Some(part)) = parts.get(entry.number as usize) {
+                let [sent, received] = part.of(entry.sent, entry.received);
+                sums[0] += sent;
+                sums[1] += received;
+            }
+        }
+        sums
+    }
+
+    /// Begins again with all totals and peaks; what is recent stays.
+    pub(crate) fn forget_totals(&mut self) {
+        for traffic in &mut self.traffic {
+            traffic.forget_totals();
+        }
+    }
+
     /// Closes the interval: what is pending goes into the windows, and what left them goes out. Calls `idle` for each
     /// account that has nothing in the longest window any more.
     pub(crate) fn close(&mut self, length: Duration, closed: &Closed, mut idle: impl FnMut(u32)) {
@@ -144,7 +171,7 @@ fn settle(lane: &mut Lane, count: Count, seconds: f64) {
 }
 
 /// The places of the bits that are set, lowest first.
-fn bits(mut word: u64) -> impl Iterator<Item = u32> {
+pub(crate) fn bits(mut word: u64) -> impl Iterator<Item = u32> {
     std::iter::from_fn(move || {
         let bit = (word != 0).then(|| word.trailing_zeros())?;
         word &= word - 1;

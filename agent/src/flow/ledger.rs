@@ -5,6 +5,7 @@
 
 use std::{
     collections::{HashSet, VecDeque},
+    ops::Range,
     time::Duration,
 };
 
@@ -20,7 +21,7 @@ use super::{
     orient::Orientation,
     protocol::Kind,
     reconcile::reconcile,
-    row::{InterfaceId, RowKey, Traffic, WINDOWS},
+    row::{InterfaceId, Interval, Part, RowKey, Traffic, WINDOWS},
     rows::{Amount, Rows},
     services::Services,
     snapshot::{InterfaceView, RecentPeak, Snapshot},
@@ -91,14 +92,23 @@ pub struct Ledger {
     terms: Terms,
     timeline: Timeline,
     rows: Rows<Source>,
+    /// Everything in account 0; the interfaces in the accounts after it, by [`InterfaceId`].
     total: Accounts,
-    /// Ends and amounts of the recent intervals, for the recent peak.
-    recent: VecDeque<(Duration, [u64; 2])>,
-    interval: [u64; 2],
+    /// The recent intervals, for the recent peak.
+    recent: VecDeque<Recent>,
+    /// What the open interval has brought each interface, by [`InterfaceId`].
+    interval: Vec<[Count; 2]>,
     interfaces: Vec<Interface>,
     by_index: hashbrown::HashMap<u32, InterfaceId>,
     outside_boundary: Count,
     late_ticks: u64,
+}
+
+/// A closed interval.
+struct Recent {
+    end: Duration,
+    /// What it brought each interface, by [`InterfaceId`].
+    bytes: Vec<[u64; 2]>,
 }
 
 /// Where an amount was counted.
@@ -143,12 +153,18 @@ impl Ledger {
             timeline: Timeline::default(),
             total,
             recent: VecDeque::new(),
-            interval: [0; 2],
+            interval: Vec::new(),
             interfaces: Vec::new(),
             by_index: hashbrown::HashMap::new(),
             outside_boundary: Count::default(),
             late_ticks: 0,
         }
+    }
+
+    /// What decides which end is local.
+    #[must_use]
+    pub const fn orientation(&self) -> &Orientation {
+        &self.terms.orientation
     }
 
     /// What decides which end is local; a change applies to what is recorded from now on.
@@ -166,6 +182,8 @@ impl Ledger {
         self.by_index.insert(attached.index, InterfaceId(number));
         if id == self.interfaces.len() {
             self.interfaces.push(Interface { attached, present: true, directions: Default::default() });
+            self.total.open(None);
+            self.interval.push(Default::default());
         } else {
             let interface = &mut self.interfaces[id];
             interface.attached = attached;
@@ -243,7 +261,7 @@ impl Ledger {
                 Count { bytes: count.bytes.saturating_sub(count.packets * u64::from(header)), ..count }
             }
         };
-        self.add_total(placed.way, count);
+        self.add_total(id, placed.way, count);
         let row = RowKey {
             local: placed.local,
             remote: placed.remote,
@@ -267,13 +285,12 @@ impl Ledger {
             Direction::Ingress => Way::Received,
         };
         if !health.untracked.is_zero() {
-            self.add_total(way, health.untracked);
+            self.add_total(id, way, health.untracked);
         }
     }
 
-    fn add_total(&mut self, way: Way, count: Count) {
-        self.total.add(0, way, count);
-        self.interval[usize::from(way == Way::Received)] += count.bytes;
+    fn add_total(&mut self, interface: InterfaceId, way: Way, count: Count) {
+        self.interval[usize::from(interface.0)][way as usize].add(count);
     }
 
     /// Closes the open interval, which ends `now` after the start.
@@ -286,10 +303,17 @@ impl Ledger {
         let evict = self.terms.retention == Retention::Live;
         let Self { rows, interfaces, .. } = self;
         rows.close(length, &closed, evict, |amount| refuse(interfaces, &amount));
+        let mut bytes = Vec::with_capacity(self.interval.len());
+        for (interface, counts) in (0..).map(InterfaceId).zip(&mut self.interval) {
+            let counts = std::mem::take(counts);
+            self.total.add_both(0, counts);
+            self.total.add_both(account(interface), counts);
+            bytes.push(counts.map(|count| count.bytes));
+        }
         self.total.close(length, &closed, |_| ());
-        self.recent.push_back((now, std::mem::take(&mut self.interval)));
+        self.recent.push_back(Recent { end: now, bytes });
         let longest = Duration::from_secs(WINDOWS[2]);
-        while self.recent.front().is_some_and(|(end, _)| *end + longest <= now) {
+        while self.recent.front().is_some_and(|interval| interval.end + longest <= now) {
             self.recent.pop_front();
         }
     }
@@ -298,25 +322,79 @@ impl Ledger {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            elapsed: self.timeline.end(),
-            window_seconds: self.timeline.window_seconds(),
             rows: self.rows.iter().map(|(key, traffic)| (*key, *traffic)).collect(),
             groups: self
                 .rows
                 .groups()
                 .map(|(by, table)| (by, table.iter().map(|(key, traffic)| (key.clone(), *traffic)).collect()))
                 .collect(),
-            total: *self.total(),
-            recent_peak: self.recent_peak(),
-            interfaces: self
-                .interfaces
-                .iter()
-                .enumerate()
-                .map(|(id, interface)| interface.view(id))
+            ..self.overview(|_| true)
+        }
+    }
+
+    /// A snapshot of some interfaces, without rows and groups: for those who read the [`rows`](Self::rows) in place. Unless
+    /// it is of all interfaces, the total has no [`peak`](super::row::Lane::peak).
+    #[must_use]
+    pub fn overview(&self, of: impl Fn(InterfaceId) -> bool) -> Snapshot {
+        let ids = || (0..self.interfaces.len()).map(|id| InterfaceId(u16::try_from(id).unwrap_or(u16::MAX)));
+        let total = if ids().all(&of) {
+            *self.total()
+        } else {
+            let mut total = Traffic::default();
+            for id in ids().filter(|id| of(*id)) {
+                total.merge(self.total.get(account(id)));
+            }
+            (total.sent.peak, total.received.peak) = (0, 0);
+            total
+        };
+        Snapshot {
+            elapsed: self.timeline.end(),
+            window_seconds: self.timeline.window_seconds(),
+            rows: Vec::new(),
+            groups: Vec::new(),
+            total,
+            recent_peak: self.recent_peak(&of),
+            interfaces: ids()
+                .filter(|id| of(*id))
+                .map(|id| self.interfaces[usize::from(id.0)].view(id))
                 .collect(),
             outside_boundary: self.outside_boundary,
             late_ticks: self.late_ticks,
         }
+    }
+
+    /// Every row as it stands after the last closed interval, in no particular order.
+    pub fn rows(&self) -> impl Iterator<Item = (&RowKey, &Traffic)> {
+        self.rows.iter()
+    }
+
+    /// How many intervals have been closed: the sequence number of the open one.
+    #[must_use]
+    pub fn closed(&self) -> u64 {
+        self.timeline.next()
+    }
+
+    /// What some rows got together in each of the intervals with these sequence numbers, oldest first, as far back as the
+    /// longest window goes: of each row the part that is asked for.
+    #[must_use]
+    pub fn intervals(
+        &self,
+        intervals: Range<u64>,
+        part: impl Fn(&RowKey, &Traffic) -> Option<Part>,
+    ) -> Vec<Interval> {
+        let sums = self.rows.intervals(intervals, part);
+        sums.filter_map(|(interval, [sent, received])| {
+            Some(Interval { length: self.timeline.length(interval)?, sent, received })
+        })
+        .collect()
+    }
+
+    /// Begins again with the totals and peaks of everything; the averages go on, and so does what is compared with the
+    /// interfaces' own counters.
+    pub fn forget_totals(&mut self) {
+        self.rows.forget_totals();
+        self.total.forget_totals();
+        self.recent.clear();
     }
 
     /// Everything as it stands after the last closed interval: all rows and what went to `untracked`.
@@ -347,21 +425,28 @@ impl Ledger {
         self.len() == 0
     }
 
-    fn recent_peak(&self) -> RecentPeak {
+    /// The highest rates of the interfaces that are asked for.
+    fn recent_peak(&self, of: impl Fn(InterfaceId) -> bool) -> RecentPeak {
         let mut peak = RecentPeak::default();
         let mut start =
-            self.recent.front().map_or(Duration::ZERO, |(end, _)| end.saturating_sub(self.terms.tick));
+            self.recent.front().map_or(Duration::ZERO, |first| first.end.saturating_sub(self.terms.tick));
         let mut slot: Option<(Duration, [u64; 2])> = None;
-        for (end, bytes) in &self.recent {
+        for Recent { end, bytes } in &self.recent {
+            let mut of_interval = [0; 2];
+            for (_, [sent, received]) in (0..).map(InterfaceId).zip(bytes).filter(|(id, _)| of(*id)) {
+                of_interval[0] += sent;
+                of_interval[1] += received;
+            }
+            let bytes = of_interval;
             let (from, sums) = match slot.take() {
                 Some((from, [sent, received])) => (from, [sent + bytes[0], received + bytes[1]]),
-                None => (start, *bytes),
+                None => (start, bytes),
             };
             let seconds = end.saturating_sub(from).max(PEAK_SLOT).as_secs_f64();
             peak.sent = peak.sent.max(rate(sums[0], seconds));
             peak.received = peak.received.max(rate(sums[1], seconds));
             peak.total = peak.total.max(rate(sums[0] + sums[1], seconds));
-            slot = Some((start, *bytes));
+            slot = Some((start, bytes));
             start = *end;
         }
         peak
@@ -372,6 +457,11 @@ impl Ledger {
 const LATE: f64 = 1.5;
 /// What a recent peak is the rate of.
 const PEAK_SLOT: Duration = Duration::from_secs(2);
+
+/// The account of an interface's totals.
+const fn account(interface: InterfaceId) -> u32 {
+    1 + interface.0 as u32
+}
 
 /// What was counted in a row that found no room is untracked.
 fn refuse(interfaces: &mut [Interface], amount: &Amount<Source>) {
@@ -393,7 +483,7 @@ impl OneWay {
 }
 
 impl Interface {
-    fn view(&self, id: usize) -> InterfaceView {
+    fn view(&self, id: InterfaceId) -> InterfaceView {
         let Attached { name, index, loopback, hook, degraded, .. } = &self.attached;
         let [ingress, egress] = self.directions.map(|way| {
             // On loopback the kernel counts as received what it has just counted as sent; one of the two is enough.
@@ -402,7 +492,7 @@ impl Interface {
             reconcile(way.rows, way.unparsed, &way.health, kernel, *loopback)
         });
         InterfaceView {
-            id: InterfaceId(u16::try_from(id).unwrap_or(u16::MAX)),
+            id,
             name: name.clone(),
             index: *index,
             hook: if self.present { hook.clone() } else { "none".to_owned() },

@@ -12,7 +12,10 @@
 //!
 //! What goes from the local to the remote end counts as sent.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use flowtally_common::{Direction, FlowKey, flow::ICMP_LATER_FRAGMENT};
 use hashbrown::HashSet;
@@ -21,6 +24,7 @@ use super::{
     accounts::Way,
     boundary::{Ipv4Boundary, Ipv6Boundary},
     protocol::Kind,
+    row::RowKey,
 };
 
 /// What decides which end is local.
@@ -30,6 +34,33 @@ pub struct Orientation {
     inside_v6: Option<Ipv6Boundary>,
     addresses: HashSet<Ipv6Addr>,
     broadcasts: HashSet<Ipv6Addr>,
+}
+
+/// Why the local end of a row is the local one: the rules above, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// It is inside the net boundary, the other end outside.
+    Boundary,
+    /// The other end is a group of hosts.
+    Group,
+    /// Both ends are on loopback, and the other one is the service.
+    Service,
+    /// It is an address of this host, the other is none.
+    Own,
+    /// The packets' direction: both ends are addresses of this host, or neither, or there are no addresses.
+    Direction,
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Boundary => "inside the net boundary",
+            Self::Group => "the other end is a group of hosts",
+            Self::Service => "the other end is the service",
+            Self::Own => "an address of this host",
+            Self::Direction => "by the packets' direction",
+        })
+    }
 }
 
 /// A flow's ends, placed.
@@ -111,6 +142,25 @@ impl Orientation {
         } else {
             Placed { local: dst, remote: src, local_port: dst_port, remote_port: src_port, way }
         })
+    }
+
+    /// Why a row's local end is the local one, by what is known now.
+    #[must_use]
+    pub fn rule(&self, row: &RowKey, loopback: bool) -> Rule {
+        let RowKey { local, remote, .. } = row;
+        if !row.kind.is_ip() {
+            Rule::Direction
+        } else if self.inside(*remote).is_some() {
+            Rule::Boundary
+        } else if self.is_group(*remote) {
+            Rule::Group
+        } else if loopback {
+            Rule::Service
+        } else if self.addresses.contains(local) && !self.addresses.contains(remote) {
+            Rule::Own
+        } else {
+            Rule::Direction
+        }
     }
 
     /// Whether an address lies inside the net boundary of its family; `None` without one.

@@ -3,6 +3,7 @@
 use std::{
     hash::{Hash, Hasher},
     net::{IpAddr, Ipv6Addr},
+    time::Duration,
 };
 
 use super::protocol::Kind;
@@ -85,6 +86,75 @@ impl Lane {
         }
         self.peak = self.peak.max(other.peak);
     }
+
+    /// Begins again with the totals and the peak; what is recent stays.
+    pub const fn forget_totals(&mut self) {
+        self.bytes = 0;
+        self.packets = 0;
+        self.peak = 0;
+    }
+}
+
+/// Which of a row's two ways something that is made of rows takes, and as which of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Each as it is.
+    Both,
+    /// Only what was sent.
+    Sent,
+    /// Only what was received, as if it had been sent.
+    ReceivedAsSent,
+    /// Both, as if they had been sent.
+    BothAsSent,
+}
+
+impl Part {
+    /// What it takes of amounts that were sent and received, as its own sent and received.
+    #[must_use]
+    pub const fn of(self, sent: u64, received: u64) -> [u64; 2] {
+        match self {
+            Self::Both => [sent, received],
+            Self::Sent => [sent, 0],
+            Self::ReceivedAsSent => [received, 0],
+            Self::BothAsSent => [sent + received, 0],
+        }
+    }
+
+    /// What it takes of a row.
+    #[must_use]
+    pub fn of_traffic(self, traffic: &Traffic) -> Traffic {
+        let sent = match self {
+            Self::Both | Self::Sent => traffic.sent,
+            Self::ReceivedAsSent => traffic.received,
+            Self::BothAsSent => {
+                let mut sent = traffic.sent;
+                sent.merge(&traffic.received);
+                sent
+            }
+        };
+        let received = if self == Self::Both { traffic.received } else { Lane::default() };
+        Traffic { sent, received }
+    }
+
+    /// Two parts of one row that do not overlap, as one.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Sent, Self::ReceivedAsSent) | (Self::ReceivedAsSent, Self::Sent) => Self::BothAsSent,
+            _ => self,
+        }
+    }
+}
+
+/// What went each way in one closed interval, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Interval {
+    /// How long it was.
+    pub length: Duration,
+    /// Sent.
+    pub sent: u64,
+    /// Received.
+    pub received: u64,
 }
 
 /// Both directions of a row, a group or the grand total.
@@ -113,5 +183,11 @@ impl Traffic {
     pub fn merge(&mut self, other: &Self) {
         self.sent.merge(&other.sent);
         self.received.merge(&other.received);
+    }
+
+    /// As [`Lane::forget_totals`], both ways.
+    pub const fn forget_totals(&mut self) {
+        self.sent.forget_totals();
+        self.received.forget_totals();
     }
 }

@@ -4,14 +4,14 @@
 //! batch do not depend on each other, and the processor waits for all of them at once. Groups get their share when the
 //! interval is closed, row after row in the order of memory.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use flowtally_common::Count;
 
 use super::{
     accounts::Way,
     group::{GroupBy, GroupKey},
-    row::{RowKey, Traffic},
+    row::{Part, RowKey, Traffic},
     services::Services,
     table::Table,
     window::Closed,
@@ -120,6 +120,23 @@ impl<S> Rows<S> {
     /// Every row.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&RowKey, &Traffic)> {
         self.table.iter()
+    }
+
+    /// What some rows got together in closed intervals, with the intervals' sequence numbers.
+    pub(crate) fn intervals(
+        &self,
+        intervals: Range<u64>,
+        part: impl Fn(&RowKey, &Traffic) -> Option<Part>,
+    ) -> impl Iterator<Item = (u64, [u64; 2])> {
+        self.table.intervals(intervals, part)
+    }
+
+    /// Begins again with all totals and peaks; what is recent stays.
+    pub(crate) fn forget_totals(&mut self) {
+        self.table.forget_totals();
+        for (_, table) in &mut self.groups {
+            table.forget_totals();
+        }
     }
 
     /// Every grouping, with its groups.

@@ -2,6 +2,7 @@
 
 use std::{
     hash::{BuildHasher, Hash},
+    ops::Range,
     time::Duration,
 };
 
@@ -9,8 +10,8 @@ use flowtally_common::Count;
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
 use super::{
-    accounts::{Accounts, Way},
-    row::Traffic,
+    accounts::{Accounts, Way, bits},
+    row::{Part, Traffic},
     window::Closed,
 };
 
@@ -20,6 +21,8 @@ pub(crate) struct Table<K> {
     index: HashTable<Place>,
     hasher: DefaultHashBuilder,
     keys: Vec<K>,
+    /// A bit for each account: whether it is in use.
+    used: Vec<u64>,
     accounts: Accounts,
     free: Vec<u32>,
     limit: usize,
@@ -51,6 +54,7 @@ impl<K: Eq + Hash + Clone> Table<K> {
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             keys: Vec::new(),
+            used: Vec::new(),
             accounts: Accounts::default(),
             free: Vec::new(),
             limit,
@@ -84,7 +88,7 @@ impl<K: Eq + Hash + Clone> Table<K> {
     /// The number of `key`'s account, opened if there is none, and whether it was opened now. `None` when the table is full.
     pub(crate) fn number(&mut self, key: &K) -> Option<(u32, bool)> {
         let hash = self.hash(key);
-        let Self { index, keys, accounts, free, limit, .. } = self;
+        let Self { index, keys, used, accounts, free, limit, .. } = self;
         let full = index.len() >= *limit;
         match index.entry(
             filed(hash),
@@ -99,6 +103,8 @@ impl<K: Eq + Hash + Clone> Table<K> {
                     Some(place) => *place = key.clone(),
                     None => keys.push(key.clone()),
                 }
+                used.resize(keys.len().div_ceil(64), 0);
+                used[number as usize / 64] |= 1 << (number % 64);
                 entry.insert(Place { hash, number });
                 Some((number, true))
             }
@@ -129,21 +135,49 @@ impl<K: Eq + Hash + Clone> Table<K> {
 
     /// Closes the interval. With `evict`, what has been idle for the longest window is forgotten.
     pub(crate) fn close(&mut self, length: Duration, closed: &Closed, evict: bool) {
-        let Self { index, hasher, keys, accounts, free, .. } = self;
+        let Self { index, hasher, keys, used, accounts, free, .. } = self;
         accounts.close(length, closed, |number| {
             if evict {
                 let hash = (hasher.hash_one(&keys[number as usize]) >> 32) as u32;
                 if let Ok(entry) = index.find_entry(filed(hash), |place| place.number == number) {
                     entry.remove();
+                    used[number as usize / 64] &= !(1 << (number % 64));
                     free.push(number);
                 }
             }
         });
     }
 
-    /// Every key with its account, in no particular order.
+    /// The numbers of the accounts in use, in the order of memory.
+    fn numbers(&self) -> impl Iterator<Item = u32> {
+        let words = (0..).step_by(64).zip(&self.used);
+        words.flat_map(|(first, word)| bits(*word).map(move |bit| first + bit))
+    }
+
+    /// Every key with its account, in the order of memory: in that of the index every step would wait for memory.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &Traffic)> {
-        self.index.iter().map(|place| (&self.keys[place.number as usize], self.accounts.get(place.number)))
+        self.numbers().map(|number| (&self.keys[number as usize], self.accounts.get(number)))
+    }
+
+    /// What some keys got together in closed intervals: of each key the part that is asked for.
+    pub(crate) fn intervals(
+        &self,
+        intervals: Range<u64>,
+        part: impl Fn(&K, &Traffic) -> Option<Part>,
+    ) -> impl Iterator<Item = (u64, [u64; 2])> {
+        let mut parts = vec![None; self.keys.len()];
+        for number in self.numbers() {
+            let place = number as usize;
+            parts[place] = part(&self.keys[place], self.accounts.get(number));
+        }
+        let closed = self.accounts.closed();
+        let (from, to) = (intervals.start.max(closed.start), intervals.end.min(closed.end));
+        (from..to).map(move |interval| (interval, self.accounts.sum(interval, &parts)))
+    }
+
+    /// Begins again with all totals and peaks; what is recent stays.
+    pub(crate) fn forget_totals(&mut self) {
+        self.accounts.forget_totals();
     }
 
     /// How many keys there are.

@@ -58,6 +58,17 @@ impl Timeline {
         self.intervals.back().map_or(Duration::ZERO, |(_, end)| *end)
     }
 
+    /// The sequence number of the next interval.
+    pub(crate) fn next(&self) -> u64 {
+        self.base + self.intervals.len() as u64
+    }
+
+    /// Length of an interval that the longest window holds.
+    pub(crate) fn length(&self, interval: u64) -> Option<Duration> {
+        let place = usize::try_from(interval.checked_sub(self.base)?).ok()?;
+        self.intervals.get(place).map(|(start, end)| end.saturating_sub(*start))
+    }
+
     /// Real length of each window, in seconds.
     pub(crate) fn window_seconds(&self) -> [f64; 3] {
         self.oldest.map(|oldest| match self.intervals.get(index(oldest, self.base)) {

@@ -348,6 +348,14 @@ impl Selection {
         Ok(self)
     }
 
+    /// Asks for one more interface, by its name.
+    pub fn add(&mut self, name: &str) {
+        // A name with every special character escaped is a pattern.
+        if let Ok(glob) = Glob::new(&globset::escape(name)) {
+            self.patterns.push((name.to_owned(), glob.compile_matcher()));
+        }
+    }
+
     /// Whether to count on the interface of this name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {

@@ -34,6 +34,12 @@ impl Label {
         Self { host, port }
     }
 
+    /// The label of something that is no end of a pair.
+    #[must_use]
+    pub const fn plain(text: String) -> Self {
+        Self { host: text, port: String::new() }
+    }
+
     /// The label in exactly `width` columns. A host that is too long loses its end (for IPv6 the closing bracket
     /// too), so that the port stays whole; without a port the last column stays blank.
     #[must_use]

@@ -10,7 +10,7 @@ pub mod keys;
 pub mod label;
 pub mod number;
 pub mod options;
-mod order;
+pub(crate) mod order;
 pub mod pair;
 pub mod resolve;
 pub mod text;

@@ -3,42 +3,56 @@
 use super::{
     label,
     options::{LineDisplay, Options, Sort},
-    pair::Pair,
+    pair::{Amounts, Pair},
 };
 use crate::flow::names::Names;
 
 /// Index of the longest window.
 const LONGEST: usize = 2;
 
-/// Puts pairs in the wanted order. Where iftop leaves them as they happen to come out of its table, their keys decide,
-/// so that equal pairs do not change places from one report to the next.
-pub(super) fn sort(pairs: &mut [Pair], options: &Options, names: &Names) {
-    match options.sort {
-        Sort::TwoSeconds => by_traffic(pairs, 0, options.line_display),
-        Sort::TenSeconds => by_traffic(pairs, 1, options.line_display),
-        Sort::FortySeconds => by_traffic(pairs, LONGEST, options.line_display),
-        Sort::Source => by_host(pairs, |pair| label::host(pair.key.left.address, options, names)),
-        Sort::Destination => by_host(pairs, |pair| label::host(pair.key.right.address, options, names)),
+/// What decides the place in an order by traffic: the direction that is the only one shown, then both, in each the window
+/// that is asked for and then the longer ones. Most comes first.
+pub(crate) type Rank = [[u64; 3]; 2];
+
+/// The window that an order is about; `None`: it is about hosts.
+pub(crate) const fn window(sort: Sort) -> Option<usize> {
+    match sort {
+        Sort::TwoSeconds => Some(0),
+        Sort::TenSeconds => Some(1),
+        Sort::FortySeconds => Some(LONGEST),
+        Sort::Source | Sort::Destination => None,
     }
 }
 
-/// Most traffic of a window first; where that is equal, most of the next longer one. All pairs' windows have the same
-/// length, so sums are in the order of rates.
-fn by_traffic(pairs: &mut [Pair], window: usize, display: LineDisplay) {
+/// The rank of what was sent and received, in an order by a window. All pairs' windows have the same length, so sums are in
+/// the order of rates.
+pub(crate) fn rank(sent: Amounts, received: Amounts, window: usize, display: LineDisplay) -> Rank {
     let from_window = |mut recent: [u64; 3]| {
         recent[..window].fill(0);
         recent
     };
-    let rank = |pair: &Pair| {
-        // The direction that is the only one shown comes first.
-        let shown = match display {
-            LineDisplay::OneLineSent => pair.sent.recent,
-            LineDisplay::OneLineReceived => pair.received.recent,
-            LineDisplay::TwoLine | LineDisplay::OneLineBoth => [0; 3],
-        };
-        (from_window(shown), from_window(pair.sent.plus(pair.received).recent))
+    let shown = match display {
+        LineDisplay::OneLineSent => sent.recent,
+        LineDisplay::OneLineReceived => received.recent,
+        LineDisplay::TwoLine | LineDisplay::OneLineBoth => [0; 3],
     };
-    pairs.sort_unstable_by(|a, b| rank(b).cmp(&rank(a)).then_with(|| a.key.cmp(&b.key)));
+    [from_window(shown), from_window(sent.plus(received).recent)]
+}
+
+/// Puts pairs in the wanted order. Where iftop leaves them as they happen to come out of its table, their keys decide,
+/// so that equal pairs do not change places from one report to the next.
+pub(super) fn sort(pairs: &mut [Pair], options: &Options, names: &Names) {
+    let end = |pair: &Pair| match options.sort {
+        Sort::Destination => pair.key.right.address,
+        _ => pair.key.left.address,
+    };
+    match window(options.sort) {
+        Some(window) => {
+            let rank = |pair: &Pair| rank(pair.sent, pair.received, window, options.line_display);
+            pairs.sort_unstable_by(|a, b| rank(b).cmp(&rank(a)).then_with(|| a.key.cmp(&b.key)));
+        }
+        None => by_host(pairs, |pair| label::host(end(pair), options, names)),
+    }
 }
 
 /// By host as text, byte by byte: 10.0.0.10 comes before 10.0.0.2. Equal hosts by traffic in the longest window.
@@ -56,7 +70,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::iftop::pair::{Address, Amounts, End, PairKey};
+    use crate::iftop::pair::{Address, End, PairKey};
 
     /// A pair from 10.0.0.`left` to 10.0.0.`right`.
     fn pair(left: u8, right: u8, sent: [u64; 3], received: [u64; 3]) -> Pair {

@@ -1,6 +1,9 @@
 //! A pair: what a line of the list (two, with both directions) is about.
 
-use std::net::IpAddr;
+use std::{
+    hash::{Hash, Hasher},
+    net::IpAddr,
+};
 
 use crate::flow::{protocol::Kind, row::Lane};
 
@@ -43,7 +46,7 @@ pub struct End {
 }
 
 /// Identity of a pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PairKey {
     /// The source, as iftop calls the left end whoever sends.
     pub left: End,
@@ -51,6 +54,23 @@ pub struct PairKey {
     pub right: End,
     /// The protocol; `None` while no ports are shown: then protocols are not told apart.
     pub kind: Option<Kind>,
+}
+
+// By hand: derived, an address is a slice of bytes, which costs more to hash than all else that is done with a pair.
+impl Hash for PairKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { left, right, kind } = self;
+        for end in [left, right] {
+            state.write_u128(match end.address {
+                Address::HiddenV4 => 0,
+                Address::HiddenV6 => 1,
+                Address::Shown(IpAddr::V4(address)) => address.to_ipv6_mapped().to_bits(),
+                Address::Shown(IpAddr::V6(address)) => address.to_bits(),
+            });
+        }
+        state.write_u32(u32::from(left.port) << 16 | u32::from(right.port));
+        kind.hash(state);
+    }
 }
 
 /// Amounts of one direction, in bytes.

@@ -16,7 +16,7 @@ use super::{
 use crate::flow::{
     names::Names,
     protocol::Kind,
-    row::{InterfaceId, RowKey, Traffic},
+    row::{InterfaceId, Part, RowKey, Traffic},
     snapshot::{RecentPeak, Snapshot},
 };
 
@@ -63,10 +63,19 @@ pub fn pairs(
 ) -> Vec<Pair> {
     let mut amounts = HashMap::<PairKey, [Amounts; 2]>::new();
     let counted = snapshot.rows.iter().filter(|(key, _)| is_counted(key, options.link_local));
-    for flow in counted.flat_map(|(key, traffic)| flows(key, traffic, options, around)) {
-        let [sent, received] = amounts.entry(flow.key(options)).or_default();
-        *sent = sent.plus(flow.sent);
-        *received = received.plus(flow.received);
+    for (key, traffic) in counted {
+        for (pair, part) in parts(key, traffic, options, around) {
+            let taken = part.of_traffic(traffic);
+            let (more_sent, more_received) = (Amounts::from(&taken.sent), Amounts::from(&taken.received));
+            // As iftop forgets a flow 40 seconds after its last packet, totals included, so is it left out here, however
+            // long the ledger keeps it.
+            if more_sent.is_idle() && more_received.is_idle() {
+                continue;
+            }
+            let [sent, received] = amounts.entry(pair).or_default();
+            *sent = sent.plus(more_sent);
+            *received = received.plus(more_received);
+        }
     }
     if options.frozen {
         let pair = |key: &PairKey| {
@@ -97,67 +106,45 @@ pub fn totals(snapshot: &Snapshot, around: &Surroundings<'_>) -> Totals {
     Totals { sent, received, peak }
 }
 
-/// A row, or one direction of it, with its left and right end in full detail.
-struct Flow {
-    left: (IpAddr, u16),
-    right: (IpAddr, u16),
-    kind: Kind,
-    sent: Amounts,
-    received: Amounts,
-}
-
-impl Flow {
-    /// The pair that it belongs to.
-    fn key(&self, options: &Options) -> PairKey {
-        let shown = options.port_display;
-        let end = |(address, port), hidden, with_port| End {
-            address: Address::new(address, hidden),
-            port: if with_port && self.kind.has_ports() { port } else { 0 },
-        };
-        PairKey {
-            left: end(self.left, options.hide_source, shown.source()),
-            right: end(self.right, options.hide_destination, shown.destination()),
-            kind: (shown.source() || shown.destination()).then_some(self.kind),
-        }
-    }
-
-    fn turned(self) -> Self {
-        Self { left: self.right, right: self.left, ..self }
-    }
-
-    /// As iftop forgets a flow 40 seconds after its last packet, totals included, so is it left out here, however
-    /// long the ledger keeps it.
-    const fn is_idle(&self) -> bool {
-        self.sent.is_idle() && self.received.is_idle()
-    }
-}
-
-/// A row as iftop has it. The ledger's rows have the local end left, and one row for both directions.
-fn flows(
+/// The pairs that a row, or one direction of it, belongs to. The ledger's rows have the local end left, and one row for both
+/// directions.
+pub(crate) fn parts(
     row: &RowKey,
     traffic: &Traffic,
     options: &Options,
     around: &Surroundings<'_>,
-) -> impl Iterator<Item = Flow> {
-    let flow = Flow {
-        left: (row.local.to_canonical(), row.local_port),
-        right: (row.remote.to_canonical(), row.remote_port),
-        kind: row.kind,
-        sent: Amounts::from(&traffic.sent),
-        received: Amounts::from(&traffic.received),
-    };
-    let (flow, back) = if around.loopback.contains(&row.interface) {
+) -> impl Iterator<Item = (PairKey, Part)> {
+    let local = (row.local.to_canonical(), row.local_port);
+    let remote = (row.remote.to_canonical(), row.remote_port);
+    let pair = |left, right| pair(left, right, row.kind, options);
+    let (first, second) = if around.loopback.contains(&row.interface) {
         // Every packet on loopback is one that this host sent: each direction is a flow of its own.
-        let none = Amounts::default();
-        let back = Flow { sent: flow.received, received: none, ..flow }.turned();
-        (Flow { received: none, ..flow }, Some(back))
-    } else if flow.sent.bytes == 0 && is_group(row.remote, around.broadcast) && !has_boundary(row, options) {
+        ((pair(local, remote), Part::Sent), Some((pair(remote, local), Part::ReceivedAsSent)))
+    } else if traffic.sent.bytes == 0
+        && traffic.sent.recent[2] == 0
+        && is_group(row.remote, around.broadcast)
+        && !has_boundary(row, options)
+    {
         // What others send to a group is received by the group: it stands left.
-        (flow.turned(), None)
+        ((pair(remote, local), Part::Both), None)
     } else {
-        (flow, None)
+        ((pair(local, remote), Part::Both), None)
     };
-    std::iter::once(flow).chain(back).filter(|flow| !flow.is_idle())
+    std::iter::once(first).chain(second)
+}
+
+/// The pair of two ends in full detail, as far as it is shown.
+fn pair(left: (IpAddr, u16), right: (IpAddr, u16), kind: Kind, options: &Options) -> PairKey {
+    let shown = options.port_display;
+    let end = |(address, port), hidden, with_port| End {
+        address: Address::new(address, hidden),
+        port: if with_port && kind.has_ports() { port } else { 0 },
+    };
+    PairKey {
+        left: end(left, options.hide_source, shown.source()),
+        right: end(right, options.hide_destination, shown.destination()),
+        kind: (shown.source() || shown.destination()).then_some(kind),
+    }
 }
 
 fn is_group(address: Ipv6Addr, broadcast: &HashSet<Ipv4Addr>) -> bool {

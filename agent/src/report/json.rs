@@ -125,7 +125,7 @@ impl Serialize for Record<'_> {
 }
 
 /// The interfaces.
-struct Interfaces<'a>(&'a [InterfaceView]);
+pub(crate) struct Interfaces<'a>(pub(crate) &'a [InterfaceView]);
 
 impl Serialize for Interfaces<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -18,6 +18,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+pub(crate) use self::json::Interfaces;
 pub use self::{
     request::{DEFAULT_TOP, Direction, Format, Request, Sort, Units, default_groupings},
     table::{Key, Rest, Row, Table, tables},
@@ -50,10 +51,14 @@ impl Context<'_> {
     /// When measuring started, as RFC 3339 text in UTC to the second. A clock that is outside what such a text can
     /// say must not cost the report: it gets the nearest that can.
     fn started(&self) -> String {
-        let earliest = SystemTime::UNIX_EPOCH;
-        let moment = self.started.clamp(earliest, earliest + LAST_SECOND);
-        humantime::format_rfc3339_seconds(moment).to_string()
+        rfc3339(self.started)
     }
+}
+
+/// A moment as RFC 3339 text in UTC to the second, or the nearest that such a text can say.
+pub(crate) fn rfc3339(moment: SystemTime) -> String {
+    let earliest = SystemTime::UNIX_EPOCH;
+    humantime::format_rfc3339_seconds(moment.clamp(earliest, earliest + LAST_SECOND)).to_string()
 }
 
 /// Writes the report that was asked for, and flushes.

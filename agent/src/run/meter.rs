@@ -220,6 +220,66 @@ impl Meter {
         Ok(books.ledger.snapshot())
     }
 
+    /// Closes the open interval as [`close`](Self::close) does, and reads the interfaces' own counters where it ends.
+    ///
+    /// # Errors
+    /// When the kernel refuses to be read.
+    pub(super) async fn close_and_compare(&mut self) -> anyhow::Result<()> {
+        let retired = self.books()?.kernel.flip();
+        let now = self.started.elapsed();
+        for interface in self.netlink.interfaces().await? {
+            if self.names.contains_key(&interface.index) {
+                self.books()?.ledger.read_counters(interface.index, interface.counters);
+            }
+        }
+        self.drain(retired, record).await?;
+        self.books()?.ledger.close(now);
+        Ok(())
+    }
+
+    /// Every interface of the host.
+    ///
+    /// # Errors
+    /// When the kernel refuses to be asked.
+    pub(super) async fn host_interfaces(&self) -> anyhow::Result<Vec<Interface>> {
+        Ok(self.netlink.interfaces().await?)
+    }
+
+    /// Counts on one more interface from now on.
+    ///
+    /// # Errors
+    /// When there is none of this name, or it cannot be counted on.
+    pub(super) async fn add(&mut self, name: &str) -> anyhow::Result<()> {
+        let interfaces = self.netlink.interfaces().await?;
+        let interface = interfaces
+            .into_iter()
+            .find(|interface| interface.name == name)
+            .with_context(|| format!("no interface is called '{name}'"))?;
+        if self.names.contains_key(&interface.index) {
+            return Ok(());
+        }
+        let before = self.selection.clone();
+        self.selection.add(name);
+        match self.hook_up(&interface, true).await {
+            Ok(attached) => {
+                self.books()?.ledger.attach(attached);
+                Ok(())
+            }
+            Err(error) => {
+                self.selection = before;
+                Err(error)
+            }
+        }
+    }
+
+    /// The books, as they stood when the last interval was closed.
+    ///
+    /// # Errors
+    /// After a failed drain.
+    pub(super) fn ledger(&mut self) -> anyhow::Result<&mut Ledger> {
+        Ok(&mut self.books()?.ledger)
+    }
+
     /// Everything as it stood when the last interval was closed.
     ///
     /// # Errors

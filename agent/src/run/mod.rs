@@ -9,16 +9,19 @@ macro_rules! say {
 
 mod meter;
 mod report;
+mod settings;
 mod shutdown;
+mod terminal;
 mod text;
+mod top;
 
-use std::{io, process::ExitCode, time::Duration};
+use std::{io, net::IpAddr, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
-use clap::{CommandFactory as _, Parser as _, error::ErrorKind};
+use clap::{Parser as _, error::ErrorKind};
 
 use crate::{
-    cli::{CaptureArgs, Cli, Command},
+    cli::{CaptureArgs, Cli, Command, TextArgs},
     flow::{
         group::GroupBy,
         ledger::{Measure, Retention, Terms},
@@ -48,16 +51,7 @@ pub fn main() -> ExitCode {
     };
     let result = match cli.command {
         Some(Command::Report(args)) => in_runtime(report::report(args)),
-        None if cli.text.text => in_runtime(text::text(cli.text)),
-        None => {
-            let mut command = Cli::command();
-            let error = command.error(
-                ErrorKind::MissingSubcommand,
-                "there is no screen yet: use 'flowtally report' or iftop's text output, 'flowtally -t'",
-            );
-            drop(error.print());
-            return ExitCode::from(USAGE);
-        }
+        None => in_runtime(live(cli.text)),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -73,6 +67,12 @@ pub fn main() -> ExitCode {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Usage(String);
+
+/// The screen, or text in its place.
+async fn live(args: TextArgs) -> anyhow::Result<()> {
+    let (options, plan) = settings::settings(&args)?;
+    if options.text_mode { text::text(options, plan).await } else { top::top(options, plan).await }
+}
 
 fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime =
@@ -124,4 +124,24 @@ fn services() -> Services {
 /// Says on standard error that counting has begun, for people and for scripts that wait for it.
 fn announce(meter: &meter::Meter) {
     say!("flowtally: measuring on {}", meter.interfaces().join(", "));
+}
+
+/// iftop's lines about the interfaces, on standard error.
+async fn describe(meter: &meter::Meter) -> anyhow::Result<()> {
+    for (interface, addresses) in meter.described().await? {
+        say!("interface: {}", interface.name);
+        if let Some(address) = addresses.iter().find(|address| address.is_ipv4()) {
+            say!("IP address is: {address}");
+        }
+        let global =
+            |address: &&IpAddr| matches!(address, IpAddr::V6(address) if !address.is_unicast_link_local());
+        if let Some(address) = addresses.iter().find(global) {
+            say!("IPv6 address is: {address}");
+        }
+        if !interface.hardware_address.is_empty() {
+            let bytes: Vec<_> = interface.hardware_address.iter().map(|byte| format!("{byte:02x}")).collect();
+            say!("MAC address is: {}", bytes.join(":"));
+        }
+    }
+    Ok(())
 }

@@ -2,10 +2,8 @@
 
 use std::{
     collections::HashSet,
-    env, fs,
     io::{self, IsTerminal as _, Read as _, Write},
     net::{IpAddr, Ipv4Addr},
-    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -13,23 +11,19 @@ use anyhow::Context as _;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::sync::mpsc;
 
-use super::{Usage, announce, meter::Meter, plan, services, shutdown::Shutdown};
+use super::{
+    announce, describe,
+    meter::{Meter, Plan},
+    services,
+    shutdown::Shutdown,
+};
 use crate::{
-    cli::TextArgs,
-    flow::{
-        ledger::{Measure, Retention},
-        names::Names,
-        row::InterfaceId,
-        snapshot::Snapshot,
-    },
+    flow::{names::Names, row::InterfaceId, snapshot::Snapshot},
     host::names::Resolver,
     iftop::{
-        config,
-        directive::{Directive, Directives},
         keys::{self, Effect},
         options::Options,
         pair::{Address, Pair, PairKey},
-        resolve::resolve,
         text,
         view::{self, Surroundings},
     },
@@ -44,11 +38,7 @@ const RESOLVE_RUNNING: Duration = Duration::from_millis(200);
 const SLACK: Duration = Duration::from_millis(500);
 
 /// Prints reports until the user or a limit ends it.
-pub(super) async fn text(args: TextArgs) -> anyhow::Result<()> {
-    let (mut options, mut plan) = settings(&args)?;
-    if plan.interfaces.is_empty() {
-        plan.interfaces.extend(options.interface.take());
-    }
+pub(super) async fn text(mut options: Options, plan: Plan) -> anyhow::Result<()> {
     // Names are an ornament: without them addresses are printed.
     let resolver = Resolver::from_system()
         .inspect_err(|error| {
@@ -118,104 +108,6 @@ pub(super) async fn text(args: TextArgs) -> anyhow::Result<()> {
     let snapshot = meter.finish().await?;
     if limit.is_some() {
         printer.print(&snapshot, &options, RESOLVE_LAST).await?;
-    }
-    Ok(())
-}
-
-/// What the command line and the configuration file say.
-fn settings(args: &TextArgs) -> anyhow::Result<(Options, super::Plan)> {
-    let mut typed = Directives::default();
-    let mut set = |given: bool, directive: Directive, value: &str| {
-        if given {
-            typed.set(directive, value);
-        }
-    };
-    set(args.no_dns, Directive::DnsResolution, "no");
-    set(args.no_services, Directive::PortResolution, "no");
-    set(args.ports, Directive::PortDisplay, "on");
-    set(args.bytes, Directive::UseBytes, "yes");
-    set(args.link_local, Directive::LinkLocal, "yes");
-    set(args.promiscuous, Directive::Promiscuous, "yes");
-    set(args.no_bars, Directive::ShowBars, "no");
-    for (directive, value) in [
-        (Directive::MaxBandwidth, args.max_bandwidth.clone()),
-        (Directive::Sort, args.sort.clone()),
-        (Directive::FilterCode, args.filter.clone()),
-        (Directive::TimedOutput, args.seconds.map(|seconds| seconds.to_string())),
-        (Directive::NumLines, args.lines.map(|lines| lines.to_string())),
-    ] {
-        if let Some(value) = value {
-            typed.set(directive, value);
-        }
-    }
-    // What was typed wrong ends the program; what a file has wrong is said, and the default holds.
-    if let Some(error) = resolve(&typed).1.first() {
-        return Err(Usage(error.to_string()).into());
-    }
-    let (options, errors) = resolve(&typed.or(config_file(args.config.as_deref())));
-    for error in errors {
-        say!("flowtally: {error}");
-    }
-    if let Some(filter) = &options.filter_code {
-        return Err(Usage(format!(
-            "capture filters are not there yet (-f '{filter}'): choose interfaces with -i, or a network's boundary with -F \
-             and -G"
-        ))
-        .into());
-    }
-    let mut capture = args.capture.clone();
-    capture.net_filter = capture.net_filter.or(options.net_filter);
-    capture.net_filter6 = capture.net_filter6.or(options.net_filter6);
-    let measure = Measure::IpPackets { link_local: options.link_local };
-    let plan = plan(&capture, measure, Retention::Live, Vec::new(), services());
-    let options = Options { net_filter: capture.net_filter, net_filter6: capture.net_filter6, ..options };
-    Ok((options, plan))
-}
-
-/// The directives of the file named, or of ~/.iftoprc. One that was named and cannot be read is complained about; the run
-/// goes on, as iftop does.
-fn config_file(named: Option<&Path>) -> Directives {
-    let path = match named {
-        Some(path) => path.to_owned(),
-        None => match env::var_os("HOME") {
-            Some(home) => PathBuf::from(home).join(".iftoprc"),
-            None => PathBuf::from("iftoprc"),
-        },
-    };
-    let name = path.display().to_string();
-    match fs::read(&path) {
-        Ok(text) => {
-            let (directives, warnings) = config::parse(&String::from_utf8_lossy(&text), &name);
-            for warning in warnings {
-                say!("{warning}");
-            }
-            directives
-        }
-        Err(error) => {
-            if named.is_some() {
-                say!("flowtally: reading the configuration file {name}: {error}; going on without");
-            }
-            Directives::default()
-        }
-    }
-}
-
-/// iftop's lines about the interfaces, on standard error.
-async fn describe(meter: &Meter) -> anyhow::Result<()> {
-    for (interface, addresses) in meter.described().await? {
-        say!("interface: {}", interface.name);
-        if let Some(address) = addresses.iter().find(|address| address.is_ipv4()) {
-            say!("IP address is: {address}");
-        }
-        let global =
-            |address: &&IpAddr| matches!(address, IpAddr::V6(address) if !address.is_unicast_link_local());
-        if let Some(address) = addresses.iter().find(global) {
-            say!("IPv6 address is: {address}");
-        }
-        if !interface.hardware_address.is_empty() {
-            let bytes: Vec<_> = interface.hardware_address.iter().map(|byte| format!("{byte:02x}")).collect();
-            say!("MAC address is: {}", bytes.join(":"));
-        }
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use flowtally_common::flow::{PROTOCOL_NOT_IP, Unparsed};
 
 use super::*;
+use crate::flow::orient::Rule;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -252,4 +253,106 @@ fn traffic_that_crosses_no_boundary_is_left_out_and_told() {
     let snapshot = ledger.snapshot();
     assert_eq!((snapshot.rows.len(), snapshot.total.sent.bytes), (1, 100));
     assert_eq!(snapshot.outside_boundary, count(60, 1));
+}
+
+#[test]
+fn an_overview_of_some_interfaces_is_exactly_theirs() {
+    let mut ledger = ledger(|terms| terms.retention = Retention::Live);
+    ledger.attach(attached("wg0", 8, [0, 0]));
+    for second in 1..=50 {
+        ledger.record(&query(), count(100, 1));
+        ledger.record(&FlowKey { ifindex: 8, ..answer() }, count(700 * (second % 2), 1));
+        let untracked = Health { untracked: count(1000, 2), ..Health::default() };
+        ledger.record_health(HealthKey { ifindex: 8, direction: 0, bank: 0, padding: [0; 2] }, &untracked);
+        ledger.close(SECOND * u32::try_from(second).unwrap());
+    }
+    let [eth0, wg0] = [0, 1].map(|id| ledger.overview(|of| of == InterfaceId(id)));
+    assert_eq!((eth0.total.sent.bytes, eth0.total.received.bytes), (5000, 0));
+    assert_eq!((wg0.total.sent.bytes, wg0.total.received.bytes), (0, 25 * 700 + 50_000));
+    assert_eq!(wg0.total.received.recent, [2700, 13_500, 54_000]);
+    assert_eq!(eth0.recent_peak, RecentPeak { sent: 100, received: 0, total: 100 });
+    assert_eq!(wg0.recent_peak, RecentPeak { sent: 0, received: 1350, total: 1350 });
+    assert_eq!(wg0.interfaces.iter().map(|interface| interface.name.as_str()).collect::<Vec<_>>(), ["wg0"]);
+    let all = ledger.overview(|_| true);
+    let mut both = eth0.total;
+    both.merge(&wg0.total);
+    (both.sent.peak, both.received.peak) = (100, 1700);
+    assert_eq!(all.total, both);
+    assert_eq!(all.recent_peak, ledger.snapshot().recent_peak);
+    assert!(all.rows.is_empty() && ledger.rows().count() == 2);
+    assert_eq!(ledger.overview(|_| false).total, Traffic::default());
+}
+
+#[test]
+fn totals_begin_again_and_averages_go_on() {
+    let mut ledger = ledger(|terms| terms.groups = vec![GroupBy::Remote]);
+    for second in 1..=5 {
+        ledger.record(&query(), count(100, 1));
+        ledger.close(SECOND * second);
+    }
+    ledger.forget_totals();
+    let zero = |traffic: &Traffic| {
+        assert_eq!((traffic.sent.bytes, traffic.sent.packets, traffic.sent.peak), (0, 0, 0));
+        assert_eq!(traffic.sent.recent, [200, 500, 500]);
+    };
+    let snapshot = ledger.snapshot();
+    zero(&snapshot.total);
+    zero(&snapshot.rows[0].1);
+    zero(&snapshot.groups[0].1[0].1);
+    assert_eq!(snapshot.recent_peak, RecentPeak::default());
+    assert_eq!(snapshot.interfaces[0].egress.counted, count(500, 5));
+    ledger.record(&query(), count(70, 1));
+    ledger.close(SECOND * 6);
+    let snapshot = ledger.snapshot();
+    assert_eq!((snapshot.total.sent.bytes, snapshot.rows[0].1.sent.peak), (70, 70));
+    assert_eq!(snapshot.total.sent.recent, [170, 570, 570]);
+}
+
+#[test]
+fn the_past_of_some_rows_by_intervals() {
+    let mut ledger = ledger(|terms| terms.retention = Retention::Live);
+    let other = key(Direction::Egress, ("10.0.0.1", 1), ("192.0.2.9", 2));
+    for second in 1..=60_u32 {
+        ledger.record(&query(), count(u64::from(second), 1));
+        ledger.record(&answer(), count(1000, 1));
+        ledger.record(&other, count(5, 1));
+        ledger.close(SECOND * second + Duration::from_millis(u64::from(second % 2) * 100));
+    }
+    assert_eq!(ledger.closed(), 60);
+    let of_query = |row: &RowKey| row.remote_port == 53;
+    let past = ledger.intervals(0..u64::MAX, |row, _| of_query(row).then_some(Part::Both));
+    assert_eq!(past.len(), 40);
+    assert_eq!((past[0].sent, past[39].sent, past[39].received), (21, 60, 1000));
+    assert_eq!([past[38].length, past[39].length].map(|length| length.as_millis()), [1100, 900]);
+    let last = ledger.intervals(59..60, |row, _| of_query(row).then_some(Part::BothAsSent));
+    assert_eq!(last.iter().map(|last| (last.sent, last.received)).collect::<Vec<_>>(), [(1060, 0)]);
+    let all = ledger.intervals(59..60, |_, _| Some(Part::Both));
+    assert_eq!((all[0].sent, all[0].received), (65, 1000));
+    assert_eq!(ledger.intervals(60..70, |_, _| Some(Part::Both)), []);
+}
+
+#[test]
+fn the_rule_behind_a_row_is_told() {
+    let here = ledger(|_| ());
+    let rule = |local: &str, remote: &str, kind, loopback| {
+        let mapped = |address: &str| match address.parse().unwrap() {
+            IpAddr::V4(address) => address.to_ipv6_mapped(),
+            IpAddr::V6(address) => address,
+        };
+        let row = RowKey {
+            local: mapped(local),
+            remote: mapped(remote),
+            local_port: 1,
+            remote_port: 2,
+            vlan: 0,
+            interface: InterfaceId(0),
+            kind,
+        };
+        here.orientation().rule(&row, loopback)
+    };
+    assert_eq!(rule("10.0.0.1", "192.0.2.1", Kind::TCP, false), Rule::Own);
+    assert_eq!(rule("192.0.2.2", "192.0.2.1", Kind::TCP, false), Rule::Direction);
+    assert_eq!(rule("10.0.0.1", "224.0.0.1", Kind::UDP, false), Rule::Group);
+    assert_eq!(rule("127.0.0.1", "127.0.0.1", Kind::TCP, true), Rule::Service);
+    assert_eq!(rule("::", "::", Kind::Frame(0x0806), false), Rule::Direction);
 }

@@ -1,0 +1,452 @@
+//! The screen as a whole: the state, what it shows, and what of it stands still.
+//!
+//! Whoever owns the books calls [`tick`](Display::tick) when an interval has been closed, [`press`](Display::press) for each
+//! key and [`draw`](Display::draw) after either.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io::{self, Write},
+    net::{IpAddr, Ipv4Addr},
+    time::{Duration, SystemTime},
+};
+
+use ratatui::{
+    buffer::Buffer,
+    layout::{Position, Size},
+};
+
+use super::{
+    detail::Detail,
+    export::{self, Format, Heading},
+    frame::{Layout, Scene, Theme, bits},
+    list::{EntryKey, List, Scope},
+    minutes::Minutes,
+    press::{Effect, Key, press},
+    residue::Residue,
+    screen::{Candidate, Lines, Page, Picker, Screen},
+    words::Words,
+};
+use crate::{
+    flow::{
+        ledger::Ledger,
+        names::Names,
+        row::{InterfaceId, RowKey, Traffic},
+        snapshot::Snapshot,
+    },
+    iftop::{
+        options::{LineDisplay, Options, Sort},
+        pair::Address,
+        view::{self, Surroundings},
+    },
+};
+
+/// Addresses that are handed out at once for looking their names up.
+const MOST_HOSTS: usize = 256;
+
+/// The screen and everything behind it, but for the books.
+pub struct Display {
+    pub(super) screen: Screen,
+    pub(super) theme: Theme,
+    pub(super) list: List,
+    /// The interfaces that are shown; `None`: all.
+    shown: Option<HashSet<InterfaceId>>,
+    names: Names,
+    loopback: HashSet<InterfaceId>,
+    broadcast: HashSet<Ipv4Addr>,
+    /// What is shown: in a pause it stands still.
+    overview: Snapshot,
+    /// Everything as it is now.
+    live: Snapshot,
+    /// The rows at the beginning of the pause, and how many intervals had been closed then.
+    held: Option<Held>,
+    minutes: Minutes,
+    residue: Residue,
+    detail: Option<Detail>,
+    size: Size,
+}
+
+struct Held {
+    rows: Vec<(RowKey, Traffic)>,
+    closed: u64,
+}
+
+/// What a key asks of the outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Nothing.
+    Nothing,
+    /// The program ends.
+    Quit,
+    /// The program stops until it is continued.
+    Suspend,
+    /// Whatever is on the terminal is drawn anew.
+    Repaint,
+    /// Another capture filter; none if it is empty. To be answered with [`Display::filter_installed`] or
+    /// [`Display::say`].
+    NetFilter(String),
+    /// The list in this file, with [`Display::write`].
+    Export(String, Format),
+    /// The host's interfaces, for [`Display::choose`].
+    ListInterfaces,
+    /// These interfaces, with [`Display::show`].
+    Show(Vec<String>),
+}
+
+impl Display {
+    /// The screen at the start.
+    #[must_use]
+    pub fn new(options: Options, theme: Theme, names: Names) -> Self {
+        let (mut screen, complaint) = Screen::new(options);
+        if let Some(complaint) = complaint {
+            screen.say(complaint, Duration::ZERO);
+        }
+        Self {
+            screen,
+            theme,
+            list: List::default(),
+            shown: None,
+            names,
+            loopback: HashSet::new(),
+            broadcast: HashSet::new(),
+            overview: Snapshot::default(),
+            live: Snapshot::default(),
+            held: None,
+            minutes: Minutes::default(),
+            residue: Residue::default(),
+            detail: None,
+            size: Size::default(),
+        }
+    }
+
+    /// What the user has set.
+    #[must_use]
+    pub const fn options(&self) -> &Options {
+        &self.screen.options
+    }
+
+    /// Says something for a while. `now` is the time since the start, as everywhere.
+    pub fn say(&mut self, text: impl Into<String>, now: Duration) {
+        self.screen.say(text, now);
+    }
+
+    /// Takes the broadcast addresses of the networks that the host is in.
+    pub fn set_broadcasts(&mut self, broadcasts: &HashSet<Ipv4Addr>) {
+        if self.broadcast != *broadcasts {
+            self.broadcast.clone_from(broadcasts);
+        }
+    }
+
+    /// Takes names of hosts. Those that were there and are no longer are forgotten.
+    pub fn set_hosts(&mut self, hosts: HashMap<IpAddr, String>) {
+        self.names.hosts = hosts;
+    }
+
+    /// Adds names of hosts.
+    pub fn add_hosts(&mut self, hosts: impl IntoIterator<Item = (IpAddr, String)>) {
+        self.names.hosts.extend(hosts);
+    }
+
+    /// An interval has been closed.
+    pub fn tick(&mut self, ledger: &Ledger) {
+        self.loopback = ledger.loopbacks();
+        self.live = ledger.overview(|id| is_shown(self.shown.as_ref(), id));
+        if self.held.is_none() {
+            self.overview = self.live.clone();
+            self.gather(ledger);
+            self.arrange();
+            let opened = self.detail.as_ref().map(|detail| &detail.entry);
+            let entries = self.list.shown(&self.screen.scroll);
+            self.minutes.take(self.live.elapsed, entries.chain(opened));
+        }
+    }
+
+    /// The interfaces' own counters have been read in the interval that was closed last.
+    pub fn counters_read(&mut self) {
+        let seconds = self.live.window_seconds[0].max(1.0);
+        let recent = self.live.total.sent.recent[0].saturating_add(self.live.total.received.recent[0]);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "rates are positive and far below 2^64"
+        )]
+        let per_second = (recent as f64 / seconds) as u64;
+        self.residue.read(&self.live.interfaces, per_second);
+    }
+
+    /// Takes a key.
+    pub fn press(&mut self, key: Key, ledger: &mut Ledger, now: Duration) -> Wish {
+        let before = self.screen.grouping;
+        let effect = press(&mut self.screen, key, now);
+        match effect {
+            Effect::Nothing => {}
+            Effect::Quit => return Wish::Quit,
+            Effect::Suspend => return Wish::Suspend,
+            Effect::Repaint => return Wish::Repaint,
+            Effect::Gather => {
+                if before != self.screen.grouping || self.screen.options.frozen {
+                    self.list.thaw();
+                }
+                self.gather(ledger);
+            }
+            Effect::Freeze => self.arrange(),
+            Effect::Pause => self.pause(ledger),
+            Effect::NetFilter(text) => return Wish::NetFilter(text),
+            Effect::Search(text) => self.search(&text, now),
+            Effect::Export(name) => match Format::of(&name) {
+                Some(format) => return Wish::Export(name, format),
+                None => self.screen.say("Give the file a name that ends in .json or .csv", now),
+            },
+            Effect::ForgetTotals => self.forget_totals(ledger),
+            Effect::ListInterfaces => return Wish::ListInterfaces,
+            Effect::Show(names) => return Wish::Show(names),
+            Effect::Open(key) => self.open(key, ledger),
+        }
+        if !matches!(self.screen.page, Page::Detail(..)) {
+            self.detail = None;
+        }
+        Wish::Nothing
+    }
+
+    /// Stands still, or goes on with what is now.
+    fn pause(&mut self, ledger: &Ledger) {
+        if self.screen.options.paused {
+            let rows = ledger.rows().map(|(key, traffic)| (*key, *traffic)).collect();
+            self.held = Some(Held { rows, closed: ledger.closed() });
+        } else {
+            self.held = None;
+            self.tick(ledger);
+        }
+    }
+
+    fn forget_totals(&mut self, ledger: &mut Ledger) {
+        ledger.forget_totals();
+        if let Some(held) = &mut self.held {
+            for (_, traffic) in &mut held.rows {
+                traffic.forget_totals();
+            }
+            self.overview.total.forget_totals();
+            self.overview.recent_peak = crate::flow::snapshot::RecentPeak::default();
+        }
+        if let Some(detail) = &mut self.detail {
+            detail.forget_totals();
+        }
+        self.screen.scale = super::scale::Automatic::default();
+        self.live = ledger.overview(|id| is_shown(self.shown.as_ref(), id));
+        if self.held.is_none() {
+            self.overview = self.live.clone();
+        }
+        self.gather(ledger);
+    }
+
+    /// Shows an entry in full: the selected one, or the first.
+    fn open(&mut self, key: Option<EntryKey>, ledger: &Ledger) {
+        self.arrange();
+        let first = self.list.shown(&self.screen.scroll).next().map(|entry| entry.key.clone());
+        if let Some(key) = key.or(first) {
+            self.detail = Some(Detail::open(&key));
+            self.screen.page = Page::Detail(key, Lines::default());
+            self.update_detail(ledger);
+        }
+    }
+
+    fn search(&mut self, text: &str, now: Duration) {
+        let wanted = text.to_lowercase();
+        self.arrange();
+        let Self { screen, names, live, list, .. } = self;
+        let words = Words { options: &screen.options, names, interfaces: &live.interfaces };
+        let after = screen.scroll.cursor.as_ref().map(|cursor| cursor.rank);
+        let found = list.search(&screen.options, after, |entry| {
+            words.ends(entry).iter().any(|end| end.to_string().to_lowercase().contains(&wanted))
+        });
+        match found {
+            Some(rank) => {
+                screen.page = Page::List;
+                screen.scroll.select(rank);
+            }
+            None => screen.say(format!("Not found: {text}"), now),
+        }
+    }
+
+    /// Another capture filter is in force.
+    pub fn filter_installed(&mut self, text: &str, now: Duration) {
+        self.screen.options.filter_code = (!text.is_empty()).then(|| text.to_owned());
+        self.screen.say("Installed new filter", now);
+    }
+
+    /// Shows the page on which interfaces are chosen.
+    pub fn choose(&mut self, candidates: Vec<Candidate>) {
+        self.screen.page = Page::Interfaces(Picker { candidates, ..Picker::default() });
+        self.detail = None;
+    }
+
+    /// Whether an interface is shown.
+    #[must_use]
+    pub fn shows(&self, interface: InterfaceId) -> bool {
+        is_shown(self.shown.as_ref(), interface)
+    }
+
+    /// Shows these interfaces only, exactly: list, totals and peaks; `None` for all.
+    pub fn show(&mut self, interfaces: Option<HashSet<InterfaceId>>, ledger: &Ledger) {
+        self.shown = interfaces;
+        self.live = ledger.overview(|id| is_shown(self.shown.as_ref(), id));
+        // A pause ends: what stands still are the interfaces that were shown.
+        self.screen.options.paused = false;
+        self.held = None;
+        self.list.thaw();
+        self.screen.back_to_list();
+        self.tick(ledger);
+    }
+
+    /// Writes the list as it is on the screen, with what does not fit on it.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&mut self, out: impl Write, format: Format, written: SystemTime) -> io::Result<usize> {
+        self.arrange();
+        let Self { screen, names, list, overview, loopback, broadcast, .. } = self;
+        let around = Surroundings { names, loopback, broadcast };
+        let heading = Heading {
+            written,
+            grouping: screen.grouping.name(),
+            overview,
+            totals: view::totals(overview, &around),
+            words: Words { options: &screen.options, names, interfaces: &overview.interfaces },
+        };
+        let entries = list.all(&screen.options);
+        export::write(out, format, &heading, entries)?;
+        Ok(screen.scroll.count)
+    }
+
+    /// The addresses on the screen whose names are wanted. Where the list depends on names it is more than those on the
+    /// screen.
+    #[must_use]
+    pub fn hosts(&self) -> Vec<IpAddr> {
+        let options = &self.screen.options;
+        if !options.dns {
+            return Vec::new();
+        }
+        let all = self.screen.filter.is_some() || matches!(options.sort, Sort::Source | Sort::Destination);
+        let more = all.then(|| self.list.any()).into_iter().flatten();
+        let keys = self.list.shown(&self.screen.scroll).chain(more).map(|entry| &entry.key);
+        let opened = self.detail.iter().map(|detail| &detail.entry.key);
+        let addresses = keys.chain(opened).flat_map(|key| match key {
+            EntryKey::Pair(pair) => [pair.left.address, pair.right.address].map(|address| match address {
+                Address::Shown(address) => Some(address),
+                Address::HiddenV4 | Address::HiddenV6 => None,
+            }),
+            EntryKey::Left(group) | EntryKey::Right(group) => match group {
+                crate::flow::group::GroupKey::Address(address) => [*address, None],
+                _ => [None, None],
+            },
+        });
+        addresses.flatten().take(MOST_HOSTS).collect()
+    }
+
+    /// Brings the rows together anew.
+    fn gather(&mut self, ledger: &Ledger) {
+        let Self { screen, list, names, loopback, broadcast, held, shown, .. } = self;
+        let around = Surroundings { names, loopback, broadcast };
+        let scope = Scope { options: &screen.options, grouping: screen.grouping, around: &around };
+        let is_shown = |(key, _): &(&RowKey, &Traffic)| is_shown(shown.as_ref(), key.interface);
+        match held {
+            Some(held) => {
+                list.gather(held.rows.iter().map(|(key, traffic)| (key, traffic)).filter(is_shown), &scope);
+            }
+            None => list.gather(ledger.rows().filter(is_shown), &scope),
+        }
+        self.update_detail(ledger);
+    }
+
+    /// Takes up what has happened to the entry that is shown in full.
+    fn update_detail(&mut self, ledger: &Ledger) {
+        let Self { screen, list, names, loopback, broadcast, held, shown, detail, .. } = self;
+        let Some(detail) = detail else { return };
+        let around = Surroundings { names, loopback, broadcast };
+        let scope = Scope { options: &screen.options, grouping: screen.grouping, around: &around };
+        let is_shown = |(key, _): &(&RowKey, &Traffic)| is_shown(shown.as_ref(), key.interface);
+        let key = detail.entry.key.clone();
+        let entry = list.get(&key);
+        match held {
+            Some(held) => {
+                let rows = held.rows.iter().map(|(key, traffic)| (key, traffic)).filter(is_shown);
+                detail.update(ledger, rows, entry, &scope, held.closed);
+            }
+            None => detail.update(ledger, ledger.rows().filter(is_shown), entry, &scope, ledger.closed()),
+        }
+    }
+
+    /// Takes note of the terminal's size.
+    pub fn resize(&mut self, size: Size) {
+        self.size = size;
+    }
+
+    /// Decides what is on the screen.
+    fn arrange(&mut self) {
+        let layout = Layout::new(self.size, self.screen.options.show_bars);
+        let Self { screen, names, live, list, .. } = self;
+        let Screen { options, filter, scroll, .. } = screen;
+        let words = Words { options, names, interfaces: &live.interfaces };
+        list.arrange(&words, filter.as_ref(), scroll, layout.visible(options.line_display));
+        if let Page::Interfaces(picker) = &mut screen.page {
+            picker.settle(layout.rows.len().saturating_sub(1));
+        }
+        let text = self.scene(Duration::ZERO).text(self.size).len();
+        if let Page::Help(lines) | Page::Detail(_, lines) = &mut self.screen.page {
+            lines.settle(text, layout.rows.len());
+        }
+        self.fit_scale();
+    }
+
+    /// Lets the scale grow with the bars on the screen.
+    fn fit_scale(&mut self) {
+        if !self.screen.options.show_bars {
+            return;
+        }
+        let bars = self.screen.bars;
+        let display = self.screen.options.line_display;
+        let around =
+            Surroundings { names: &self.names, loopback: &self.loopback, broadcast: &self.broadcast };
+        let totals = view::totals(&self.overview, &around);
+        let rows = self.list.shown(&self.screen.scroll).flat_map(|entry| match display {
+            LineDisplay::TwoLine => [Some(entry.sent), Some(entry.received)],
+            LineDisplay::OneLineBoth => [Some(entry.sent.plus(entry.received)), None],
+            LineDisplay::OneLineSent => [Some(entry.sent), None],
+            LineDisplay::OneLineReceived => [Some(entry.received), None],
+        });
+        let drawn = rows.flatten().chain([totals.sent, totals.received]);
+        let longest = drawn.map(|amounts| bits(amounts.recent, bars, &self.overview)).fold(0.0, f64::max);
+        self.screen.scale.fit(longest);
+    }
+
+    /// Draws everything, after [`Display::resize`] with the buffer's size. The result is the place of the terminal's cursor,
+    /// if it is to be seen.
+    pub fn draw(&mut self, buffer: &mut Buffer, now: Duration) -> Option<Position> {
+        self.size = buffer.area.as_size();
+        self.arrange();
+        self.scene(now).draw(buffer)
+    }
+
+    fn scene(&self, now: Duration) -> Scene<'_> {
+        Scene {
+            screen: &self.screen,
+            theme: self.theme,
+            entries: self.list.shown(&self.screen.scroll).collect(),
+            overview: &self.overview,
+            live: &self.live,
+            residue: &self.residue,
+            detail: self.detail.as_ref(),
+            minutes: &self.minutes,
+            words: Words {
+                options: &self.screen.options,
+                names: &self.names,
+                interfaces: &self.live.interfaces,
+            },
+            around: Surroundings { names: &self.names, loopback: &self.loopback, broadcast: &self.broadcast },
+            now,
+        }
+    }
+}
+
+fn is_shown(shown: Option<&HashSet<InterfaceId>>, interface: InterfaceId) -> bool {
+    shown.is_none_or(|shown| shown.contains(&interface))
+}

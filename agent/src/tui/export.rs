@@ -1,0 +1,242 @@
+//! What is on the screen as a file: the whole list in its order, with the totals and how it came about.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+    time::SystemTime,
+};
+
+use serde::Serialize;
+
+use super::{list::Entry, words::Words};
+use crate::{
+    flow::snapshot::{RecentPeak, Snapshot},
+    iftop::{
+        options::{Options, Sort},
+        pair::Amounts,
+        view::Totals,
+    },
+    report::{Interfaces, rfc3339},
+};
+
+/// Which document this is, and the version of its fields: a field that goes or changes its meaning is a new version.
+const SCHEMA: &str = "flowtally.screen/1";
+
+/// The form of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// One document.
+    Json,
+    /// A header line and a line for each entry.
+    Csv,
+}
+
+impl Format {
+    /// The form that a file's name asks for by its suffix.
+    #[must_use]
+    pub fn of(name: &str) -> Option<Self> {
+        let suffix = Path::new(name).extension()?.to_str()?;
+        match suffix.to_ascii_lowercase().as_str() {
+            "json" => Some(Self::Json),
+            "csv" => Some(Self::Csv),
+            _ => None,
+        }
+    }
+}
+
+/// What a file says beside the list.
+pub(super) struct Heading<'a> {
+    pub(super) written: SystemTime,
+    pub(super) grouping: &'static str,
+    pub(super) overview: &'a Snapshot,
+    pub(super) totals: Totals,
+    pub(super) words: Words<'a>,
+}
+
+/// Writes the list.
+///
+/// # Errors
+/// Those of `out`.
+pub(super) fn write<'a>(
+    mut out: impl Write,
+    format: Format,
+    heading: &Heading<'_>,
+    entries: impl Iterator<Item = &'a Entry>,
+) -> io::Result<()> {
+    let rows = entries.map(|entry| Row::new(entry, heading));
+    match format {
+        Format::Json => {
+            let rows: Vec<Row> = rows.collect();
+            serde_json::to_writer(&mut out, &Document::new(heading, &rows))?;
+            writeln!(out)?;
+        }
+        Format::Csv => {
+            let mut writer = csv::Writer::from_writer(&mut out);
+            writer.write_record(Row::FIELDS)?;
+            for row in rows {
+                writer.write_record(row.values())?;
+            }
+            writer.flush()?;
+        }
+    }
+    out.flush()
+}
+
+/// The document.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    written: String,
+    seconds: f64,
+    window_seconds: [f64; 3],
+    group_by: &'static str,
+    sort: &'static str,
+    screen_filter: Option<&'a str>,
+    net_filter: Option<&'a str>,
+    paused: bool,
+    frozen: bool,
+    late_ticks: u64,
+    interfaces: Interfaces<'a>,
+    total: Total,
+    rows: &'a [Row],
+}
+
+impl<'a> Document<'a> {
+    fn new(heading: &'a Heading<'_>, rows: &'a [Row]) -> Self {
+        let Heading { written, grouping, overview, totals, words } = heading;
+        let options: &Options = words.options;
+        Self {
+            schema: SCHEMA,
+            written: rfc3339(*written),
+            seconds: overview.elapsed.as_secs_f64(),
+            window_seconds: overview.window_seconds,
+            group_by: grouping,
+            sort: match options.sort {
+                Sort::TwoSeconds => "2s",
+                Sort::TenSeconds => "10s",
+                Sort::FortySeconds => "40s",
+                Sort::Source => "source",
+                Sort::Destination => "destination",
+            },
+            screen_filter: options.screen_filter.as_deref(),
+            net_filter: options.filter_code.as_deref(),
+            paused: options.paused,
+            frozen: options.frozen,
+            late_ticks: overview.late_ticks,
+            interfaces: Interfaces(&overview.interfaces),
+            total: Total::new(totals, overview),
+            rows,
+        }
+    }
+}
+
+/// The three lines at the bottom.
+#[derive(Serialize)]
+struct Total {
+    sent_bytes: u64,
+    received_bytes: u64,
+    sent_bps_2s: f64,
+    sent_bps_10s: f64,
+    sent_bps_40s: f64,
+    received_bps_2s: f64,
+    received_bps_10s: f64,
+    received_bps_40s: f64,
+    peak_sent_bps: u64,
+    peak_received_bps: u64,
+    peak_total_bps: u64,
+}
+
+impl Total {
+    fn new(totals: &Totals, overview: &Snapshot) -> Self {
+        let RecentPeak { sent, received, total } = totals.peak;
+        let [sent_bps_2s, sent_bps_10s, sent_bps_40s] = rates(totals.sent, overview);
+        let [received_bps_2s, received_bps_10s, received_bps_40s] = rates(totals.received, overview);
+        Self {
+            sent_bytes: totals.sent.bytes,
+            received_bytes: totals.received.bytes,
+            sent_bps_2s,
+            sent_bps_10s,
+            sent_bps_40s,
+            received_bps_2s,
+            received_bps_10s,
+            received_bps_40s,
+            peak_sent_bps: sent.saturating_mul(8),
+            peak_received_bps: received.saturating_mul(8),
+            peak_total_bps: total.saturating_mul(8),
+        }
+    }
+}
+
+/// An entry of the list. Bytes are those of IP packets.
+#[derive(Serialize)]
+struct Row {
+    source: String,
+    destination: String,
+    flows: u32,
+    sent_bytes: u64,
+    received_bytes: u64,
+    sent_bps_2s: f64,
+    sent_bps_10s: f64,
+    sent_bps_40s: f64,
+    received_bps_2s: f64,
+    received_bps_10s: f64,
+    received_bps_40s: f64,
+}
+
+impl Row {
+    /// In the order of [`Row::values`].
+    const FIELDS: [&'static str; 11] = [
+        "source",
+        "destination",
+        "flows",
+        "sent_bytes",
+        "received_bytes",
+        "sent_bps_2s",
+        "sent_bps_10s",
+        "sent_bps_40s",
+        "received_bps_2s",
+        "received_bps_10s",
+        "received_bps_40s",
+    ];
+
+    fn new(entry: &Entry, heading: &Heading<'_>) -> Self {
+        let [source, destination] =
+            heading.words.ends(entry).map(|label| label.to_string().trim().to_owned());
+        let [sent_bps_2s, sent_bps_10s, sent_bps_40s] = rates(entry.sent, heading.overview);
+        let [received_bps_2s, received_bps_10s, received_bps_40s] = rates(entry.received, heading.overview);
+        Self {
+            source,
+            destination,
+            flows: entry.flows,
+            sent_bytes: entry.sent.bytes,
+            received_bytes: entry.received.bytes,
+            sent_bps_2s,
+            sent_bps_10s,
+            sent_bps_40s,
+            received_bps_2s,
+            received_bps_10s,
+            received_bps_40s,
+        }
+    }
+
+    fn values(&self) -> [String; 11] {
+        [
+            self.source.clone(),
+            self.destination.clone(),
+            self.flows.to_string(),
+            self.sent_bytes.to_string(),
+            self.received_bytes.to_string(),
+            self.sent_bps_2s.to_string(),
+            self.sent_bps_10s.to_string(),
+            self.sent_bps_40s.to_string(),
+            self.received_bps_2s.to_string(),
+            self.received_bps_10s.to_string(),
+            self.received_bps_40s.to_string(),
+        ]
+    }
+}
+
+/// Bits per second, rounded: nobody measures less.
+fn rates(amounts: Amounts, overview: &Snapshot) -> [f64; 3] {
+    std::array::from_fn(|window| super::frame::bits(amounts.recent, window, overview).round())
+}

@@ -1,0 +1,194 @@
+//! A frame: what the screen looks like, from the list, the state and the size alone.
+//!
+//! ```text
+//! line 0      labels of the scale, and over them the prompt or the message
+//! line 1      the scale
+//! line 2..    the list, or what is in its place
+//! LINES - 4   a rule with the status
+//! LINES - 3   TX, RX, TOTAL
+//! ```
+
+mod help;
+mod layout;
+mod page;
+mod rows;
+mod status;
+mod theme;
+mod totals;
+
+use std::time::Duration;
+
+use ratatui::{
+    buffer::Buffer,
+    layout::{Position, Rect, Size},
+    style::Style,
+    text::Line,
+};
+
+pub(super) use self::layout::Layout;
+pub use self::theme::Theme;
+use super::{
+    detail::Detail,
+    list::Entry,
+    minutes::Minutes,
+    residue::Residue,
+    scale::Scale,
+    screen::{Page, Screen},
+    words::Words,
+};
+use crate::{
+    flow::snapshot::Snapshot,
+    iftop::{
+        number::{Amount, Unit},
+        view::Surroundings,
+    },
+};
+
+/// Everything that a frame is made of.
+pub(super) struct Scene<'a> {
+    pub(super) screen: &'a Screen,
+    pub(super) theme: Theme,
+    /// The part of the list that is on the screen.
+    pub(super) entries: Vec<&'a Entry>,
+    /// Rates and peaks, as they are shown; in a pause they stand still.
+    pub(super) overview: &'a Snapshot,
+    /// Everything as it is now.
+    pub(super) live: &'a Snapshot,
+    pub(super) residue: &'a Residue,
+    pub(super) detail: Option<&'a Detail>,
+    pub(super) minutes: &'a Minutes,
+    pub(super) words: Words<'a>,
+    pub(super) around: Surroundings<'a>,
+    pub(super) now: Duration,
+}
+
+impl Scene<'_> {
+    /// Draws the frame. The result is the place of the terminal's cursor, if it is to be seen.
+    pub(super) fn draw(&self, buffer: &mut Buffer) -> Option<Position> {
+        let area = buffer.area;
+        let layout = self.layout(area.as_size());
+        let mut canvas = Canvas { buffer, origin: area.as_position(), size: area.as_size() };
+        let scale = Scale::new(&self.screen.options, self.screen.scale, area.width);
+        rows::scale(&mut canvas, &layout, &scale, self);
+        match &self.screen.page {
+            Page::List => rows::list(&mut canvas, &layout, &scale, self),
+            Page::Interfaces(picker) => page::interfaces(&mut canvas, &layout, picker, self),
+            Page::Help(lines) | Page::Detail(_, lines) => {
+                page::text(&mut canvas, &layout, &self.text(area.as_size()), *lines);
+            }
+        }
+        status::rule(&mut canvas, &layout, self);
+        totals::draw(&mut canvas, &layout, &scale, self);
+        self.top_line(&mut canvas)
+    }
+
+    fn layout(&self, size: Size) -> Layout {
+        Layout::new(size, self.screen.options.show_bars)
+    }
+
+    /// The lines of the page, if it is one that is text.
+    pub(super) fn text(&self, size: Size) -> Vec<Line<'static>> {
+        let layout = self.layout(size);
+        match &self.screen.page {
+            Page::Help(_) => help::lines(size.width, layout.rows.len()),
+            Page::Detail(..) => {
+                self.detail.map_or_else(Vec::new, |detail| page::detail(detail, size.width, self))
+            }
+            Page::List | Page::Interfaces(_) => Vec::new(),
+        }
+    }
+
+    /// What covers the scale: the line that is being typed, or what was said last.
+    fn top_line(&self, canvas: &mut Canvas<'_>) -> Option<Position> {
+        let width = canvas.size.width;
+        if let Some(prompt) = &self.screen.prompt {
+            let label = prompt.purpose.label();
+            let from = u16::try_from(label.len()).unwrap_or(u16::MAX).min(width);
+            let (text, cursor) = prompt.visible(usize::from(width - from));
+            canvas.clear(0);
+            canvas.text(0, 0, label, width, Style::new());
+            canvas.text(from, 0, &text, width - from, Style::new());
+            let column = from.saturating_add(u16::try_from(cursor).unwrap_or(u16::MAX));
+            return (canvas.size.height > 0 && width > 0)
+                .then(|| Position::new(canvas.origin.x + column.min(width - 1), canvas.origin.y));
+        }
+        let message = self.screen.message.as_ref().filter(|message| message.is_current(self.now));
+        if let Some(message) = message {
+            canvas.text(0, 0, &format!(" {} ", message.text), width, Theme::MESSAGE);
+        }
+        None
+    }
+
+    /// A rate as a column of the screen.
+    fn rate(&self, bytes: u64, window: usize) -> String {
+        Amount::rate(bytes, self.overview.window_seconds[window], self.unit()).column()
+    }
+
+    const fn unit(&self) -> Unit {
+        self.screen.options.rate_unit()
+    }
+
+    /// A window's bytes as bits per second: what bars show.
+    fn bits(&self, recent: [u64; 3]) -> f64 {
+        bits(recent, self.screen.bars, self.overview)
+    }
+}
+
+/// The bits per second of a window.
+pub(super) fn bits(recent: [u64; 3], window: usize, overview: &Snapshot) -> f64 {
+    let seconds = overview.window_seconds[window];
+    if seconds > 0.0 { recent[window] as f64 * 8.0 / seconds } else { 0.0 }
+}
+
+/// A buffer that can be drawn on anywhere: what is outside is not drawn.
+struct Canvas<'a> {
+    buffer: &'a mut Buffer,
+    origin: Position,
+    size: Size,
+}
+
+impl Canvas<'_> {
+    /// Writes text into at most `width` columns.
+    fn text(&mut self, column: u16, line: u16, text: &str, width: u16, style: Style) {
+        if column < self.size.width && line < self.size.height {
+            let width = width.min(self.size.width - column);
+            let (x, y) = (self.origin.x + column, self.origin.y + line);
+            self.buffer.set_stringn(x, y, text, usize::from(width), style);
+        }
+    }
+
+    /// Writes a line of styled text.
+    fn line(&mut self, column: u16, line: u16, text: &Line<'_>) {
+        if column < self.size.width && line < self.size.height {
+            let (x, y) = (self.origin.x + column, self.origin.y + line);
+            self.buffer.set_line(x, y, text, self.size.width - column);
+        }
+    }
+
+    /// Puts a style over the first columns of a line.
+    fn style(&mut self, line: u16, columns: u16, style: Style) {
+        if line < self.size.height {
+            let width = columns.min(self.size.width);
+            self.buffer.set_style(Rect::new(self.origin.x, self.origin.y + line, width, 1), style);
+        }
+    }
+
+    /// Fills a line.
+    fn fill(&mut self, line: u16, with: &str, style: Style) {
+        for column in 0..self.size.width {
+            self.text(column, line, with, 1, style);
+        }
+    }
+
+    /// Empties a line.
+    fn clear(&mut self, line: u16) {
+        if line < self.size.height {
+            let area = Rect::new(self.origin.x, self.origin.y + line, self.size.width, 1);
+            for position in area.positions() {
+                if let Some(cell) = self.buffer.cell_mut(position) {
+                    cell.reset();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The live screen: what `iftop` shows, and more, as plain data.
+//!
+//! `books -> list -> frame`, with the state that keys change beside it. Like [`flow`](crate::flow) this does no input or
+//! output, reads no clock and cannot fail: keys, the size, the time and the books are handed in, a buffer of cells and
+//! wishes ([`Effect`]) come out. A terminal is the business of `run`.
+
+mod detail;
+mod display;
+mod export;
+mod filter;
+mod frame;
+mod list;
+mod minutes;
+mod press;
+mod prompt;
+mod residue;
+mod scale;
+mod screen;
+mod words;
+
+pub use self::{
+    display::{Display, Wish},
+    export::Format,
+    frame::Theme,
+    press::Key,
+    screen::Candidate,
+};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,7 @@
+//! The screen as a whole, fed from real books: what frames look like, what keys do, and that nothing breaks it.
+
+mod exported;
+mod fixtures;
+mod frames;
+mod keys;
+mod properties;
