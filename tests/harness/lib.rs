@@ -19,6 +19,9 @@ pub mod namespace;
 pub mod network;
 pub mod raw;
 pub mod report;
+pub mod screen;
+pub mod sender;
+pub mod terminal;
 pub mod tun;
 
 use std::{
@@ -32,6 +35,9 @@ pub use frames::Way;
 pub use namespace::Namespace;
 pub use network::{Host, NetPair};
 pub use report::{Amounts, Flow, Report};
+pub use screen::Screen;
+pub use sender::{Sender, Stream};
+pub use terminal::Terminal;
 
 /// Long enough for anything on a busy machine; only a failing test waits for it.
 pub const PATIENCE: Duration = Duration::from_mins(1);

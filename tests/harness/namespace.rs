@@ -15,8 +15,8 @@ use nix::{
 };
 
 /// Programs that the tests call, and the Debian packages they come in.
-const TOOLS: [(&str, &str); 4] =
-    [("ip", "iproute2"), ("tc", "iproute2"), ("ethtool", "ethtool"), ("socat", "socat")];
+const TOOLS: [(&str, &str); 5] =
+    [("ip", "iproute2"), ("tc", "iproute2"), ("ethtool", "ethtool"), ("socat", "socat"), ("tmux", "tmux")];
 
 /// A network namespace. It has no name: only this value and what runs in it keep it alive, so that it is gone after
 /// a panic, and after a killed test run too.

@@ -31,6 +31,8 @@ const TESTS: &[Package] = &[
         why: "offloads on and off, the counters of a driver",
         program: Some("ethtool"),
     },
+    Package { name: "tmux", why: "terminals for the screen", program: Some("tmux") },
+    Package { name: "iftop", why: "the original, beside which the screen is tested", program: Some("iftop") },
     Package { name: "socat", why: "the other end of a tun device", program: Some("socat") },
 ];
 

@@ -5,10 +5,12 @@
 
 mod bench;
 mod ci;
+mod demo;
 mod ebpf;
 mod install;
 mod picture;
 mod shell;
+mod stage;
 mod test;
 mod tidy;
 mod vm;
@@ -38,8 +40,13 @@ enum Command {
     Vm(test::TestArgs),
     /// Run the benchmarks (root)
     Bench(bench::BenchArgs),
-    /// Draw docs/report.svg: the report, on traffic made for it (root)
+    /// Open the screen on traffic made for it (root)
+    Demo(demo::DemoArgs),
+    /// Draw the README's pictures, of traffic made for them (root)
     Picture(picture::PictureArgs),
+    /// Play a part in that traffic
+    #[command(hide = true)]
+    Stage(stage::StageArgs),
     /// Check the rules of the source tree that no compiler knows
     Tidy,
     /// Install what `ci` needs (root)
@@ -66,6 +73,8 @@ fn run(command: Command) -> Result<()> {
         Command::Test(args) => test::run(&workspace, &args),
         Command::Vm(args) => vm::run(&workspace, &args),
         Command::Bench(args) => bench::run(&workspace, &args),
+        Command::Demo(args) => demo::run(&workspace, &args),
+        Command::Stage(args) => stage::play(&args),
         Command::Picture(args) => picture::run(&workspace, &args),
         Command::Tidy => tidy::run(&workspace),
         Command::Setup => install::for_ci(),

@@ -1,95 +1,77 @@
-//! `cargo xtask picture`: the README's picture, drawn from what the real program prints about real traffic.
-//!
-//! Three processes: this one builds the program and draws; the near end of a cable, in a network namespace of its own,
-//! runs the program; the far end, in another, is the rest of the world. The ends are this program again (`--end`),
-//! started by unshare(1). The namespaces have no names: they, their interfaces and their addresses are gone with the
-//! processes in them, however those come to an end.
+//! `cargo xtask picture`: the README's pictures, drawn from what the real program prints about real traffic.
 
-mod ends;
-mod network;
-mod pace;
 mod palette;
-mod ping;
+mod report;
+mod screen;
 mod sgr;
 mod style;
 mod svg;
-mod traffic;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::{Args, ValueEnum};
 
+use crate::test;
 use crate::workspace::Workspace;
-use crate::{shell, test};
-
-/// Where the picture goes, in the checkout.
-const PICTURE: &str = "docs/report.svg";
-/// The command line in the picture: tables of a size for the README, and time enough for the rate over two seconds to
-/// differ from the one over all of them.
-const COMMAND: &[&str] = &["flowtally", "report", "-i", network::INTERFACE, "--seconds", "6", "--top", "7"];
-/// The picture ends before this line: what follows is about the measurement, not about the traffic.
-const CUT: &str = "Counted beside";
 
 #[derive(Args)]
 pub(crate) struct PictureArgs {
+    /// The pictures to draw [default: all]
+    #[arg(value_name = "PICTURE")]
+    pictures: Vec<Picture>,
     /// The flowtally to run, in place of one built from this checkout
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
-    /// Be one end of the cable; nothing but `picture` itself has a use for it
-    #[arg(long, value_name = "END", hide = true)]
-    end: Option<End>,
 }
 
-/// An end of the cable.
+/// A picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum End {
-    /// The host on which flowtally counts.
-    Near,
-    /// The hosts it talks to, all on one interface.
-    Far,
+enum Picture {
+    /// The report
+    Report,
+    /// The live screen
+    Screen,
+}
+
+impl Picture {
+    /// Where it goes, in the checkout.
+    const fn file(self) -> &'static str {
+        match self {
+            Self::Report => "docs/report.svg",
+            Self::Screen => "docs/screen.svg",
+        }
+    }
+
+    /// The command line in it: the name of the program, and what it is given.
+    const fn command(self) -> &'static [&'static str] {
+        match self {
+            Self::Report => report::COMMAND,
+            Self::Screen => screen::COMMAND,
+        }
+    }
+
+    /// What the program shows, with its escape sequences.
+    fn text(self, program: &Path) -> Result<String> {
+        let arguments = &self.command()[1..];
+        match self {
+            Self::Report => report::text(program, arguments),
+            Self::Screen => screen::text(program, arguments),
+        }
+    }
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &PictureArgs) -> Result<()> {
-    match (args.end, &args.program) {
-        (Some(End::Near), Some(program)) => ends::near(program, &COMMAND[1..]),
-        (Some(End::Near), None) => bail!("the near end needs a program to run: --program FILE"),
-        (Some(End::Far), _) => ends::far(),
-        (None, program) => draw(workspace, program.clone()),
+    test::require_root("the pictures need network namespaces and a program in the kernel", "picture")?;
+    let program = args.program.clone().map_or_else(|| test::build_program(workspace, None), Ok)?;
+    let pictures = if args.pictures.is_empty() { Picture::value_variants() } else { &args.pictures };
+    for picture in pictures {
+        let lines = sgr::parse(&picture.text(&program)?);
+        let file = workspace.path(picture.file());
+        fs::write(&file, svg::svg(&picture.command().join(" "), &lines))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        println!("{}: {} lines", picture.file(), lines.len());
     }
-}
-
-fn draw(workspace: &Workspace, program: Option<PathBuf>) -> Result<()> {
-    test::require_root("the picture needs network namespaces and a program in the kernel", "picture")?;
-    for (tool, package) in [("ip", "iproute2"), ("unshare", "util-linux")] {
-        if shell::find(tool).is_none() {
-            bail!("`{tool}` is missing: install {package}");
-        }
-    }
-    let program = program.map_or_else(|| test::build_program(workspace, None), Ok)?;
-    let report = ends::report(&program)?;
-    let lines = sgr::parse(shown(&report)?);
-    let picture = workspace.path(PICTURE);
-    fs::write(&picture, svg::svg(&COMMAND.join(" "), &lines))
-        .with_context(|| format!("cannot write {}", picture.display()))?;
-    println!("{PICTURE}: {} lines", lines.len());
     Ok(())
-}
-
-/// The part of the report that the picture shows.
-fn shown(report: &str) -> Result<&str> {
-    let end = report.find(CUT).with_context(|| format!("no line `{CUT}…` in the report:\n{report}"))?;
-    Ok(report[..end].trim_end())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_picture_ends_with_the_last_table() {
-        assert_eq!(shown("a\n\nFlows\nb\n\nCounted beside the kernel's\nc\n").unwrap(), "a\n\nFlows\nb");
-        assert!(shown("a\n").is_err());
-    }
 }

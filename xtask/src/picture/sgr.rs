@@ -80,7 +80,10 @@ fn apply(parameters: &str, style: &mut Style) {
         match number {
             0 => *style = Style::default(),
             1 => style.bold = true,
-            22 => style.bold = false,
+            2 => style.dim = true,
+            22 => (style.bold, style.dim) = (false, false),
+            4 => style.underline = true,
+            24 => style.underline = false,
             7 => style.reverse = true,
             27 => style.reverse = false,
             30..=37 => style.foreground = Colour::Indexed(number - 30),
@@ -116,8 +119,14 @@ fn extended(numbers: &mut impl Iterator<Item = u8>) -> Option<Colour> {
 mod tests {
     use super::*;
 
-    const PLAIN: Style =
-        Style { foreground: Colour::Default, background: Colour::Default, bold: false, reverse: false };
+    const PLAIN: Style = Style {
+        foreground: Colour::Default,
+        background: Colour::Default,
+        bold: false,
+        dim: false,
+        underline: false,
+        reverse: false,
+    };
 
     fn run(text: &str, style: Style) -> Run {
         Run { text: text.to_owned(), style }
@@ -167,10 +176,12 @@ mod tests {
             foreground: Colour::Indexed(208),
             background: Colour::Indexed(1),
             bold: true,
+            dim: true,
+            underline: true,
             reverse: true,
         };
-        assert_eq!(style_after("\x1b[1;38;5;208;7;41m"), style);
-        assert_eq!(style_after("\x1b[1;7m\x1b[22;27m"), PLAIN);
+        assert_eq!(style_after("\x1b[1;2;38;5;208;7;4;41m"), style);
+        assert_eq!(style_after("\x1b[1;2;4;7m\x1b[22;24;27m"), PLAIN);
     }
 
     #[test]
@@ -178,7 +189,7 @@ mod tests {
         for noise in [
             "\x1b[2J",
             "\x1b[?25l",
-            "\x1b[4m",
+            "\x1b[3m",
             "\x1b[>4m",
             "\x1b[300m",
             "\x1b[38;5m",

@@ -20,6 +20,9 @@ pub(super) struct Style {
     pub(super) foreground: Colour,
     pub(super) background: Colour,
     pub(super) bold: bool,
+    /// Fainter than usual.
+    pub(super) dim: bool,
+    pub(super) underline: bool,
     /// Foreground and background change places.
     pub(super) reverse: bool,
 }

@@ -135,12 +135,19 @@ fn span(svg: &mut String, run: &[Cell]) {
     if style.bold {
         svg.push_str(" font-weight=\"bold\"");
     }
+    if style.dim {
+        svg.push_str(" fill-opacity=\"0.6\"");
+    }
+    if style.underline {
+        svg.push_str(" text-decoration=\"underline\"");
+    }
     let text: String = run.iter().map(|cell| cell.0).collect();
     put(svg, format_args!(">{}</tspan>", escaped(&text)));
 }
 
 fn looks_alike(a: Style, b: Style) -> bool {
-    a == b || a.bold == b.bold && ink(a) == ink(b)
+    let look = |style: Style| (style.bold, style.dim, style.underline, ink(style));
+    a == b || look(a) == look(b)
 }
 
 fn x(column: usize) -> f64 {
@@ -212,6 +219,16 @@ mod tests {
             drawn("a\x1b[1mb \x1b[22;31mcd"),
             ["<text x=\"16.0\" y=\"66.0\" textLength=\"42.0\" lengthAdjust=\"spacingAndGlyphs\">\
              <tspan>a</tspan><tspan font-weight=\"bold\">b </tspan><tspan fill=\"#ff7b72\">cd</tspan></text>"]
+        );
+    }
+
+    #[test]
+    fn faint_and_underlined_text_looks_it() {
+        let lines = drawn("\x1b[2ma\x1b[22;4mb\x1b[24mc");
+        assert!(lines[0].contains(r#"<tspan fill-opacity="0.6">a</tspan>"#), "{lines:?}");
+        assert!(
+            lines[0].contains(r#"<tspan text-decoration="underline">b</tspan><tspan>c</tspan>"#),
+            "{lines:?}"
         );
     }
 

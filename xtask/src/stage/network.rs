@@ -9,12 +9,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use super::End;
-use super::traffic::Talk;
+use super::script::Talk;
 
 /// The interface at both ends. The name is no other namespace's business.
-pub(super) const INTERFACE: &str = "eth0";
-/// What an end says once it is in its namespace.
-pub(super) const READY: &str = "ready";
+pub(crate) const INTERFACE: &str = "eth0";
 
 /// Lays a cable from here to the namespace of another process.
 pub(super) fn join(process: u32) -> Result<()> {
