@@ -231,6 +231,11 @@ fn own_config(named: Option<&Path>) -> anyhow::Result<Config> {
         let text = match fs::read_to_string(&path) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => continue,
+            // Another user's home, as sudo(8) and setpriv(1) leave it in the environment.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied && named.is_none() => {
+                say!("flowtally: the configuration file {name} is left out: {}", reason(&error));
+                continue;
+            }
             Err(error) => {
                 return Err(Usage(format!("reading the configuration file {name}: {error}")).into());
             }
