@@ -312,12 +312,13 @@ impl Display {
     /// Those of `out`.
     pub fn write(&mut self, out: impl Write, format: Format, written: SystemTime) -> io::Result<usize> {
         self.arrange();
-        let Self { screen, names, list, overview, .. } = self;
+        let Self { screen, names, list, overview, residue, .. } = self;
         let heading = Heading {
             written,
             grouping: screen.grouping.name(),
             overview,
             totals: view::totals(overview),
+            residue,
             words: Words { options: &screen.options, names, interfaces: &overview.interfaces },
         };
         let entries = list.all(&screen.options);
