@@ -15,21 +15,26 @@ use crate::{
 
 /// Counts every byte of a busy Linux host in the kernel, per flow.
 ///
-/// `flowtally report` measures for ten seconds and prints who used the network. `flowtally -t` prints iftop's text reports.
+/// `flowtally` shows who uses the network, live, with iftop's options and keys; `flowtally -t` prints iftop's text reports.
+/// `flowtally report` measures for ten seconds and prints who used the network.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub struct Cli {
-    /// What to do; without it, iftop's options apply.
+    /// What to do; without it, as `top`.
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// iftop's options.
+    /// Options of `top`.
     #[command(flatten)]
-    pub text: TextArgs,
+    pub top: TopArgs,
 }
 
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show who uses the network, live (the same as without a command)
+    ///
+    /// The options are iftop's, and so are the keys. With -t: iftop's text reports.
+    Top(TopArgs),
     /// Measure for a while, then print the top talkers
     ///
     /// Tables of who used the network, then how the counts compare with the interfaces' own counters. Ctrl-C ends the
@@ -58,24 +63,62 @@ pub struct CaptureArgs {
     #[arg(short = 'G', value_name = "NET6/PREFIX", value_parser = Ipv6Boundary::parse)]
     pub net_filter6: Option<Ipv6Boundary>,
     /// Where in the kernel to count: auto (tcx, else clsact), tcx, clsact, xdp (ingress only; egress as auto)
-    #[arg(long, value_name = "HOOK", default_value = "auto")]
-    pub hook: HookChoice,
+    /// [default: auto]
+    #[arg(long, value_name = "HOOK")]
+    pub hook: Option<HookChoice>,
     /// Slots of the first level, per CPU and bank: a power of two from 1024 to 1048576 [default: 16384, fewer on machines
     /// with very many CPUs]
     #[arg(long, value_name = "N", value_parser = slots)]
     pub slots: Option<u32>,
     /// Flows that an interval may hold beyond the first level [default: by the host's memory, 16384 to 1048576]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=16_777_216))]
+    #[arg(long, value_name = "N", value_parser = max_flows)]
     pub max_flows: Option<u32>,
+    /// Count only what matches, in the language of pcap-filter(7): 'host 10.0.0.1 and not port 22'
+    #[arg(short, long, value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// flowtally's configuration, in place of ~/.config/flowtally/config.toml and /etc/flowtally/config.toml
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Print what the kernel programs log: intervals in which a frame was untracked or could not be parsed
     #[arg(long, short)]
     pub verbose: bool,
     /// Length of an interval, for tests
-    #[arg(long, value_name = "MS", default_value_t = 1000, hide = true, value_parser = clap::value_parser!(u64).range(10..=60_000))]
+    #[arg(long, value_name = "MS", default_value_t = TICK_MS, hide = true, value_parser = clap::value_parser!(u64).range(10..=60_000))]
     pub tick_ms: u64,
 }
 
-fn slots(text: &str) -> Result<u32, String> {
+/// Length of an interval, in milliseconds.
+const TICK_MS: u64 = 1000;
+
+/// As if nothing was typed.
+impl Default for CaptureArgs {
+    fn default() -> Self {
+        Self {
+            interfaces: Vec::new(),
+            net_filter: None,
+            net_filter6: None,
+            hook: None,
+            slots: None,
+            max_flows: None,
+            filter: None,
+            config: None,
+            verbose: false,
+            tick_ms: TICK_MS,
+        }
+    }
+}
+
+/// A number of flows for the second level.
+pub(crate) fn max_flows(text: &str) -> Result<u32, String> {
+    const MOST: u32 = 1 << 24;
+    text.parse()
+        .ok()
+        .filter(|flows| (1..=MOST).contains(flows))
+        .ok_or_else(|| format!("use a number from 1 to {MOST}"))
+}
+
+/// A number of slots for the first level.
+pub(crate) fn slots(text: &str) -> Result<u32, String> {
     use flowtally_common::settings::{MAX_SLOTS, MIN_SLOTS};
     text.parse()
         .ok()
@@ -122,15 +165,15 @@ pub struct ReportArgs {
 /// iftop's options (iftop(8)).
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
-pub struct TextArgs {
+pub struct TopArgs {
     /// Text output without a screen
     #[arg(short = 't')]
     pub text: bool,
     /// With -t: print one report after NUM seconds and end
-    #[arg(short = 's', value_name = "NUM", requires = "text", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    #[arg(short = 's', value_name = "NUM", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub seconds: Option<u64>,
     /// With -t: pairs of lines to print
-    #[arg(short = 'L', value_name = "NUM", requires = "text")]
+    #[arg(short = 'L', value_name = "NUM")]
     pub lines: Option<usize>,
     /// Do not look up host names
     #[arg(short = 'n')]
@@ -159,12 +202,9 @@ pub struct TextArgs {
     /// Order: 2s, 10s, 40s, source or destination
     #[arg(short = 'o', value_name = "KEY")]
     pub sort: Option<String>,
-    /// Configuration file in place of ~/.iftoprc
+    /// iftop's configuration file, in place of ~/.iftoprc
     #[arg(short = 'c', value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Capture filter
-    #[arg(short = 'f', value_name = "FILTER")]
-    pub filter: Option<String>,
+    pub iftoprc: Option<PathBuf>,
     /// What to measure.
     #[command(flatten)]
     pub capture: CaptureArgs,

@@ -205,6 +205,7 @@ pub(crate) fn books_with(measure: Measure, retention: Retention, groups: Vec<Gro
         groups,
         max_rows: 4 << 20,
         orientation,
+        filter: None,
         services: Services::default(),
         tick: Duration::from_secs(1),
     });

@@ -68,6 +68,12 @@ impl Agent {
         Self::spawn(namespace, Command::new(program()), arguments)
     }
 
+    /// Starts a command that the caller has made of it: for another name, an environment, arguments with blanks.
+    #[must_use]
+    pub fn start_command(namespace: &Namespace, command: Command) -> Self {
+        Self::spawn(namespace, command, "")
+    }
+
     /// Starts it as `nobody`, with no capability at all, and waits until it ends.
     #[must_use]
     pub fn run_unprivileged(namespace: &Namespace, arguments: &str) -> Ended {
@@ -109,6 +115,13 @@ impl Agent {
         let file = |name: &str| File::create(files.path().join(name)).expect("make a temporary file");
         let (stdout, stderr) = (file("stdout"), file("stderr"));
         command.args(arguments.split_whitespace()).stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        // The configuration of whoever runs the tests is none of theirs.
+        if command.get_envs().all(|(name, _)| name != "HOME") {
+            command.env("HOME", files.path());
+        }
+        if command.get_envs().all(|(name, _)| name != "XDG_CONFIG_HOME") {
+            command.env_remove("XDG_CONFIG_HOME");
+        }
         let child = namespace.enter(|| command.spawn());
         let child = child.unwrap_or_else(|error| panic!("start {}: {error}", program().display()));
         Self { child, interface: String::new(), files }
@@ -116,11 +129,21 @@ impl Agent {
 
     /// Waits until it has said `text` on stderr.
     pub fn wait_for(&mut self, text: &str) {
+        self.wait_for_in("stderr", text);
+    }
+
+    /// Waits until it has begun to count: text mode says so on stdout, and programs are attached earlier.
+    pub fn wait_for_text_mode(&mut self) {
+        self.wait_for_in("stdout", "Listening on ");
+    }
+
+    fn wait_for_in(&mut self, stream: &str, text: &str) {
         eventually(text, || {
-            let said = self.said();
+            let printed = String::from_utf8_lossy(&self.read(stream)).into_owned();
             let ended = self.child.try_wait().expect("ask whether the program has ended");
-            assert!(ended.is_none() || said.contains(text), "ended ({ended:?}) without {text:?}: {said}");
-            said.contains(text).then_some(())
+            let there = printed.contains(text);
+            assert!(ended.is_none() || there, "ended ({ended:?}) without {text:?}: {}", self.said());
+            there.then_some(())
         });
     }
 

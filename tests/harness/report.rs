@@ -27,6 +27,9 @@ pub struct Report {
     /// Packets that did not cross the boundary (`-F`, `-G`).
     #[serde(default)]
     pub outside_boundary_packets: u64,
+    /// Packets that the capture filter (`-f`) left out.
+    #[serde(default)]
+    pub filtered_out_packets: u64,
 }
 
 /// One interface.

@@ -24,6 +24,8 @@ mod hooks;
 mod lifecycle;
 mod link;
 mod load;
+mod names;
+mod options;
 mod raw_ip;
 mod streams;
 mod super_packets;

@@ -1,12 +1,17 @@
 //! `flowtally -t`: iftop's text mode, in which bytes are those of IP packets.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::{Ipv4Addr, UdpSocket},
+    process::Command,
+    time::{Duration, Instant},
+};
 
-use aya::programs::TcAttachType;
 use harness::{
-    Agent, NetPair, Way, eventually,
-    foreign::attached,
-    frames::{DOT1Q, IPV4, IPV6, ethernet, ipv4, ipv6, opaque, protocol::UDP, tagged, udp},
+    Agent, NetPair, Way,
+    agent::program,
+    frames::{
+        DOT1Q, FAR_PORT, IPV4, IPV6, NEAR_PORT, ethernet, ipv4, ipv6, opaque, protocol::UDP, tagged, udp,
+    },
 };
 
 #[test]
@@ -65,12 +70,53 @@ fn pairs_are_limited_but_totals_are_not() {
     assert_eq!(values(&text, "Cumulative (sent/received/total):"), ["250B", "0B", "250B"], "{text}");
 }
 
-fn start(pair: &NetPair, arguments: &str) -> Agent {
-    let agent = Agent::start(&pair.near.namespace, arguments);
-    eventually("programs on the interface", || {
-        let attached = |direction| !attached(&pair.near, direction).is_empty();
-        (attached(TcAttachType::Ingress) && attached(TcAttachType::Egress)).then_some(())
+/// Standard input need not be a terminal, and what is pressed before the first report counts.
+#[test]
+fn keys_are_told_and_answered() {
+    let pair = NetPair::new();
+    let script = format!("printf 'nNsdSDpPo1>zq' | {} -t -i near", program().display());
+    let output = pair.near.namespace.enter(|| Command::new("sh").args(["-c", &script]).output().unwrap());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let messages = [
+        "DNS resolution is OFF.",
+        "Port resolution is OFF.",
+        "Hide source host",
+        "Hide destination host",
+        "Showing ports: src.",
+        "Showing ports: both.",
+        "Showing ports: none.",
+        "Pausing... press 'P' again to continue.",
+        "Order frozen.",
+        "Sorting by column 1.",
+        "Sorting by column destination.",
+    ];
+    let said: Vec<_> = text.lines().filter(|line| messages.contains(line)).collect();
+    assert_eq!(said, messages, "{text}");
+    // One each until the pause.
+    assert_eq!(text.matches("Total send rate:").count(), 7, "{text}");
+}
+
+/// Every packet on loopback was sent, whatever else is counted.
+#[test]
+fn loopback_sends_beside_other_interfaces() {
+    let pair = NetPair::new();
+    let agent = start(&pair, "-t -i near -i lo -n -N -P -B -s 2");
+    pair.far.send(&[ethernet(Way::Received, IPV4, &ipv4(Way::Received, UDP, &udp(Way::Received, 72)))]);
+    pair.near.namespace.enter(|| {
+        let client = UdpSocket::bind((Ipv4Addr::LOCALHOST, NEAR_PORT)).unwrap();
+        let server = UdpSocket::bind((Ipv4Addr::LOCALHOST, FAR_PORT)).unwrap();
+        client.send_to(&[0; 122], server.local_addr().unwrap()).unwrap();
+        server.send_to(&[0; 222], client.local_addr().unwrap()).unwrap();
     });
+    let text = finish(agent);
+    assert_eq!(values(&text, "Cumulative (sent/received/total):"), ["400B", "100B", "500B"], "{text}");
+    assert_eq!(text.matches("127.0.0.1").count(), 4, "two pairs: {text}");
+}
+
+fn start(pair: &NetPair, arguments: &str) -> Agent {
+    let mut agent = Agent::start(&pair.near.namespace, arguments);
+    agent.wait_for_text_mode();
     agent
 }
 

@@ -27,13 +27,15 @@ use super::{
     snapshot::{InterfaceView, RecentPeak, Snapshot},
     window::Timeline,
 };
+use crate::filter::Filter;
 
 /// Which bytes of a packet count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Measure {
     /// Layer-2 frames of every kind, as interface counters have them.
     Frames,
-    /// IP packets without their link-layer header, and nothing else, as iftop has them.
+    /// IP packets without their link-layer header, and nothing else, as iftop has them. In the totals, whatever crosses
+    /// loopback without a net boundary was sent.
     IpPackets {
         /// Whether IPv6 packets from or to a link-local address count.
         link_local: bool,
@@ -62,6 +64,8 @@ pub struct Terms {
     pub max_rows: usize,
     /// What decides which end is local.
     pub orientation: Orientation,
+    /// Which traffic becomes rows and totals; `None`: all of it.
+    pub filter: Option<Filter>,
     /// Names of services, for the groupings.
     pub services: Services,
     /// How long an interval should be.
@@ -101,6 +105,7 @@ pub struct Ledger {
     interfaces: Vec<Interface>,
     by_index: hashbrown::HashMap<u32, InterfaceId>,
     outside_boundary: Count,
+    filtered_out: Count,
     late_ticks: u64,
 }
 
@@ -157,6 +162,7 @@ impl Ledger {
             interfaces: Vec::new(),
             by_index: hashbrown::HashMap::new(),
             outside_boundary: Count::default(),
+            filtered_out: Count::default(),
             late_ticks: 0,
         }
     }
@@ -170,6 +176,11 @@ impl Ledger {
     /// What decides which end is local; a change applies to what is recorded from now on.
     pub const fn orientation_mut(&mut self) -> &mut Orientation {
         &mut self.terms.orientation
+    }
+
+    /// Puts another capture filter in place; it applies to what is recorded from now on, and what is there stays.
+    pub fn set_filter(&mut self, filter: Option<Filter>) {
+        self.terms.filter = filter;
     }
 
     /// Takes up an interface, new or back again: a name that was there before goes on with its history.
@@ -239,7 +250,14 @@ impl Ledger {
             one_way.unparsed.add(count);
         }
         let (layer, loopback) = (interface.attached.layer, interface.attached.loopback);
-        let Some(placed) = self.terms.orientation.place(key, kind, loopback) else {
+        let orientation = &self.terms.orientation;
+        if let Some(filter) = &self.terms.filter
+            && !filter.matches(key, kind, |address| orientation.is_broadcast(address))
+        {
+            self.filtered_out.add(count);
+            return;
+        }
+        let Some(placed) = orientation.place(key, kind, loopback) else {
             self.outside_boundary.add(count);
             return;
         };
@@ -261,7 +279,10 @@ impl Ledger {
                 Count { bytes: count.bytes.saturating_sub(count.packets * u64::from(header)), ..count }
             }
         };
-        self.add_total(id, placed.way, count);
+        let all_is_sent = matches!(self.terms.measure, Measure::IpPackets { .. })
+            && loopback
+            && !orientation.has_boundary(placed.remote);
+        self.add_total(id, if all_is_sent { Way::Sent } else { placed.way }, count);
         let row = RowKey {
             local: placed.local,
             remote: placed.remote,
@@ -284,7 +305,8 @@ impl Ledger {
             Direction::Egress => Way::Sent,
             Direction::Ingress => Way::Received,
         };
-        if !health.untracked.is_zero() {
+        // Whether it would have matched a filter cannot be known; it is told beside the totals.
+        if !health.untracked.is_zero() && self.terms.filter.is_none() {
             self.add_total(id, way, health.untracked);
         }
     }
@@ -359,6 +381,8 @@ impl Ledger {
                 .map(|id| self.interfaces[usize::from(id.0)].view(id))
                 .collect(),
             outside_boundary: self.outside_boundary,
+            filter: self.terms.filter.as_ref().map(|filter| filter.text().to_owned()),
+            filtered_out: self.filtered_out,
             late_ticks: self.late_ticks,
         }
     }
@@ -397,7 +421,7 @@ impl Ledger {
         self.recent.clear();
     }
 
-    /// Everything as it stands after the last closed interval: all rows and what went to `untracked`.
+    /// Everything as it stands after the last closed interval: all rows, and without a filter what went to `untracked`.
     #[must_use]
     pub fn total(&self) -> &Traffic {
         self.total.get(0)

@@ -94,9 +94,21 @@ impl Orientation {
     #[must_use]
     pub fn is_group(&self, address: Ipv6Addr) -> bool {
         match address.to_ipv4_mapped() {
-            Some(v4) => v4.is_multicast() || v4.is_broadcast() || self.broadcasts.contains(&address),
+            Some(v4) => v4.is_multicast() || v4.is_broadcast() || self.is_broadcast(address),
             None => address.is_multicast(),
         }
+    }
+
+    /// Whether it is the broadcast address, as v4-mapped, of a network that the host is in.
+    #[must_use]
+    pub fn is_broadcast(&self, address: Ipv6Addr) -> bool {
+        self.broadcasts.contains(&address)
+    }
+
+    /// Whether a net boundary decides about packets of this address's family.
+    #[must_use]
+    pub fn has_boundary(&self, address: Ipv6Addr) -> bool {
+        self.inside(address).is_some()
     }
 
     /// Places a flow's ends; `None` when it does not cross the net boundary.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{protocol::Kind, row::RowKey};
+use crate::etc;
 
 /// Local ports that the kernel gives to clients (`net.ipv4.ip_local_port_range`, default).
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
@@ -19,12 +20,8 @@ impl Services {
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut names = HashMap::new();
-        for line in text.lines() {
-            let mut words = line.split('#').next().unwrap_or_default().split_whitespace();
-            let (Some(name), Some(port)) = (words.next(), words.next()) else { continue };
-            let Some((port, protocol)) = port.split_once('/') else { continue };
-            let Ok(port) = port.parse::<u16>() else { continue };
-            let kind = match protocol {
+        for service in etc::services(text) {
+            let kind = match service.protocol {
                 "tcp" => Kind::TCP,
                 "udp" => Kind::UDP,
                 "sctp" => Kind::Ip(132),
@@ -32,7 +29,9 @@ impl Services {
                 "udplite" => Kind::Ip(136),
                 _ => continue,
             };
-            names.entry((kind, port)).or_insert_with(|| name.to_owned());
+            if let Some(name) = service.names.first() {
+                names.entry((kind, service.port)).or_insert_with(|| (*name).to_owned());
+            }
         }
         Self { names }
     }

@@ -21,7 +21,7 @@ pub struct Snapshot {
     pub rows: Vec<(RowKey, Traffic)>,
     /// For each grouping the ledger was asked to keep, its groups, in no particular order.
     pub groups: Vec<(GroupBy, Vec<(GroupKey, Traffic)>)>,
-    /// Everything: all rows and what went to `untracked`.
+    /// Everything: all rows, and without a filter what went to `untracked`.
     pub total: Traffic,
     /// Highest rates of two-second slots within the last 40 seconds.
     pub recent_peak: RecentPeak,
@@ -29,6 +29,10 @@ pub struct Snapshot {
     pub interfaces: Vec<InterfaceView>,
     /// Traffic that a net filter (`-F`, `-G`) left out of rows and totals: it does not cross the boundary.
     pub outside_boundary: Count,
+    /// The capture filter (`-f`) that is in place, as it was written.
+    pub filter: Option<String>,
+    /// Traffic that a capture filter left out of rows and totals.
+    pub filtered_out: Count,
     /// Intervals that took more than half as long again as they should.
     pub late_ticks: u64,
 }

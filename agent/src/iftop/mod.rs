@@ -4,6 +4,7 @@
 //! Facts about iftop were taken from its manual and from runs of iftop 1.0pre4; where it is known to be wrong, the
 //! comment at that place says what is done instead.
 
+pub mod arguments;
 pub mod config;
 pub mod directive;
 pub mod keys;

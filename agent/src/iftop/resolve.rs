@@ -30,6 +30,29 @@ pub enum ValueError {
     Boundary(#[from] BoundaryError),
 }
 
+impl ValueError {
+    /// Whose value it is.
+    #[must_use]
+    pub const fn directive(&self) -> Directive {
+        match self {
+            Self::Enumeration { directive, .. } => *directive,
+            Self::Units(_) | Self::Rate(_) => Directive::MaxBandwidth,
+            Self::Boundary(
+                BoundaryError::Form(_)
+                | BoundaryError::Address(_)
+                | BoundaryError::Mask(_)
+                | BoundaryError::Length(_),
+            ) => Directive::NetFilter,
+            Self::Boundary(
+                BoundaryError::Form6(_)
+                | BoundaryError::Address6(_)
+                | BoundaryError::Mask6(_)
+                | BoundaryError::Length6(_),
+            ) => Directive::NetFilter6,
+        }
+    }
+}
+
 const SORTS: &[(&str, Sort)] = &[
     ("2s", Sort::TwoSeconds),
     ("10s", Sort::TenSeconds),
@@ -51,6 +74,20 @@ const PORT_DISPLAYS: &[(&str, PortDisplay)] = &[
     ("destination-only", PortDisplay::Destination),
     ("on", PortDisplay::On),
 ];
+
+/// The words that a directive knows; none if its values are not words.
+#[must_use]
+pub fn words(directive: Directive) -> Vec<&'static str> {
+    fn of<T>(known: &[(&'static str, T)]) -> Vec<&'static str> {
+        known.iter().map(|(word, _)| *word).collect()
+    }
+    match directive {
+        Directive::Sort => of(SORTS),
+        Directive::LineDisplay => of(LINE_DISPLAYS),
+        Directive::PortDisplay => of(PORT_DISPLAYS),
+        _ => Vec::new(),
+    }
+}
 
 /// What the directives say, defaults for the rest and for what was not understood, and complaints about the latter
 /// in the order in which iftop prints them.
@@ -232,6 +269,24 @@ mod tests {
             assert_eq!(options(&format!("use-bytes: {word}")).use_bytes, expected, "{word}");
             assert_eq!(options(&format!("show-bars: {word}")).show_bars, expected, "{word}");
         }
+    }
+
+    #[test]
+    fn every_error_names_its_directive() {
+        for (directive, value) in [
+            (Directive::Sort, "x"),
+            (Directive::MaxBandwidth, "1.5M"),
+            (Directive::MaxBandwidth, "k"),
+            (Directive::NetFilter, "10.0.0.0/33"),
+            (Directive::NetFilter6, "1"),
+        ] {
+            let mut directives = Directives::default();
+            directives.set(directive, value);
+            let (_, errors) = resolve(&directives);
+            assert_eq!(errors.iter().map(ValueError::directive).collect::<Vec<_>>(), [directive], "{value}");
+        }
+        assert_eq!(words(Directive::Sort).first(), Some(&"2s"));
+        assert_eq!(words(Directive::Interface), Vec::<&str>::new());
     }
 
     #[test]

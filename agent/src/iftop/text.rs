@@ -36,7 +36,7 @@ pub fn report(snapshot: &Snapshot, pairs: &[Pair], options: &Options, around: &S
         report.pair(number, pair, options, around);
     }
     report.rule('-');
-    report.totals(snapshot, around);
+    report.totals(snapshot);
     report.rule('=');
     report.text.push('\n');
     report.text
@@ -83,8 +83,8 @@ impl Report {
         }
     }
 
-    fn totals(&mut self, snapshot: &Snapshot, around: &Surroundings<'_>) {
-        let totals = totals(snapshot, around);
+    fn totals(&mut self, snapshot: &Snapshot) {
+        let totals = totals(snapshot);
         let both = totals.sent.plus(totals.received);
         let directions = [
             ("Total send rate:", totals.sent),

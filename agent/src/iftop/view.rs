@@ -1,7 +1,7 @@
 //! What iftop would list: the ledger's rows as pairs with a left and a right end.
 //!
-//! The grand total is not a sum of pairs: rows that have been evicted count in it. So whatever must not be in the
-//! totals has to stay out of the ledger, and [`is_counted`] is for its owner to ask.
+//! The grand total is not a sum of pairs: rows that have been evicted count in it. So what iftop does not count stays out
+//! of the ledger ([`Measure::IpPackets`](crate::flow::ledger::Measure)), and every row of it counts here.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -42,14 +42,6 @@ pub struct Totals {
     pub peak: RecentPeak,
 }
 
-/// Whether iftop counts a row's traffic at all: IP only, and IPv6 with a link-local end only on request.
-#[must_use]
-pub fn is_counted(row: &RowKey, link_local: bool) -> bool {
-    // An IPv4 address is v4-mapped here, and as such never link-local.
-    row.kind.is_ip()
-        && (link_local || !(row.local.is_unicast_link_local() || row.remote.is_unicast_link_local()))
-}
-
 /// All pairs in the order in which they are listed.
 ///
 /// `previous` are the keys of the last list. It matters only while the order is frozen: then exactly those pairs are
@@ -62,8 +54,7 @@ pub fn pairs(
     previous: &[PairKey],
 ) -> Vec<Pair> {
     let mut amounts = HashMap::<PairKey, [Amounts; 2]>::new();
-    let counted = snapshot.rows.iter().filter(|(key, _)| is_counted(key, options.link_local));
-    for (key, traffic) in counted {
+    for (key, traffic) in &snapshot.rows {
         for (pair, part) in parts(key, traffic, options, around) {
             let taken = part.of_traffic(traffic);
             let (more_sent, more_received) = (Amounts::from(&taken.sent), Amounts::from(&taken.received));
@@ -90,20 +81,14 @@ pub fn pairs(
     pairs
 }
 
-/// The three lines below the list. On loopback every packet is one that was sent.
+/// The three lines below the list.
 #[must_use]
-pub fn totals(snapshot: &Snapshot, around: &Surroundings<'_>) -> Totals {
-    let sent = Amounts::from(&snapshot.total.sent);
-    let received = Amounts::from(&snapshot.total.received);
-    let peak = snapshot.recent_peak;
-    let mut interfaces = snapshot.interfaces.iter();
-    // Totals are not kept by interface: beside another interface, loopback keeps the ledger's two directions.
-    if !snapshot.interfaces.is_empty() && interfaces.all(|interface| around.loopback.contains(&interface.id))
-    {
-        let peak = RecentPeak { sent: peak.total, received: 0, total: peak.total };
-        return Totals { sent: sent.plus(received), received: Amounts::default(), peak };
+pub fn totals(snapshot: &Snapshot) -> Totals {
+    Totals {
+        sent: Amounts::from(&snapshot.total.sent),
+        received: Amounts::from(&snapshot.total.received),
+        peak: snapshot.recent_peak,
     }
-    Totals { sent, received, peak }
 }
 
 /// The pairs that a row, or one direction of it, belongs to. The ledger's rows have the local end left, and one row for both
@@ -117,13 +102,12 @@ pub(crate) fn parts(
     let local = (row.local.to_canonical(), row.local_port);
     let remote = (row.remote.to_canonical(), row.remote_port);
     let pair = |left, right| pair(left, right, row.kind, options);
-    let (first, second) = if around.loopback.contains(&row.interface) {
+    let (first, second) = if has_boundary(row, options) {
+        ((pair(local, remote), Part::Both), None)
+    } else if around.loopback.contains(&row.interface) {
         // Every packet on loopback is one that this host sent: each direction is a flow of its own.
         ((pair(local, remote), Part::Sent), Some((pair(remote, local), Part::ReceivedAsSent)))
-    } else if traffic.sent.bytes == 0
-        && traffic.sent.recent[2] == 0
-        && is_group(row.remote, around.broadcast)
-        && !has_boundary(row, options)
+    } else if traffic.sent.bytes == 0 && traffic.sent.recent[2] == 0 && is_group(row.remote, around.broadcast)
     {
         // What others send to a group is received by the group: it stands left.
         ((pair(remote, local), Part::Both), None)

@@ -74,7 +74,7 @@ unsafe fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::
 /// Waits until every BPF program that was running has ended.
 ///
 /// membarrier(2)'s global command is an RCU grace period, but none with a single CPU (`kernel/sched/membarrier.c`), where a
-/// program of a PREEMPT_RT kernel may have been preempted. There, and where the kernel refuses it (`nohz_full`, seccomp),
+/// program of a `PREEMPT_RT` kernel may have been preempted. There, and where the kernel refuses it (`nohz_full`, seccomp),
 /// an update of a map of maps waits for the same (`maybe_wait_bpf_programs`).
 ///
 /// # Errors

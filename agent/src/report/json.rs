@@ -54,6 +54,9 @@ impl Serialize for Report<'_> {
         map.serialize_entry("late_ticks", &snapshot.late_ticks)?;
         map.serialize_entry("outside_boundary_bytes", &snapshot.outside_boundary.bytes)?;
         map.serialize_entry("outside_boundary_packets", &snapshot.outside_boundary.packets)?;
+        map.serialize_entry("filter", &snapshot.filter)?;
+        map.serialize_entry("filtered_out_bytes", &snapshot.filtered_out.bytes)?;
+        map.serialize_entry("filtered_out_packets", &snapshot.filtered_out.packets)?;
         map.serialize_entry("total", &Total { fields, traffic: &snapshot.total })?;
         map.serialize_entry("flows", &Rows { fields, tables: &[table(snapshot, request, GroupBy::Flow)] })?;
 

@@ -7,6 +7,7 @@ macro_rules! say {
     };
 }
 
+mod iftop;
 mod meter;
 mod report;
 mod settings;
@@ -15,31 +16,67 @@ mod terminal;
 mod text;
 mod top;
 
-use std::{io, net::IpAddr, process::ExitCode, time::Duration};
+use std::{env, ffi::OsStr, io, net::IpAddr, path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 use clap::{Parser as _, error::ErrorKind};
 
 use crate::{
-    cli::{CaptureArgs, Cli, Command, TextArgs},
-    flow::{
-        group::GroupBy,
-        ledger::{Measure, Retention, Terms},
-        orient::Orientation,
-        services::Services,
-    },
+    cli::{Cli, Command},
+    iftop::options::Options,
 };
 
 use meter::Plan;
 
-/// Rows that a ledger keeps; what finds no room is untracked. A row is about 250 bytes.
-const MAX_ROWS: usize = 4 << 20;
 /// sysexits.h has no better: wrong usage, as clap ends with.
 const USAGE: u8 = 2;
 
-/// Runs the program; the exit code is 0, 1 for a failed run, 2 for wrong usage.
+/// The programs that this one is, by the name it is called with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Called {
+    /// By any name that is not another program's.
+    Flowtally,
+    /// Through a link named iftop.
+    Iftop,
+}
+
+impl Called {
+    fn by(name: Option<&OsStr>) -> Self {
+        match name.map(Path::new).and_then(Path::file_name).and_then(|name| name.to_str()) {
+            Some("iftop") => Self::Iftop,
+            _ => Self::Flowtally,
+        }
+    }
+
+    /// What its messages begin with.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Flowtally => "flowtally",
+            Self::Iftop => "iftop",
+        }
+    }
+
+    /// The exit status of wrong usage.
+    const fn usage(self) -> u8 {
+        match self {
+            Self::Flowtally => USAGE,
+            Self::Iftop => 1,
+        }
+    }
+}
+
+/// Runs the program; the exit code is 0, 1 for a failed run, 2 for wrong usage. Called by another program's name it is that
+/// program, with its exit codes.
 #[must_use]
 pub fn main() -> ExitCode {
+    let mut words = env::args_os();
+    match Called::by(words.next().as_deref()) {
+        Called::Iftop => iftop::main(words),
+        Called::Flowtally => flowtally(),
+    }
+}
+
+fn flowtally() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -49,30 +86,36 @@ pub fn main() -> ExitCode {
             return if asked { ExitCode::SUCCESS } else { ExitCode::from(USAGE) };
         }
     };
+    let top = |args| settings::settings(&args).and_then(|(options, plan)| in_runtime(live(options, plan)));
     let result = match cli.command {
         Some(Command::Report(args)) => in_runtime(report::report(args)),
-        None => in_runtime(live(cli.text)),
+        Some(Command::Top(args)) => top(args),
+        None => top(cli.top),
     };
+    end(result, Called::Flowtally)
+}
+
+/// Says what went wrong, if anything did.
+fn end(result: anyhow::Result<()>, called: Called) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say!("flowtally: {error:#}");
-            if error.is::<Usage>() { ExitCode::from(USAGE) } else { ExitCode::FAILURE }
+            say!("{}: {error:#}", called.name());
+            if error.is::<Usage>() { ExitCode::from(called.usage()) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// The live view: a screen, or iftop's text mode.
+async fn live(options: Options, plan: Plan) -> anyhow::Result<()> {
+    if options.text_mode { text::text(options, plan).await } else { top::top(options, plan).await }
 }
 
 /// What the user asked for makes no sense; nothing was started.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Usage(String);
-
-/// The screen, or text in its place.
-async fn live(args: TextArgs) -> anyhow::Result<()> {
-    let (options, plan) = settings::settings(&args)?;
-    if options.text_mode { text::text(options, plan).await } else { top::top(options, plan).await }
-}
 
 fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime =
@@ -88,37 +131,6 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
-}
-
-fn plan(
-    args: &CaptureArgs,
-    measure: Measure,
-    retention: Retention,
-    groups: Vec<GroupBy>,
-    services: Services,
-) -> Plan {
-    let orientation = Orientation::with_boundary(args.net_filter, args.net_filter6);
-    Plan {
-        interfaces: args.interfaces.clone(),
-        hook: args.hook,
-        slots: args.slots,
-        max_flows: args.max_flows,
-        verbose: args.verbose,
-        terms: Terms {
-            measure,
-            retention,
-            groups,
-            max_rows: MAX_ROWS,
-            orientation,
-            services,
-            tick: Duration::from_millis(args.tick_ms),
-        },
-    }
-}
-
-/// Names of services; a host without the file has none.
-fn services() -> Services {
-    Services::parse(&std::fs::read_to_string("/etc/services").unwrap_or_default())
 }
 
 /// Says on standard error that counting has begun, for people and for scripts that wait for it.
@@ -144,4 +156,20 @@ async fn describe(meter: &meter::Meter) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_component_of_the_name_decides() {
+        let called = |name: &str| Called::by(Some(OsStr::new(name)));
+        assert_eq!(called("iftop"), Called::Iftop);
+        assert_eq!(called("/usr/local/sbin/iftop"), Called::Iftop);
+        assert_eq!(called("./flowtally"), Called::Flowtally);
+        assert_eq!(called("/opt/iftop/flowtally"), Called::Flowtally);
+        assert_eq!(called(""), Called::Flowtally);
+        assert_eq!(Called::by(None), Called::Flowtally);
+    }
 }

@@ -11,12 +11,16 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::{announce, meter::Meter, plan, services, shutdown::Shutdown};
+use super::{
+    announce,
+    meter::Meter,
+    settings::{report_plan, services},
+    shutdown::Shutdown,
+};
 use crate::{
     cli::ReportArgs,
     flow::{
         group::{GroupBy, GroupKey},
-        ledger::{Measure, Retention},
         names::Names,
         snapshot::Snapshot,
     },
@@ -37,12 +41,15 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<()> {
         units: args.units,
         format: args.format,
     };
+    let groups = request.by.iter().copied().filter(|by| *by != GroupBy::Flow).collect();
+    let plan = report_plan(&args.capture, groups)?;
     // An unwritable target must be found before minutes of measuring, not after.
     let output = args.output.as_deref().map(create).transpose()?;
-    let resolver = if args.resolve { Some(Resolver::from_system()?) } else { None };
+    let resolver = args.resolve.then(Resolver::from_system);
+    if let Some(reason) = resolver.as_ref().and_then(Resolver::unavailable) {
+        say!("flowtally: host names are those of /etc/hosts alone: {reason}");
+    }
     let mut shutdown = Shutdown::listen().context("listening for signals")?;
-    let groups = request.by.iter().copied().filter(|by| *by != GroupBy::Flow).collect();
-    let plan = plan(&args.capture, Measure::Frames, Retention::Run, groups, services());
     let mut meter = Meter::start(plan).await?;
     let started = SystemTime::now();
     announce(&meter);
@@ -63,8 +70,8 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<()> {
     shutdown.next_is_final();
     let snapshot = meter.finish().await?;
     let mut names = Names { services: services(), ..Names::default() };
-    if let Some(resolver) = resolver {
-        names.hosts = resolver.names(addresses(&snapshot, &request), RESOLVE).await;
+    if let Some(mut resolver) = resolver {
+        resolver.complete(&mut names, addresses(&snapshot, &request), RESOLVE).await;
     }
     let width = rustix::termios::tcgetwinsize(io::stdout())
         .map_or(DEFAULT_WIDTH, |size| usize::from(size.ws_col).max(DEFAULT_WIDTH.min(80)));

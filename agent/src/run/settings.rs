@@ -1,42 +1,161 @@
-//! What the live commands are told: the command line first, then the configuration file.
+//! What the command line and the configuration files say, put together: the command line first, then flowtally's own files,
+//! then iftop's.
+//!
+//! What was typed wrong, and what flowtally's own file has wrong, ends the program. What iftop's file has wrong is said, and the
+//! default holds, as iftop does; called as iftop, that goes for its command line too. A capture filter that is not understood
+//! always ends the program.
 
 use std::{
     env, fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use super::{Usage, meter::Plan, plan, services};
+use super::{Usage, meter::Plan};
 use crate::{
-    cli::TextArgs,
-    flow::ledger::{Measure, Retention},
+    cli::{CaptureArgs, TopArgs},
+    config::{self, Config},
+    filter::{Dictionary, Filter, FilterError},
+    flow::{
+        group::GroupBy,
+        ledger::{Measure, Retention, Terms},
+        orient::Orientation,
+        services::Services,
+    },
     iftop::{
-        config,
+        arguments::Arguments,
+        config as iftoprc,
         directive::{Directive, Directives},
         options::Options,
         resolve::resolve,
     },
 };
 
-/// What the command line and the configuration file say.
-pub(super) fn settings(args: &TextArgs) -> anyhow::Result<(Options, Plan)> {
+/// Rows that a ledger keeps; what finds no room is untracked. A row is about 250 bytes.
+const MAX_ROWS: usize = 4 << 20;
+/// The configuration for everybody on this host.
+const HOST_CONFIG: &str = "/etc/flowtally/config.toml";
+
+/// For `flowtally` and `flowtally top`.
+pub(super) fn settings(args: &TopArgs) -> anyhow::Result<(Options, Plan)> {
+    let typed = directives(args);
+    // Before any file: whoever typed something wrong should not read about files first.
+    if let Some(error) = resolve(&typed).1.first() {
+        return Err(Usage(error.to_string()).into());
+    }
+    let filter = args.capture.filter.as_deref().map(typed_filter).transpose()?.flatten();
+    let own = own_config(args.capture.config.as_deref())?;
+    let own_filter =
+        own.directives.get(Directive::FilterCode).map(|text| filter_of(text, &own)).transpose()?;
+    let (rc, rc_name) = iftop_config(args.iftoprc.as_deref(), "flowtally: ");
+    let directives = typed.or(own.directives.clone()).or(rc);
+    let (options, errors) = resolve(&directives);
+    for error in errors {
+        say!("{rc_name}: {error}");
+    }
+    let filter = match (&args.capture.filter, own_filter, &options.filter_code) {
+        (Some(_), ..) => filter,
+        (None, Some(own), _) => own,
+        (None, None, Some(text)) => {
+            parse_filter(text).map_err(|error| Usage(format!("{rc_name}: filter-code: {error}")))?
+        }
+        (None, None, None) => None,
+    };
+    if !options.text_mode && (args.seconds.is_some() || args.lines.is_some()) {
+        return Err(Usage("-s and -L are for text output: add -t".to_owned()).into());
+    }
+    let mut capture = capture(&args.capture, &own, &options);
+    if capture.interfaces.is_empty() {
+        capture.interfaces.extend(options.interface.clone());
+    }
+    Ok(live(options, &capture, filter))
+}
+
+/// For a link named iftop: its own configuration file alone, and no error but that of the capture filter.
+pub(super) fn iftop_settings(arguments: Arguments) -> anyhow::Result<(Options, Plan)> {
+    let (rc, _) = iftop_config(arguments.config.as_deref(), "");
+    let (options, errors) = resolve(&arguments.directives.or(rc));
+    for error in errors {
+        say!("{error}");
+    }
+    let filter = match &options.filter_code {
+        Some(text) => parse_filter(text).map_err(|error| Usage(format!("set_filter_code: {error}")))?,
+        None => None,
+    };
+    let capture = CaptureArgs {
+        interfaces: options.interface.iter().cloned().collect(),
+        net_filter: options.net_filter,
+        net_filter6: options.net_filter6,
+        ..CaptureArgs::default()
+    };
+    Ok(live(options, &capture, filter))
+}
+
+/// For `flowtally report`: of the configuration, what is to be measured.
+pub(super) fn report_plan(args: &CaptureArgs, groups: Vec<GroupBy>) -> anyhow::Result<Plan> {
+    let typed = args.filter.as_deref().map(typed_filter).transpose()?;
+    let own = own_config(args.config.as_deref())?;
+    let own_filter =
+        own.directives.get(Directive::FilterCode).map(|text| filter_of(text, &own)).transpose()?;
+    let (options, _) = resolve(&own.directives);
+    let filter = typed.or(own_filter).flatten();
+    Ok(plan(&capture(args, &own, &options), filter, Measure::Frames, Retention::Run, groups))
+}
+
+/// The names that a capture filter may use.
+pub(super) fn dictionary() -> Dictionary {
+    let [hosts, services, protocols] = ["/etc/hosts", "/etc/services", "/etc/protocols"].map(table);
+    Dictionary::from_tables(&hosts, &services, &protocols)
+}
+
+/// Names of services; a host without the file has none.
+pub(super) fn services() -> Services {
+    Services::parse(&table("/etc/services"))
+}
+
+fn table(path: &str) -> String {
+    // A file may have comments in any encoding; names are ASCII.
+    fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
+fn parse_filter(text: &str) -> Result<Option<Filter>, FilterError> {
+    Filter::parse(text, &dictionary())
+}
+
+fn typed_filter(text: &str) -> Result<Option<Filter>, Usage> {
+    parse_filter(text).map_err(|error| Usage(format!("-f: {error}")))
+}
+
+/// The filter of flowtally's own configuration.
+fn filter_of(text: &str, own: &Config) -> Result<Option<Filter>, Usage> {
+    parse_filter(text).map_err(|error| {
+        let place = own.place(Directive::FilterCode).map(ToString::to_string).unwrap_or_default();
+        Usage(format!("{place}: {error}"))
+    })
+}
+
+/// What `flowtally top` was told, as directives. Values that clap has parsed are not among them.
+fn directives(args: &TopArgs) -> Directives {
     let mut typed = Directives::default();
-    let mut set = |given: bool, directive: Directive, value: &str| {
+    for (given, directive, value) in [
+        (args.no_dns, Directive::DnsResolution, "no"),
+        (args.no_services, Directive::PortResolution, "no"),
+        (args.ports, Directive::PortDisplay, "on"),
+        (args.bytes, Directive::UseBytes, "yes"),
+        (args.link_local, Directive::LinkLocal, "yes"),
+        (args.promiscuous, Directive::Promiscuous, "yes"),
+        (args.no_bars, Directive::ShowBars, "no"),
+        (args.text, Directive::NoCurses, "yes"),
+    ] {
         if given {
             typed.set(directive, value);
         }
-    };
-    set(args.text, Directive::NoCurses, "yes");
-    set(args.no_dns, Directive::DnsResolution, "no");
-    set(args.no_services, Directive::PortResolution, "no");
-    set(args.ports, Directive::PortDisplay, "on");
-    set(args.bytes, Directive::UseBytes, "yes");
-    set(args.link_local, Directive::LinkLocal, "yes");
-    set(args.promiscuous, Directive::Promiscuous, "yes");
-    set(args.no_bars, Directive::ShowBars, "no");
+    }
     for (directive, value) in [
         (Directive::MaxBandwidth, args.max_bandwidth.clone()),
         (Directive::Sort, args.sort.clone()),
-        (Directive::FilterCode, args.filter.clone()),
+        (Directive::FilterCode, args.capture.filter.clone()),
         (Directive::TimedOutput, args.seconds.map(|seconds| seconds.to_string())),
         (Directive::NumLines, args.lines.map(|lines| lines.to_string())),
     ] {
@@ -44,36 +163,95 @@ pub(super) fn settings(args: &TextArgs) -> anyhow::Result<(Options, Plan)> {
             typed.set(directive, value);
         }
     }
-    // What was typed wrong ends the program; what a file has wrong is said, and the default holds.
-    if let Some(error) = resolve(&typed).1.first() {
-        return Err(Usage(error.to_string()).into());
-    }
-    let (options, errors) = resolve(&typed.or(config_file(args.config.as_deref())));
-    for error in errors {
-        say!("flowtally: {error}");
-    }
-    if let Some(filter) = &options.filter_code {
-        return Err(Usage(format!(
-            "capture filters are not there yet (-f '{filter}'): choose interfaces with -i, or a network's boundary with -F \
-             and -G"
-        ))
-        .into());
-    }
-    let mut capture = args.capture.clone();
-    capture.net_filter = capture.net_filter.or(options.net_filter);
-    capture.net_filter6 = capture.net_filter6.or(options.net_filter6);
-    let measure = Measure::IpPackets { link_local: options.link_local };
-    let mut plan = plan(&capture, measure, Retention::Live, Vec::new(), services());
-    if plan.interfaces.is_empty() {
-        plan.interfaces.extend(options.interface.clone());
-    }
-    let options = Options { net_filter: capture.net_filter, net_filter6: capture.net_filter6, ..options };
-    Ok((options, plan))
+    typed
 }
 
-/// The directives of the file named, or of ~/.iftoprc. One that was named and cannot be read is complained about; the run
-/// goes on, as iftop does.
-fn config_file(named: Option<&Path>) -> Directives {
+/// What to measure: what was typed, then the configuration. The filter is not part of it, for it has been parsed.
+fn capture(typed: &CaptureArgs, own: &Config, options: &Options) -> CaptureArgs {
+    let interfaces = if typed.interfaces.is_empty() { own.interfaces.clone() } else { None };
+    CaptureArgs {
+        interfaces: interfaces.unwrap_or_else(|| typed.interfaces.clone()),
+        net_filter: typed.net_filter.or(options.net_filter),
+        net_filter6: typed.net_filter6.or(options.net_filter6),
+        hook: typed.hook.or(own.hook),
+        slots: typed.slots.or(own.slots),
+        max_flows: typed.max_flows.or(own.max_flows),
+        ..typed.clone()
+    }
+}
+
+/// Options and plan of a live view.
+fn live(options: Options, capture: &CaptureArgs, filter: Option<Filter>) -> (Options, Plan) {
+    let measure = Measure::IpPackets { link_local: options.link_local };
+    let options = Options {
+        filter_code: filter.as_ref().map(|filter| filter.text().to_owned()),
+        net_filter: capture.net_filter,
+        net_filter6: capture.net_filter6,
+        ..options
+    };
+    (options, plan(capture, filter, measure, Retention::Live, Vec::new()))
+}
+
+fn plan(
+    capture: &CaptureArgs,
+    filter: Option<Filter>,
+    measure: Measure,
+    retention: Retention,
+    groups: Vec<GroupBy>,
+) -> Plan {
+    Plan {
+        interfaces: capture.interfaces.clone(),
+        hook: capture.hook.unwrap_or_default(),
+        slots: capture.slots,
+        max_flows: capture.max_flows,
+        verbose: capture.verbose,
+        terms: Terms {
+            measure,
+            retention,
+            groups,
+            max_rows: MAX_ROWS,
+            orientation: Orientation::with_boundary(capture.net_filter, capture.net_filter6),
+            filter,
+            services: services(),
+            tick: Duration::from_millis(capture.tick_ms),
+        },
+    }
+}
+
+/// flowtally's own configuration: the file named, or the user's and then the host's.
+fn own_config(named: Option<&Path>) -> anyhow::Result<Config> {
+    let paths = match named {
+        Some(path) => vec![path.to_owned()],
+        None => user_config().into_iter().chain([PathBuf::from(HOST_CONFIG)]).collect(),
+    };
+    let mut all = Config::default();
+    let mut problems = Vec::new();
+    for path in paths {
+        let name = path.display().to_string();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => continue,
+            Err(error) => {
+                return Err(Usage(format!("reading the configuration file {name}: {error}")).into());
+            }
+        };
+        let (config, wrong) = config::parse(&text, &name);
+        all = all.or(config);
+        problems.extend(wrong.iter().map(ToString::to_string));
+    }
+    if problems.is_empty() { Ok(all) } else { Err(Usage(problems.join("\n")).into()) }
+}
+
+/// Where the user's configuration is, as the XDG Base Directory Specification has it: a relative path counts as none.
+fn user_config() -> Option<PathBuf> {
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let folder = absolute("XDG_CONFIG_HOME").or_else(|| Some(absolute("HOME")?.join(".config")))?;
+    Some(folder.join("flowtally/config.toml"))
+}
+
+/// The directives of the file named, or of ~/.iftoprc, and its name. One that was named and cannot be read is complained
+/// about, after `prefix`; the run goes on, as iftop does.
+fn iftop_config(named: Option<&Path>, prefix: &str) -> (Directives, String) {
     let path = match named {
         Some(path) => path.to_owned(),
         None => match env::var_os("HOME") {
@@ -82,9 +260,9 @@ fn config_file(named: Option<&Path>) -> Directives {
         },
     };
     let name = path.display().to_string();
-    match fs::read(&path) {
+    let directives = match fs::read(&path) {
         Ok(text) => {
-            let (directives, warnings) = config::parse(&String::from_utf8_lossy(&text), &name);
+            let (directives, warnings) = iftoprc::parse(&String::from_utf8_lossy(&text), &name);
             for warning in warnings {
                 say!("{warning}");
             }
@@ -92,9 +270,16 @@ fn config_file(named: Option<&Path>) -> Directives {
         }
         Err(error) => {
             if named.is_some() {
-                say!("flowtally: reading the configuration file {name}: {error}; going on without");
+                say!("{prefix}{name}: {}", reason(&error));
             }
             Directives::default()
         }
-    }
+    };
+    (directives, name)
+}
+
+/// The system's words for an error, without its number.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }

@@ -12,9 +12,9 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use tokio::sync::mpsc;
 
 use super::{
-    announce, describe,
+    describe,
     meter::{Meter, Plan},
-    services,
+    settings::services,
     shutdown::Shutdown,
 };
 use crate::{
@@ -31,29 +31,22 @@ use crate::{
 
 /// Time between two reports, as iftop has it.
 const REPORTS: Duration = Duration::from_secs(2);
-/// How long a report waits for host names: the one that ends the run can afford to, a running one cannot.
+/// How long the report that ends the run waits for host names. Others never wait: a name is in the next one.
 const RESOLVE_LAST: Duration = Duration::from_secs(2);
-const RESOLVE_RUNNING: Duration = Duration::from_millis(200);
 /// Half an interval: a report is due when it is closer to the end of this interval than to the next.
 const SLACK: Duration = Duration::from_millis(500);
 
 /// Prints reports until the user or a limit ends it.
 pub(super) async fn text(mut options: Options, plan: Plan) -> anyhow::Result<()> {
-    // Names are an ornament: without them addresses are printed.
-    let resolver = Resolver::from_system()
-        .inspect_err(|error| {
-            if options.dns {
-                say!("flowtally: host names stay numbers: {error:#}");
-            }
-        })
-        .ok();
+    let resolver = Resolver::from_system();
+    if let Some(reason) = resolver.unavailable().filter(|_| options.dns) {
+        say!("host names are those of /etc/hosts alone: {reason}");
+    }
     let mut shutdown = Shutdown::listen().context("listening for signals")?;
     let mut meter = Meter::start(plan).await?;
     describe(&meter).await?;
-    announce(&meter);
     let mut printer = Printer {
         names: Names { services: services(), ..Names::default() },
-        looked_up: HashSet::new(),
         resolver,
         loopback: meter.loopbacks()?,
         broadcast: meter.broadcasts().clone(),
@@ -85,7 +78,7 @@ pub(super) async fn text(mut options: Options, plan: Plan) -> anyhow::Result<()>
                     Effect::Message(text) => print(text)?,
                     Effect::Report(text) => {
                         print(text)?;
-                        printer.print(&meter.snapshot()?, &options, RESOLVE_RUNNING).await?;
+                        printer.print(&meter.snapshot()?, &options)?;
                     }
                 }
             }
@@ -98,7 +91,7 @@ pub(super) async fn text(mut options: Options, plan: Plan) -> anyhow::Result<()>
                     printer.loopback = meter.loopbacks()?;
                     printer.broadcast.clone_from(meter.broadcasts());
                     if !options.paused {
-                        printer.print(&meter.snapshot()?, &options, RESOLVE_RUNNING).await?;
+                        printer.print(&meter.snapshot()?, &options)?;
                     }
                 }
             }
@@ -107,7 +100,7 @@ pub(super) async fn text(mut options: Options, plan: Plan) -> anyhow::Result<()>
     shutdown.next_is_final();
     let snapshot = meter.finish().await?;
     if limit.is_some() {
-        printer.print(&snapshot, &options, RESOLVE_LAST).await?;
+        printer.print_last(&snapshot, &options).await?;
     }
     Ok(())
 }
@@ -121,57 +114,55 @@ fn print(text: &str) -> io::Result<()> {
 /// What a report needs besides the snapshot, kept from one to the next.
 struct Printer {
     names: Names,
-    looked_up: HashSet<IpAddr>,
-    resolver: Option<Resolver>,
+    resolver: Resolver,
     loopback: HashSet<InterfaceId>,
     broadcast: HashSet<Ipv4Addr>,
     order: Vec<PairKey>,
 }
 
-/// Most addresses whose names are remembered; then all are forgotten and looked up again.
-const MAX_NAMES: usize = 10_000;
-
 impl Printer {
-    async fn print(
-        &mut self,
-        snapshot: &Snapshot,
-        options: &Options,
-        patience: Duration,
-    ) -> anyhow::Result<()> {
-        let Self { names, loopback, broadcast, order, .. } = self;
-        let around = Surroundings { names, loopback, broadcast };
-        let pairs = view::pairs(snapshot, options, &around, order);
+    /// Prints a report with the names that are known, and asks for the others.
+    fn print(&mut self, snapshot: &Snapshot, options: &Options) -> anyhow::Result<()> {
+        let pairs = self.pairs(snapshot, options);
         if options.dns {
-            self.look_up(&pairs[..pairs.len().min(options.num_lines)], patience).await;
+            self.resolver.update(&mut self.names, addresses(&pairs, options));
         }
-        let Self { names, loopback, broadcast, .. } = self;
-        let around = Surroundings { names, loopback, broadcast };
-        print(&text::report(snapshot, &pairs, options, &around))?;
+        self.write(snapshot, options, &pairs)
+    }
+
+    /// Prints the report that ends the run, and may wait for names.
+    async fn print_last(&mut self, snapshot: &Snapshot, options: &Options) -> anyhow::Result<()> {
+        let pairs = self.pairs(snapshot, options);
+        if options.dns {
+            self.resolver.complete(&mut self.names, addresses(&pairs, options), RESOLVE_LAST).await;
+        }
+        self.write(snapshot, options, &pairs)
+    }
+
+    fn pairs(&self, snapshot: &Snapshot, options: &Options) -> Vec<Pair> {
+        view::pairs(snapshot, options, &self.around(), &self.order)
+    }
+
+    fn write(&mut self, snapshot: &Snapshot, options: &Options, pairs: &[Pair]) -> anyhow::Result<()> {
+        print(&text::report(snapshot, pairs, options, &self.around()))?;
         self.order = pairs.iter().map(|pair| pair.key).collect();
         Ok(())
     }
 
-    async fn look_up(&mut self, pairs: &[Pair], patience: Duration) {
-        if self.looked_up.len() > MAX_NAMES {
-            self.looked_up.clear();
-            self.names.hosts.clear();
-        }
-        let ends = pairs.iter().flat_map(|pair| [pair.key.left.address, pair.key.right.address]);
-        let unknown: HashSet<IpAddr> = ends
-            .filter_map(|address| match address {
-                Address::Shown(address) => Some(address),
-                _ => None,
-            })
-            .filter(|address| !self.looked_up.contains(address))
-            .collect();
-        if unknown.is_empty() {
-            return;
-        }
-        let Some(resolver) = &self.resolver else { return };
-        let found = resolver.names(unknown.iter().copied(), patience).await;
-        self.names.hosts.extend(found);
-        self.looked_up.extend(unknown);
+    const fn around(&self) -> Surroundings<'_> {
+        Surroundings { names: &self.names, loopback: &self.loopback, broadcast: &self.broadcast }
     }
+}
+
+/// The addresses that a report lists.
+fn addresses(pairs: &[Pair], options: &Options) -> HashSet<IpAddr> {
+    let listed = &pairs[..pairs.len().min(options.num_lines)];
+    let ends = listed.iter().flat_map(|pair| [pair.key.left.address, pair.key.right.address]);
+    ends.filter_map(|address| match address {
+        Address::Shown(address) => Some(address),
+        Address::HiddenV4 | Address::HiddenV6 => None,
+    })
+    .collect()
 }
 
 /// A terminal that hands over every key as it is pressed; it is as before when this is dropped.

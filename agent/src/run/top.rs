@@ -1,12 +1,10 @@
 //! `flowtally`: the live screen. It is drawn after each interval and after each key, and at no other time.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     fs::OpenOptions,
     future::poll_fn,
     io::BufWriter,
-    net::IpAddr,
-    sync::Arc,
     task::Poll,
     time::{Duration, SystemTime},
 };
@@ -17,18 +15,18 @@ use futures_util::StreamExt as _;
 use rustix::process::{Signal, kill_current_process_group};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::mpsc,
     time::timeout,
 };
 
 use super::{
-    announce, describe,
+    describe,
     meter::{Meter, Plan},
-    services,
+    settings::{dictionary, services},
     shutdown::Shutdown,
     terminal::{self, Screen},
 };
 use crate::{
+    filter::Filter,
     flow::{names::Names, row::InterfaceId, snapshot::InterfaceView},
     host::{interfaces::Interface, names::Resolver},
     iftop::options::Options,
@@ -39,8 +37,6 @@ use crate::{
 const COMPARE: u64 = 10;
 /// How long a stopped process may take to notice it: other threads may run on for a moment.
 const STOPPING: Duration = Duration::from_millis(200);
-/// How long names may take to be looked up.
-const RESOLVE: Duration = Duration::from_secs(5);
 
 /// Shows the screen until the user or a signal ends it.
 pub(super) async fn top(options: Options, mut plan: Plan) -> anyhow::Result<()> {
@@ -51,26 +47,20 @@ pub(super) async fn top(options: Options, mut plan: Plan) -> anyhow::Result<()> 
         );
         plan.verbose = false;
     }
-    let resolver = Resolver::from_system()
-        .inspect_err(|error| {
-            if options.dns {
-                say!("flowtally: host names stay numbers: {error:#}");
-            }
-        })
-        .ok();
+    let resolver = Resolver::from_system();
+    if let Some(reason) = resolver.unavailable().filter(|_| options.dns) {
+        say!("host names are those of /etc/hosts alone: {reason}");
+    }
     let shutdown = Shutdown::listen().context("listening for signals")?;
     let meter = Meter::start(plan).await?;
     describe(&meter).await?;
-    announce(&meter);
     // Nothing has touched the terminal so far: what is wrong has been printed like everywhere else.
     let names = Names { services: services(), ..Names::default() };
     let mut display = Display::new(options, terminal::theme(), names);
     display.say(format!("Listening on {}", meter.interfaces().join(", ")), Duration::ZERO);
-    let (sender, names) = mpsc::unbounded_channel();
-    let lookups = Lookups { resolver: resolver.map(Arc::new), asked: HashSet::new(), sender };
     let continued = signal(SignalKind::from_raw(Signal::CONT.as_raw())).context("listening for SIGCONT")?;
-    let mut top = Top { meter, display, screen: Screen::take()?, lookups, continued };
-    let ended = top.run(shutdown, names).await;
+    let mut top = Top { meter, display, screen: Screen::take()?, resolver, continued };
+    let ended = top.run(shutdown).await;
     let Top { meter, screen, .. } = top;
     drop(screen);
     // Also when something failed the programs are let go in good order.
@@ -87,7 +77,7 @@ struct Top {
     meter: Meter,
     display: Display,
     screen: Screen,
-    lookups: Lookups,
+    resolver: Resolver,
     /// SIGCONT: whoever had the terminal meanwhile left it in another state.
     continued: tokio::signal::unix::Signal,
 }
@@ -100,11 +90,7 @@ enum Next {
 }
 
 impl Top {
-    async fn run(
-        &mut self,
-        mut shutdown: Shutdown,
-        mut names: mpsc::UnboundedReceiver<HashMap<IpAddr, String>>,
-    ) -> anyhow::Result<()> {
+    async fn run(&mut self, mut shutdown: Shutdown) -> anyhow::Result<()> {
         let mut events = EventStream::new();
         self.tick()?;
         loop {
@@ -133,7 +119,8 @@ impl Top {
                         }
                     }
                 }
-                Some(found) = names.recv() => self.display.add_hosts(found),
+                // What has been found out is taken up where the screen is drawn.
+                () = self.resolver.answered() => {}
                 tick = self.meter.tick() => {
                     tick?;
                     let compare = self.meter.ledger()?.closed() % COMPARE == COMPARE - 1;
@@ -160,8 +147,12 @@ impl Top {
     }
 
     fn draw(&mut self) -> anyhow::Result<()> {
-        self.screen.draw(&mut self.display, self.meter.started().elapsed())?;
-        self.lookups.ask(self.display.hosts());
+        let now = self.meter.started().elapsed();
+        self.screen.draw(&mut self.display, now)?;
+        let wanted = self.display.hosts();
+        if self.resolver.update(self.display.names_mut(), wanted) {
+            self.screen.draw(&mut self.display, now)?;
+        }
         Ok(())
     }
 
@@ -175,13 +166,14 @@ impl Top {
             Wish::Quit => return Ok(Next::End),
             Wish::Suspend => self.suspend().await?,
             Wish::Repaint => self.screen.repaint()?,
-            Wish::NetFilter(text) if text.is_empty() => {
-                let now = self.meter.started().elapsed();
-                self.display.filter_installed(&text, now);
-            }
-            Wish::NetFilter(_) => {
-                self.say("can't parse filter expression: capture filters are not there yet");
-            }
+            Wish::NetFilter(text) => match Filter::parse(&text, &dictionary()) {
+                Ok(filter) => {
+                    self.meter.ledger()?.set_filter(filter);
+                    let now = self.meter.started().elapsed();
+                    self.display.filter_installed(&text, now);
+                }
+                Err(error) => self.say(error.to_string()),
+            },
             Wish::Export(name, format) => match self.export(&name, format) {
                 Ok(count) => self.say(format!("Wrote {count} rows to {name}")),
                 Err(error) => self.say(format!("Not written: {error:#}")),
@@ -258,28 +250,5 @@ fn about(interface: &Interface, counted: Option<&InterfaceView>) -> String {
         None => format!("{state}, not counted so far"),
         Some(counted) if counted.degraded.is_empty() => format!("{state}, {}", counted.hook),
         Some(counted) => format!("{state}, {}: {}", counted.hook, counted.degraded.join("; ")),
-    }
-}
-
-/// Names that are being looked up, or were.
-struct Lookups {
-    resolver: Option<Arc<Resolver>>,
-    asked: HashSet<IpAddr>,
-    sender: mpsc::UnboundedSender<HashMap<IpAddr, String>>,
-}
-
-impl Lookups {
-    /// Looks up what has not been asked for yet, beside everything else.
-    fn ask(&mut self, hosts: Vec<IpAddr>) {
-        let Some(resolver) = &self.resolver else { return };
-        let new: Vec<IpAddr> = hosts.into_iter().filter(|host| self.asked.insert(*host)).collect();
-        if !new.is_empty() {
-            let (resolver, sender) = (Arc::clone(resolver), self.sender.clone());
-            tokio::spawn(async move {
-                let found = resolver.names(new, RESOLVE).await;
-                // Nobody waits for names any more at the end.
-                drop(sender.send(found));
-            });
-        }
     }
 }

@@ -4,7 +4,7 @@
 //! key and [`draw`](Display::draw) after either.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     io::{self, Write},
     net::{IpAddr, Ipv4Addr},
     time::{Duration, SystemTime},
@@ -136,14 +136,9 @@ impl Display {
         }
     }
 
-    /// Takes names of hosts. Those that were there and are no longer are forgotten.
-    pub fn set_hosts(&mut self, hosts: HashMap<IpAddr, String>) {
-        self.names.hosts = hosts;
-    }
-
-    /// Adds names of hosts.
-    pub fn add_hosts(&mut self, hosts: impl IntoIterator<Item = (IpAddr, String)>) {
-        self.names.hosts.extend(hosts);
+    /// The names that are shown, for whoever looks them up.
+    pub const fn names_mut(&mut self) -> &mut Names {
+        &mut self.names
     }
 
     /// An interval has been closed.
@@ -303,13 +298,12 @@ impl Display {
     /// Those of `out`.
     pub fn write(&mut self, out: impl Write, format: Format, written: SystemTime) -> io::Result<usize> {
         self.arrange();
-        let Self { screen, names, list, overview, loopback, broadcast, .. } = self;
-        let around = Surroundings { names, loopback, broadcast };
+        let Self { screen, names, list, overview, .. } = self;
         let heading = Heading {
             written,
             grouping: screen.grouping.name(),
             overview,
-            totals: view::totals(overview, &around),
+            totals: view::totals(overview),
             words: Words { options: &screen.options, names, interfaces: &overview.interfaces },
         };
         let entries = list.all(&screen.options);
@@ -404,9 +398,7 @@ impl Display {
         }
         let bars = self.screen.bars;
         let display = self.screen.options.line_display;
-        let around =
-            Surroundings { names: &self.names, loopback: &self.loopback, broadcast: &self.broadcast };
-        let totals = view::totals(&self.overview, &around);
+        let totals = view::totals(&self.overview);
         let rows = self.list.shown(&self.screen.scroll).flat_map(|entry| match display {
             LineDisplay::TwoLine => [Some(entry.sent), Some(entry.received)],
             LineDisplay::OneLineBoth => [Some(entry.sent.plus(entry.received)), None],
@@ -441,7 +433,6 @@ impl Display {
                 names: &self.names,
                 interfaces: &self.live.interfaces,
             },
-            around: Surroundings { names: &self.names, loopback: &self.loopback, broadcast: &self.broadcast },
             now,
         }
     }

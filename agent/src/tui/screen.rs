@@ -12,6 +12,8 @@ use crate::{flow::group::GroupBy, iftop::options::Options};
 
 /// How long a message stays.
 const MESSAGE: Duration = Duration::from_secs(2);
+/// How long each character of it may be looked at, if that is longer: what is wrong with a filter takes some reading.
+const READING: Duration = Duration::from_millis(50);
 /// Index of the window that bars show at first: 10 seconds.
 const FIRST_BARS: usize = 1;
 
@@ -90,7 +92,9 @@ impl Message {
     /// Whether it is still to be seen.
     #[must_use]
     pub(super) fn is_current(&self, now: Duration) -> bool {
-        self.since.is_none_or(|since| now.saturating_sub(since) <= MESSAGE)
+        let characters = u32::try_from(self.text.chars().count()).unwrap_or(u32::MAX);
+        let time = MESSAGE.max(READING.saturating_mul(characters));
+        self.since.is_none_or(|since| now.saturating_sub(since) <= time)
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use flowtally_common::flow::{PROTOCOL_NOT_IP, Unparsed};
 
 use super::*;
+use crate::filter::Dictionary;
 use crate::flow::orient::Rule;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -16,6 +17,7 @@ fn ledger(change: impl FnOnce(&mut Terms)) -> Ledger {
         groups: Vec::new(),
         max_rows: 1000,
         orientation: Orientation::default(),
+        filter: None,
         services: Services::parse("domain 53/udp\nhttps 443/tcp\n"),
         tick: SECOND,
     };
@@ -355,4 +357,77 @@ fn the_rule_behind_a_row_is_told() {
     assert_eq!(rule("10.0.0.1", "224.0.0.1", Kind::UDP, false), Rule::Group);
     assert_eq!(rule("127.0.0.1", "127.0.0.1", Kind::TCP, true), Rule::Service);
     assert_eq!(rule("::", "::", Kind::Frame(0x0806), false), Rule::Direction);
+}
+
+fn filter(text: &str) -> Option<Filter> {
+    Filter::parse(text, &Dictionary::default()).unwrap()
+}
+
+#[test]
+fn what_does_not_match_the_filter_is_left_out_and_told() {
+    let mut ledger = ledger(|terms| terms.filter = filter("port 53"));
+    let other = key(Direction::Egress, ("10.0.0.1", 1), ("192.0.2.1", 2));
+    ledger.record(&query(), count(100, 1));
+    ledger.record(&answer(), count(900, 2));
+    ledger.record(&other, count(60, 1));
+    let health = HealthKey { ifindex: 7, direction: Direction::Egress as u8, ..HealthKey::default() };
+    ledger.record_health(health, &Health { untracked: count(50, 1), ..Health::default() });
+    ledger.close(SECOND);
+    let snapshot = ledger.snapshot();
+    assert_eq!((snapshot.rows.len(), snapshot.total.bytes()), (1, 1000), "untracked is in no total");
+    assert_eq!(snapshot.filtered_out, count(60, 1));
+    assert_eq!(snapshot.interfaces[0].egress.counted, count(210, 3), "everything is reconciled");
+    // Another filter is for what comes after it.
+    ledger.set_filter(filter("not port 53"));
+    ledger.record(&query(), count(100, 1));
+    ledger.record(&other, count(60, 1));
+    ledger.close(SECOND * 2);
+    let snapshot = ledger.snapshot();
+    assert_eq!((snapshot.rows.len(), snapshot.total.bytes()), (2, 1060));
+    assert_eq!(snapshot.filtered_out, count(160, 2));
+    ledger.set_filter(None);
+    ledger.record(&query(), count(100, 1));
+    ledger.close(SECOND * 3);
+    assert_eq!(ledger.total().bytes(), 1160);
+}
+
+#[test]
+fn the_filter_knows_the_broadcast_addresses_of_the_host() {
+    let mut ledger = ledger(|terms| {
+        terms.orientation.set_addresses([], ["10.0.0.255".parse().unwrap()]);
+        terms.filter = filter("broadcast");
+    });
+    ledger.record(&key(Direction::Egress, ("10.0.0.1", 1), ("10.0.0.255", 2)), count(60, 1));
+    ledger.record(&key(Direction::Egress, ("10.0.0.1", 1), ("10.0.1.255", 2)), count(600, 1));
+    ledger.close(SECOND);
+    assert_eq!(ledger.total().bytes(), 60);
+}
+
+#[test]
+fn with_ip_packets_loopback_has_only_sent_them() {
+    let boundary = crate::flow::boundary::Ipv4Boundary::parse("127.0.0.1/32").unwrap();
+    for (measure, boundary, expected) in [
+        (Measure::Frames, None, (100 + 14, 900 + 14)),
+        (Measure::IpPackets { link_local: false }, None, (1000, 0)),
+        (Measure::IpPackets { link_local: false }, Some(boundary), (100, 900)),
+    ] {
+        let mut ledger = ledger(|terms| {
+            terms.measure = measure;
+            terms.orientation = Orientation::with_boundary(boundary, None);
+        });
+        ledger.attach(Attached { loopback: true, ..attached("lo", 1, [0, 0]) });
+        let on_loopback = |src, dst, bytes: u64| {
+            (FlowKey { ifindex: 1, ..key(Direction::Egress, src, dst) }, count(bytes + 14, 1))
+        };
+        for (key, count) in [
+            on_loopback(("127.0.0.1", 40_000), ("127.0.0.2", 80), 100),
+            on_loopback(("127.0.0.2", 80), ("127.0.0.1", 40_000), 900),
+        ] {
+            ledger.record(&key, count);
+        }
+        ledger.close(SECOND);
+        let total = ledger.total();
+        assert_eq!((total.sent.bytes, total.received.bytes), expected, "{measure:?}");
+        assert_eq!(ledger.len(), 1);
+    }
 }

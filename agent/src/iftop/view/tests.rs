@@ -7,7 +7,6 @@ use crate::{
     flow::{
         boundary::{Ipv4Boundary, Ipv6Boundary},
         row::Lane,
-        snapshot::InterfaceView,
     },
     iftop::options::{PortDisplay, Sort},
 };
@@ -171,27 +170,6 @@ fn fragments_without_ports_show_none() {
 }
 
 #[test]
-fn only_ip_is_listed() {
-    let kinds = [Kind::Frame(0x0806), Kind::Llc(0x42), Kind::Unparsed(1)];
-    let rows = kinds.map(|kind| row(("::", 0), ("::", 0), kind, 100, 100));
-    check(&rows, &Options::default(), &[]);
-    assert!(rows.iter().all(|(key, _)| !is_counted(key, true)));
-}
-
-#[test]
-fn link_local_addresses_count_on_request() {
-    let rows = [
-        row(("fe80::1", 1), ("fe80::2", 2), Kind::UDP, 8, 0),
-        row(("fe80::1", 1), ("ff02::fb", 2), Kind::UDP, 4, 0),
-        row(("fd77::1", 1), ("fd77::2", 2), Kind::UDP, 2, 0),
-        row(("169.254.0.1", 1), ("169.254.0.2", 2), Kind::UDP, 1, 0),
-    ];
-    check(&rows, &Options::default(), &["fd77::1 fd77::2 any 2/0", "169.254.0.1 169.254.0.2 any 1/0"]);
-    assert_eq!(rows.map(|(key, _)| is_counted(&key, false)), [false, false, true, true]);
-    assert_eq!(list(&rows, &Options { link_local: true, ..Options::default() }, &[]).len(), 4);
-}
-
-#[test]
 fn what_a_group_received_has_the_group_left() {
     let rows = [
         row(("10.77.0.2", 5353), ("224.0.0.251", 5353), Kind::UDP, 0, 600),
@@ -239,34 +217,12 @@ fn loopback_is_two_pairs_that_send() {
         ],
     );
     check(&rows[..1], &Options::default(), &["127.0.0.1 127.0.0.1 any 1000/0"]);
-}
-
-#[test]
-fn totals_of_loopback_alone_are_sent() {
-    let lane = |bytes| Lane { bytes, packets: 1, recent: [bytes; 3], peak: bytes };
-    let interface = |id| InterfaceView {
-        id,
-        name: String::new(),
-        index: 1,
-        hook: String::new(),
-        degraded: Vec::new(),
-        ingress: crate::flow::snapshot::Reconciliation::default(),
-        egress: crate::flow::snapshot::Reconciliation::default(),
+    // A net filter says which end is inside, on loopback too.
+    let inside = Options {
+        net_filter: Some(Ipv4Boundary::parse("127.0.0.1/32").unwrap()),
+        ..with_ports(PortDisplay::On)
     };
-    let mut snapshot = Snapshot {
-        total: Traffic { sent: lane(3), received: lane(4) },
-        recent_peak: RecentPeak { sent: 3, received: 4, total: 6 },
-        interfaces: vec![interface(LOOPBACK)],
-        ..Snapshot::default()
-    };
-    let around =
-        Surroundings { names: &Names::default(), loopback: &[LOOPBACK].into(), broadcast: &HashSet::new() };
-    let alone = totals(&snapshot, &around);
-    assert_eq!((alone.sent.bytes, alone.sent.recent, alone.received.bytes), (7, [7; 3], 0));
-    assert_eq!(alone.peak, RecentPeak { sent: 6, received: 0, total: 6 });
-    snapshot.interfaces.push(interface(ETHERNET));
-    let mixed = totals(&snapshot, &around);
-    assert_eq!((mixed.sent.bytes, mixed.received.bytes, mixed.peak), (3, 4, snapshot.recent_peak));
+    check(&rows[1..], &inside, &["127.0.0.1:4001 127.0.0.2:53 udp 50/0"]);
 }
 
 #[test]
@@ -292,7 +248,7 @@ fn a_frozen_list_keeps_its_pairs_and_places() {
 fn any_row() -> impl Strategy<Value = (RowKey, Traffic)> {
     let place =
         || (prop::sample::select(vec!["10.0.0.1", "10.0.0.2", "224.0.0.1", "fd77::1", "fe80::1"]), 0_u16..3);
-    let kind = prop::sample::select(vec![Kind::TCP, Kind::UDP, Kind::Ip(1), Kind::Frame(0x0806)]);
+    let kind = prop::sample::select(vec![Kind::TCP, Kind::UDP, Kind::Ip(1)]);
     (place(), place(), kind, 0_u64..1000, 0_u64..1000, any::<bool>()).prop_map(
         |(local, remote, kind, sent, received, lo)| {
             let row = row(local, remote, kind, sent, received);
@@ -303,21 +259,20 @@ fn any_row() -> impl Strategy<Value = (RowKey, Traffic)> {
 
 prop_compose! {
     fn any_options()(
-        ports in 0_usize..4, sort in 0_usize..5, hide_source: bool, hide_destination: bool, link_local: bool
+        ports in 0_usize..4, sort in 0_usize..5, hide_source: bool, hide_destination: bool
     ) -> Options {
         let ports = [PortDisplay::Off, PortDisplay::Source, PortDisplay::Destination, PortDisplay::On][ports];
         let sort =
             [Sort::TwoSeconds, Sort::TenSeconds, Sort::FortySeconds, Sort::Source, Sort::Destination][sort];
-        Options { link_local, hide_source, hide_destination, sort, ..with_ports(ports) }
+        Options { hide_source, hide_destination, sort, ..with_ports(ports) }
     }
 }
 
 proptest! {
     #[test]
-    fn every_byte_that_counts_is_in_one_pair(rows in prop::collection::vec(any_row(), 0..40), options in any_options()) {
+    fn every_byte_is_in_one_pair(rows in prop::collection::vec(any_row(), 0..40), options in any_options()) {
         let listed = list(&rows, &options, &[]);
-        let counted = rows.iter().filter(|(key, _)| is_counted(key, options.link_local));
-        let expected: u64 = counted.map(|(_, traffic)| traffic.bytes()).sum();
+        let expected: u64 = rows.iter().map(|(_, traffic)| traffic.bytes()).sum();
         let both = |pair: &Pair| pair.sent.plus(pair.received);
         prop_assert_eq!(listed.iter().map(|pair| both(pair).bytes).sum::<u64>(), expected);
         prop_assert_eq!(listed.iter().map(|pair| both(pair).recent[2]).sum::<u64>(), expected);

@@ -179,6 +179,7 @@ pub(super) fn troubled() -> Snapshot {
     interfaces[1].egress =
         Reconciliation { counted: count(1_400, 1), kernel: count(1_400, 1), ..Reconciliation::default() };
     snapshot.outside_boundary = count(4_096, 4);
+    snapshot.filtered_out = count(600, 10);
     snapshot.late_ticks = 2;
     snapshot
 }

@@ -13,7 +13,10 @@ use super::{
     json, print,
 };
 use crate::{
-    flow::group::{GroupBy, GroupKey},
+    flow::{
+        group::{GroupBy, GroupKey},
+        snapshot::Snapshot,
+    },
     report::{Context, Format, Request, write},
 };
 
@@ -128,7 +131,15 @@ fn interfaces_say_what_they_know() {
     assert_eq!(eth0["egress"]["gso_extra_packets"], 1_099_813);
     assert_eq!(report["late_ticks"], 2);
     assert_eq!(report["outside_boundary_bytes"], 4_096);
+    assert!(report["filter"].is_null());
+    assert_eq!(report["filtered_out_packets"], 10);
     assert_eq!(report["total"]["sent_packets"], 1_120_814);
+}
+
+#[test]
+fn a_filter_is_named() {
+    let snapshot = Snapshot { filter: Some("port 53".to_owned()), ..busy() };
+    assert_eq!(json(&snapshot, &by(&[]), &names())["filter"], "port 53");
 }
 
 #[test]

@@ -68,6 +68,16 @@ fn nothing_in_the_direction_asked() {
 }
 
 #[test]
+fn with_a_filter_the_untracked_are_in_no_total() {
+    let snapshot = Snapshot { filter: Some("port 443".to_owned()), ..troubled() };
+    let report = text(&snapshot, &Request::default(), 200);
+    assert!(
+        report.contains("in no row and, whether the filter (-f) means them or not, in no total"),
+        "{report}"
+    );
+}
+
+#[test]
 fn nothing_exceeds_the_width_that_can_be_helped() {
     for width in 80..=200 {
         let report = text(&troubled(), &Request { by: ALL.to_vec(), ..Request::default() }, width);

@@ -65,6 +65,7 @@ fn is_idle(snapshot: &Snapshot) -> bool {
         && silent(&total.sent)
         && silent(&total.received)
         && snapshot.outside_boundary.is_zero()
+        && snapshot.filtered_out.is_zero()
 }
 
 /// The grand total, a line for each direction.

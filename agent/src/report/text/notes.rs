@@ -163,6 +163,12 @@ pub(super) fn losses(out: &mut impl Write, snapshot: &Snapshot, width: usize) ->
             amount(outside)
         ));
     }
+    if !snapshot.filtered_out.is_zero() {
+        notes.push(format!(
+            "Filtered out: {} did not match the filter (-f) and are in no row and no total.",
+            amount(snapshot.filtered_out)
+        ));
+    }
     if snapshot.late_ticks > 0 {
         notes.push(format!(
             "Late: {} took more than half as long again as planned. No bytes are lost, and rates divide by the time \
@@ -179,9 +185,12 @@ pub(super) fn losses(out: &mut impl Write, snapshot: &Snapshot, width: usize) ->
 fn untracked(snapshot: &Snapshot) -> Option<String> {
     let sides: Vec<_> = sides(snapshot).filter(|side| !side.amounts.untracked.is_zero()).collect();
     let sum = sum(sides.iter().map(|side| side.amounts.untracked))?;
+    let place = match snapshot.filter {
+        None => "They are in the totals, but in no row.",
+        Some(_) => "They are in no row and, whether the filter (-f) means them or not, in no total.",
+    };
     Some(format!(
-        "Untracked: {} found no room in the flow table ({}). They are in the totals, but in no row. Raise --max-flows \
-         to have them in rows.",
+        "Untracked: {} found no room in the flow table ({}). {place} Raise --max-flows to have them in rows.",
         amount(sum),
         list(sides.iter(), |amounts| Some(amounts.untracked)),
     ))

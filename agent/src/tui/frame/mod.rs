@@ -38,10 +38,7 @@ use super::{
 };
 use crate::{
     flow::snapshot::Snapshot,
-    iftop::{
-        number::{Amount, Unit},
-        view::Surroundings,
-    },
+    iftop::number::{Amount, Unit},
 };
 
 /// Everything that a frame is made of.
@@ -58,7 +55,6 @@ pub(super) struct Scene<'a> {
     pub(super) detail: Option<&'a Detail>,
     pub(super) minutes: &'a Minutes,
     pub(super) words: Words<'a>,
-    pub(super) around: Surroundings<'a>,
     pub(super) now: Duration,
 }
 
@@ -114,7 +110,9 @@ impl Scene<'_> {
         }
         let message = self.screen.message.as_ref().filter(|message| message.is_current(self.now));
         if let Some(message) = message {
-            canvas.text(0, 0, &format!(" {} ", message.text), width, Theme::MESSAGE);
+            for (line, text) in (0..).zip(wrap(&message.text, usize::from(width).saturating_sub(2))) {
+                canvas.text(0, line, &format!(" {text} "), width, Theme::MESSAGE);
+            }
         }
         None
     }
@@ -138,6 +136,30 @@ impl Scene<'_> {
 pub(super) fn bits(recent: [u64; 3], window: usize, overview: &Snapshot) -> f64 {
     let seconds = overview.window_seconds[window];
     if seconds > 0.0 { recent[window] as f64 * 8.0 / seconds } else { 0.0 }
+}
+
+/// A text in lines of at most so many characters, broken at blanks where there are any.
+fn wrap(text: &str, width: usize) -> Vec<String> {
+    let width = width.max(1);
+    let (mut lines, mut line, mut length) = (Vec::new(), String::new(), 0);
+    for word in text.split(' ').filter(|word| !word.is_empty()) {
+        let word: Vec<char> = word.chars().collect();
+        for (number, piece) in word.chunks(width).enumerate() {
+            if length > 0 && (number > 0 || length + 1 + piece.len() > width) {
+                lines.push(std::mem::take(&mut line));
+                length = 0;
+            } else if length > 0 {
+                line.push(' ');
+                length += 1;
+            }
+            line.extend(piece);
+            length += piece.len();
+        }
+    }
+    if length > 0 {
+        lines.push(line);
+    }
+    lines
 }
 
 /// A buffer that can be drawn on anywhere: what is outside is not drawn.
@@ -189,6 +211,30 @@ impl Canvas<'_> {
                     cell.reset();
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn texts_are_broken_at_blanks() {
+        assert_eq!(wrap("Display paused", 80), ["Display paused"]);
+        assert_eq!(wrap("Display paused", 10), ["Display", "paused"]);
+        assert_eq!(wrap("a verylongword b", 4), ["a", "very", "long", "word", "b"]);
+        assert_eq!(wrap("", 4), Vec::<String>::new());
+    }
+
+    proptest! {
+        #[test]
+        fn every_word_is_there_and_fits(text in "[a-zé ]{0,60}", width in 0_usize..20) {
+            let lines = wrap(&text, width);
+            prop_assert!(lines.iter().all(|line| line.chars().count() <= width.max(1)));
+            prop_assert_eq!(lines.concat().replace(' ', ""), text.replace(' ', ""));
         }
     }
 }

@@ -17,8 +17,8 @@ const PEAK: (u16, u16) = (32, 39);
 
 /// Draws them. What does not fit beside the rates is left out: first the word before them, then the peak, then the total.
 pub(super) fn draw(canvas: &mut Canvas<'_>, layout: &Layout, scale: &Scale, scene: &Scene<'_>) {
-    let shown = view::totals(scene.overview, &scene.around);
-    let now = view::totals(scene.live, &scene.around);
+    let shown = view::totals(scene.overview);
+    let now = view::totals(scene.live);
     let directions = [
         ("TX:", shown.sent, now.sent.bytes, shown.peak.sent, Some(scene.theme.sent())),
         ("RX:", shown.received, now.received.bytes, shown.peak.received, Some(scene.theme.received())),

@@ -56,6 +56,7 @@ pub(super) fn ledger(boundary: Option<Ipv4Boundary>) -> Ledger {
         groups: Vec::new(),
         max_rows: 100_000,
         orientation,
+        filter: None,
         services: services(),
         tick: Duration::from_secs(1),
     });

@@ -95,7 +95,7 @@ fn take(test: &mut Test, step: Step) {
         Step::Names => {
             let hosts = test.display.hosts();
             let name = |host: std::net::IpAddr| (host, format!("host-{host}.\u{1b}例え.example"));
-            test.display.add_hosts(hosts.into_iter().map(name));
+            test.display.names_mut().hosts.extend(hosts.into_iter().map(name));
         }
     }
 }

@@ -1,0 +1,471 @@
+//! flowtally's own configuration file, in TOML: from its text to settings, and to what is wrong, each with its place. No input
+//! or output.
+//!
+//! Keys that set what a directive of iftop's file sets have its name. `docs/config.toml` shows all of them.
+
+use std::{collections::BTreeMap, fmt};
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use crate::{
+    cli,
+    iftop::{
+        directive::{Directive, Directives},
+        resolve::{resolve, words},
+    },
+    kernel::HookChoice,
+};
+
+/// What a file says, or several.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// What iftop has a directive for.
+    pub directives: Directives,
+    /// Where those stand.
+    places: BTreeMap<Directive, Place>,
+    /// Names and patterns of interfaces.
+    pub interfaces: Option<Vec<String>>,
+    /// Where in the kernel to count.
+    pub hook: Option<HookChoice>,
+    /// Slots of the first level, per CPU and bank.
+    pub slots: Option<u32>,
+    /// Flows of the second level.
+    pub max_flows: Option<u32>,
+}
+
+/// A place in a file, and what stands there: `FILE:LINE:COLUMN: section.key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    file: String,
+    line: usize,
+    column: usize,
+    key: String,
+}
+
+/// Something that has no effect, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub struct Problem {
+    /// Where.
+    pub place: Place,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, column, key } = self;
+        write!(f, "{file}:{line}:{column}")?;
+        if key.is_empty() { Ok(()) } else { write!(f, ": {key}") }
+    }
+}
+
+/// What a key sets.
+#[derive(Clone, Copy)]
+enum Key {
+    Directive(Directive),
+    Interfaces,
+    Hook,
+    Slots,
+    MaxFlows,
+}
+
+/// The sections, each with its keys.
+const SECTIONS: &[(&str, &[(&str, Key)])] = &[
+    (
+        "capture",
+        &[
+            ("interfaces", Key::Interfaces),
+            ("filter-code", Key::Directive(Directive::FilterCode)),
+            ("net-filter", Key::Directive(Directive::NetFilter)),
+            ("net-filter6", Key::Directive(Directive::NetFilter6)),
+            ("link-local", Key::Directive(Directive::LinkLocal)),
+            ("promiscuous", Key::Directive(Directive::Promiscuous)),
+            ("hook", Key::Hook),
+            ("slots", Key::Slots),
+            ("max-flows", Key::MaxFlows),
+        ],
+    ),
+    (
+        "screen",
+        &[
+            ("sort", Key::Directive(Directive::Sort)),
+            ("line-display", Key::Directive(Directive::LineDisplay)),
+            ("port-display", Key::Directive(Directive::PortDisplay)),
+            ("port-resolution", Key::Directive(Directive::PortResolution)),
+            ("dns-resolution", Key::Directive(Directive::DnsResolution)),
+            ("hide-source", Key::Directive(Directive::HideSource)),
+            ("hide-destination", Key::Directive(Directive::HideDestination)),
+            ("use-bytes", Key::Directive(Directive::UseBytes)),
+            ("show-bars", Key::Directive(Directive::ShowBars)),
+            ("show-totals", Key::Directive(Directive::ShowTotals)),
+            ("log-scale", Key::Directive(Directive::LogScale)),
+            ("max-bandwidth", Key::Directive(Directive::MaxBandwidth)),
+            ("screen-filter", Key::Directive(Directive::ScreenFilter)),
+        ],
+    ),
+    (
+        "text",
+        &[
+            ("no-curses", Key::Directive(Directive::NoCurses)),
+            ("timed-output", Key::Directive(Directive::TimedOutput)),
+            ("num-lines", Key::Directive(Directive::NumLines)),
+        ],
+    ),
+];
+
+/// Reads a file's text, whose name is for the problems. What is wrong has no effect.
+#[must_use]
+pub fn parse(text: &str, file: &str) -> (Config, Vec<Problem>) {
+    let mut reader = Reader { text, file, config: Config::default(), problems: Vec::new() };
+    match DeTable::parse(text) {
+        Ok(document) => reader.document(document.get_ref()),
+        Err(error) => {
+            let at = error.span().map_or(0, |span| span.start);
+            reader.complain(at, "", error.message().replace('\n', ", "));
+        }
+    }
+    let Reader { config, mut problems, .. } = reader;
+    problems.sort_by_key(|problem| (problem.place.line, problem.place.column));
+    (config, problems)
+}
+
+impl Config {
+    /// These settings, and those of `other` where there is none here.
+    #[must_use]
+    pub fn or(mut self, other: Self) -> Self {
+        for (directive, place) in other.places {
+            self.places.entry(directive).or_insert(place);
+        }
+        Self {
+            directives: self.directives.or(other.directives),
+            places: self.places,
+            interfaces: self.interfaces.or(other.interfaces),
+            hook: self.hook.or(other.hook),
+            slots: self.slots.or(other.slots),
+            max_flows: self.max_flows.or(other.max_flows),
+        }
+    }
+
+    /// Where a directive's value stands.
+    #[must_use]
+    pub fn place(&self, directive: Directive) -> Option<&Place> {
+        self.places.get(&directive)
+    }
+}
+
+struct Reader<'a> {
+    text: &'a str,
+    file: &'a str,
+    config: Config,
+    problems: Vec<Problem>,
+}
+
+impl Reader<'_> {
+    fn document(&mut self, document: &DeTable<'_>) {
+        for (name, value) in document {
+            let (at, name) = (name.span().start, name.get_ref().as_ref());
+            let Some((_, keys)) = SECTIONS.iter().find(|(section, _)| *section == name) else {
+                let known: Vec<_> = SECTIONS.iter().map(|(section, _)| format!("[{section}]")).collect();
+                let hint = belongs(name).unwrap_or_else(|| format!("there are {}", known.join(", ")));
+                self.complain(at, name, format!("unknown; {hint}"));
+                continue;
+            };
+            match value.get_ref() {
+                DeValue::Table(table) => self.section(name, keys, table),
+                other => {
+                    self.complain(at, name, format!("is a section, [{name}], and not {}", described(other)));
+                }
+            }
+        }
+    }
+
+    fn section(&mut self, section: &str, keys: &[(&str, Key)], table: &DeTable<'_>) {
+        for (name, value) in table {
+            let at = name.span().start;
+            let name = name.get_ref().as_ref();
+            let full = format!("{section}.{name}");
+            let Some((_, key)) = keys.iter().find(|(key, _)| *key == name) else {
+                let known: Vec<_> = keys.iter().map(|(key, _)| *key).collect();
+                let hint = belongs(name).unwrap_or_else(|| format!("[{section}] has {}", known.join(", ")));
+                self.complain(at, &full, format!("unknown; {hint}"));
+                continue;
+            };
+            if let Err(message) = self.set(*key, &full, value) {
+                self.complain(value.span().start, &full, message);
+            }
+        }
+    }
+
+    fn set(&mut self, key: Key, full: &str, value: &Spanned<DeValue<'_>>) -> Result<(), String> {
+        let (at, value) = (value.span().start, value.get_ref());
+        match key {
+            Key::Directive(directive) => {
+                let text = text_of(directive, value)?;
+                check(directive, &text)?;
+                self.config.directives.set(directive, text);
+                let place = self.place(at, full);
+                self.config.places.insert(directive, place);
+            }
+            Key::Interfaces => self.config.interfaces = Some(names(value)?),
+            Key::Hook => self.config.hook = Some(string(value)?.parse()?),
+            Key::Slots => self.config.slots = Some(cli::slots(&integer(value)?)?),
+            Key::MaxFlows => self.config.max_flows = Some(cli::max_flows(&integer(value)?)?),
+        }
+        Ok(())
+    }
+
+    fn complain(&mut self, at: usize, key: &str, message: String) {
+        let place = self.place(at, key);
+        self.problems.push(Problem { place, message });
+    }
+
+    fn place(&self, at: usize, key: &str) -> Place {
+        let before = self.text.get(..at).unwrap_or(self.text);
+        let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
+        Place {
+            file: self.file.to_owned(),
+            line: before.matches('\n').count() + 1,
+            column: before[line_start..].chars().count() + 1,
+            key: key.to_owned(),
+        }
+    }
+}
+
+/// Where a key that stands in the wrong section belongs.
+fn belongs(name: &str) -> Option<String> {
+    let has = |keys: &[(&str, Key)]| keys.iter().any(|(key, _)| *key == name);
+    SECTIONS.iter().find(|(_, keys)| has(keys)).map(|(section, _)| format!("it belongs to [{section}]"))
+}
+
+/// A directive's value as iftop's file has it.
+fn text_of(directive: Directive, value: &DeValue<'_>) -> Result<String, String> {
+    use Directive::{
+        DnsResolution, FilterCode, HideDestination, HideSource, Interface, LineDisplay, LinkLocal, LogScale,
+        MaxBandwidth, NetFilter, NetFilter6, NoCurses, NumLines, PortDisplay, PortResolution, Promiscuous,
+        ScreenFilter, ShowBars, ShowTotals, Sort, TimedOutput, UseBytes,
+    };
+    match directive {
+        DnsResolution | PortResolution | ShowBars | Promiscuous | LinkLocal | HideSource
+        | HideDestination | UseBytes | ShowTotals | LogScale | NoCurses => match value {
+            DeValue::Boolean(on) => Ok(if *on { "yes" } else { "no" }.to_owned()),
+            other => Err(format!("should be true or false, and not {}", described(other))),
+        },
+        TimedOutput | NumLines => integer(value),
+        MaxBandwidth if value.is_integer() => integer(value),
+        Interface | FilterCode | PortDisplay | Sort | LineDisplay | MaxBandwidth | NetFilter | NetFilter6
+        | ScreenFilter => string(value).map(str::to_owned),
+    }
+}
+
+/// Whether a directive understands a value.
+fn check(directive: Directive, text: &str) -> Result<(), String> {
+    let mut alone = Directives::default();
+    alone.set(directive, text);
+    match resolve(&alone).1.first() {
+        None => Ok(()),
+        Some(_) if !words(directive).is_empty() => {
+            Err(format!("{text:?} is none of {}", words(directive).join(", ")))
+        }
+        Some(error) => Err(error.to_string()),
+    }
+}
+
+fn string<'a>(value: &'a DeValue<'_>) -> Result<&'a str, String> {
+    value.as_str().ok_or_else(|| format!("should be a text in quotes, and not {}", described(value)))
+}
+
+/// A number without a sign, in decimal digits.
+fn integer(value: &DeValue<'_>) -> Result<String, String> {
+    value
+        .as_integer()
+        .and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok())
+        .map(|number| number.to_string())
+        .ok_or_else(|| format!("should be a whole number from 0, and not {}", described(value)))
+}
+
+/// One name, or several.
+fn names(value: &DeValue<'_>) -> Result<Vec<String>, String> {
+    let names = match value {
+        DeValue::Array(names) => names
+            .iter()
+            .map(|name| string(name.get_ref()).map(str::to_owned))
+            .collect::<Result<Vec<_>, _>>()?,
+        other => vec![string(other)?.to_owned()],
+    };
+    if names.is_empty() {
+        Err("names no interface: leave it out for the default".to_owned())
+    } else {
+        Ok(names)
+    }
+}
+
+fn described(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("the text {text:?}"),
+        DeValue::Integer(number) => format!("the number {number}"),
+        DeValue::Boolean(on) => on.to_string(),
+        DeValue::Array(_) => "an array".to_owned(),
+        DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => format!("a {}", value.type_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::iftop::options::{Options, Sort};
+
+    const EXAMPLE: &str = include_str!("../../docs/config.toml");
+
+    fn config(text: &str) -> Config {
+        let (config, problems) = parse(text, "c.toml");
+        assert_eq!(problems, [], "{text}");
+        config
+    }
+
+    fn problems(text: &str) -> Vec<String> {
+        parse(text, "c.toml").1.iter().map(ToString::to_string).collect()
+    }
+
+    fn options(config: &Config) -> Options {
+        let (options, errors) = resolve(&config.directives);
+        assert_eq!(errors, []);
+        options
+    }
+
+    #[test]
+    fn an_empty_file_changes_nothing() {
+        assert_eq!(config(""), Config::default());
+        assert_eq!(config("# nothing\n[screen]\n"), Config::default());
+    }
+
+    #[test]
+    fn the_example_has_the_defaults_and_every_key() {
+        let as_it_is = config(EXAMPLE);
+        assert_eq!(options(&as_it_is), Options::default());
+        assert_eq!(as_it_is.hook, Some(HookChoice::default()));
+        // What has no default is there as a comment.
+        let uncommented: String = EXAMPLE
+            .lines()
+            .map(|line| match line.strip_prefix('#') {
+                Some(key) if key.split_once(" = ").is_some_and(|(key, _)| belongs(key).is_some()) => key,
+                _ => line,
+            })
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let all = config(&uncommented);
+        for (section, keys) in SECTIONS {
+            for (name, key) in *keys {
+                let is_set = match key {
+                    Key::Directive(directive) => all.directives.get(*directive).is_some(),
+                    Key::Interfaces => all.interfaces.is_some(),
+                    Key::Hook => all.hook.is_some(),
+                    Key::Slots => all.slots.is_some(),
+                    Key::MaxFlows => all.max_flows.is_some(),
+                };
+                assert!(is_set, "no {section}.{name} in docs/config.toml");
+            }
+        }
+    }
+
+    #[test]
+    fn every_directive_but_one_has_a_key() {
+        for directive in Directive::ALL {
+            // `interfaces` has taken its place.
+            let expected = directive != Directive::Interface;
+            assert_eq!(belongs(directive.name()).is_some(), expected, "{}", directive.name());
+        }
+    }
+
+    #[test]
+    fn the_first_file_comes_first_key_by_key() {
+        let user = config("[screen]\nsort = \"2s\"\n[capture]\ninterfaces = \"eth0\"\n");
+        let host =
+            config("[screen]\nsort = \"40s\"\nuse-bytes = true\n[capture]\nslots = 4096\nhook = 'tcx'\n");
+        let both = user.or(host);
+        let resolved = options(&both);
+        assert_eq!((resolved.sort, resolved.use_bytes), (Sort::TwoSeconds, true));
+        assert_eq!((both.interfaces, both.slots), (Some(vec!["eth0".to_owned()]), Some(4096)));
+        assert_eq!(both.hook, Some(HookChoice::Tcx));
+        assert_eq!(both.places[&Directive::Sort].to_string(), "c.toml:2:8: screen.sort");
+        assert_eq!(both.places[&Directive::UseBytes].to_string(), "c.toml:3:13: screen.use-bytes");
+    }
+
+    #[test]
+    fn several_interfaces_and_numbers_of_every_base() {
+        let config = config(
+            "[capture]\ninterfaces = ['eth*', \"wlan0\"]\nmax-flows = 1_000_000\n[screen]\nmax-bandwidth = '1G'\n[text]\n\
+             num-lines = 0x10\n",
+        );
+        assert_eq!(config.interfaces, Some(vec!["eth*".to_owned(), "wlan0".to_owned()]));
+        assert_eq!(config.max_flows, Some(1_000_000));
+        let options = options(&config);
+        assert_eq!((options.max_bandwidth, options.num_lines), (Some(1 << 30), 16));
+    }
+
+    #[test]
+    fn unknown_keys_are_named_with_their_place() {
+        assert_eq!(
+            problems("sort = '2s'\n[screens]\n[screen]\n  sorts = '2s'\n  hook = 'tcx'\n"),
+            [
+                "c.toml:1:1: sort: unknown; it belongs to [screen]",
+                "c.toml:2:2: screens: unknown; there are [capture], [screen], [text]",
+                "c.toml:4:3: screen.sorts: unknown; [screen] has sort, line-display, port-display, port-resolution, \
+                 dns-resolution, hide-source, hide-destination, use-bytes, show-bars, show-totals, log-scale, \
+                 max-bandwidth, screen-filter",
+                "c.toml:5:3: screen.hook: unknown; it belongs to [capture]",
+            ]
+        );
+    }
+
+    #[test]
+    fn wrong_values_are_named_with_their_place() {
+        assert_eq!(
+            problems(
+                "screen = 1\n[capture]\nslots = 1000\nhook = 'nosuch'\nnet-filter = '10.0.0.0/33'\ninterfaces = []\n\
+                 max-flows = -1\nlink-local = 'yes'\n[text]\nnum-lines = 'ten'\ntimed-output = 1.5\n"
+            ),
+            [
+                "c.toml:1:1: screen: is a section, [screen], and not the number 1",
+                "c.toml:3:9: capture.slots: use a power of two from 1024 to 1048576",
+                "c.toml:4:8: capture.hook: no hook is called 'nosuch': use auto, tcx, clsact or xdp",
+                "c.toml:5:14: capture.net-filter: Invalid netmask length: 33",
+                "c.toml:6:14: capture.interfaces: names no interface: leave it out for the default",
+                "c.toml:7:13: capture.max-flows: should be a whole number from 0, and not the number -1",
+                "c.toml:8:14: capture.link-local: should be true or false, and not the text \"yes\"",
+                "c.toml:10:13: text.num-lines: should be a whole number from 0, and not the text \"ten\"",
+                "c.toml:11:16: text.timed-output: should be a whole number from 0, and not a float",
+            ]
+        );
+        assert_eq!(
+            problems("[screen]\nsort = '3s'\nmax-bandwidth = '1.5M'\n"),
+            [
+                "c.toml:2:8: screen.sort: \"3s\" is none of 2s, 10s, 40s, source, destination",
+                "c.toml:3:17: screen.max-bandwidth: Invalid units in value: 1.5M",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_toml_is_named_with_its_place() {
+        let found = problems("[screen]\nsort = \n");
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with("c.toml:2:"), "{found:?}");
+        assert!(
+            problems("[screen]\nsort = '2s'\nsort = '10s'\n")[0].starts_with("c.toml:3:1: duplicate key")
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(text in "(\\[(screen|text|capture)\\]\n|[a-z-]{1,12} = (true|-?[0-9]{1,4}|'[a-z0-9]{0,4}'|\\[\\])\n|\\PC{0,6}){0,8}") {
+            let (config, _) = parse(&text, "c.toml");
+            prop_assert_eq!(resolve(&config.directives).1, vec![]);
+        }
+    }
+}
