@@ -41,10 +41,21 @@ impl Label {
     }
 
     /// The label in exactly `width` columns. A host that is too long loses its end (for IPv6 the closing bracket
-    /// too), so that the port stays whole; without a port the last column stays blank.
+    /// too), so that the port stays whole.
     #[must_use]
     pub fn fit(&self, width: usize) -> String {
-        let room = width.saturating_sub(self.port.chars().count().max(1));
+        self.cut(width, self.port.chars().count())
+    }
+
+    /// The same as iftop's text mode has it: without a port the last column stays blank.
+    #[must_use]
+    pub fn fit_for_text(&self, width: usize) -> String {
+        self.cut(width, self.port.chars().count().max(1))
+    }
+
+    /// The label with so many columns kept free of the host.
+    fn cut(&self, width: usize, kept: usize) -> String {
+        let room = width.saturating_sub(kept);
         let text: String = self.host.chars().take(room).chain(self.port.chars()).take(width).collect();
         format!("{text:<width$}")
     }
@@ -104,8 +115,8 @@ mod tests {
     /// With numbers and with names.
     fn check(address: Address, port: u16, kind: Option<Kind>, numbers: &str, named: &str) {
         let options = Options { dns: false, port_resolution: false, ..Options::default() };
-        assert_eq!(label(address, port, kind, &options).fit(40), format!("{numbers:<40}"));
-        assert_eq!(label(address, port, kind, &Options::default()).fit(40), format!("{named:<40}"));
+        assert_eq!(label(address, port, kind, &options).fit_for_text(40), format!("{numbers:<40}"));
+        assert_eq!(label(address, port, kind, &Options::default()).fit_for_text(40), format!("{named:<40}"));
     }
 
     #[test]
@@ -137,6 +148,12 @@ mod tests {
     }
 
     #[test]
+    fn without_a_port_the_screen_uses_every_column() {
+        let label = Label::plain("2001:db8::1".to_owned());
+        assert_eq!((label.fit(6).as_str(), label.fit_for_text(6).as_str()), ("2001:d", "2001: "));
+    }
+
+    #[test]
     fn names_do_not_command_the_terminal() {
         check(shown("10.77.0.66"), 0, None, "10.77.0.66", "evil?[2J");
     }
@@ -144,10 +161,12 @@ mod tests {
     proptest! {
         #[test]
         fn labels_fit(host in "\\PC{0,60}", port in "(:[a-z]{1,20})?", width in 0_usize..80) {
-            let text = Label { host, port: port.clone() }.fit(width);
-            prop_assert_eq!(text.chars().count(), width);
-            if port.len() <= width {
-                prop_assert!(text.contains(&port));
+            let label = Label { host, port: port.clone() };
+            for text in [label.fit(width), label.fit_for_text(width)] {
+                prop_assert_eq!(text.chars().count(), width);
+                if port.len() <= width {
+                    prop_assert!(text.contains(&port));
+                }
             }
         }
     }

@@ -73,7 +73,7 @@ impl Report {
     }
 
     fn pair(&mut self, number: usize, pair: &Pair, options: &Options, around: &Surroundings<'_>) {
-        let label = |end| Label::new(end, pair.key.kind, options, around.names).fit(HOST);
+        let label = |end| Label::new(end, pair.key.kind, options, around.names).fit_for_text(HOST);
         for (left, amounts) in [
             (format!("{number:>4} {} =>", label(&pair.key.left)), pair.sent),
             (format!("     {} <=", label(&pair.key.right)), pair.received),

@@ -250,8 +250,10 @@ impl Display {
     /// Shows an entry in full: the selected one, or the first.
     fn open(&mut self, key: Option<EntryKey>, ledger: &Ledger) {
         self.arrange();
+        // Keys that come together are taken without a frame in between: what is selected may only be known now.
+        let selected = self.screen.scroll.cursor.as_ref().and_then(|cursor| cursor.key.clone());
         let first = self.list.shown(&self.screen.scroll).next().map(|entry| entry.key.clone());
-        if let Some(key) = key.or(first) {
+        if let Some(key) = key.or(selected).or(first) {
             self.detail = Some(Detail::open(&key));
             self.screen.page = Page::Detail(key, Lines::default());
             self.update_detail(ledger);

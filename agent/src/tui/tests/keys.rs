@@ -284,6 +284,17 @@ fn files_are_wanted_by_their_suffix() {
 }
 
 #[test]
+fn keys_without_a_frame_in_between_act_on_what_they_selected() {
+    let mut test = Test::usual(3);
+    test.frame(100, 24);
+    let second = test.line(4).split_whitespace().next().unwrap().to_owned();
+    for key in [Key::Down, Key::Down, Key::Enter] {
+        test.press(key);
+    }
+    assert!(test.line(2).starts_with(&format!("{second} <=> ")), "{}", test.line(2));
+}
+
+#[test]
 fn a_page_about_a_row_ends_when_rows_come_together_differently() {
     let mut test = Test::usual(3);
     test.frame(100, 24);
