@@ -73,18 +73,9 @@ fn compare(arguments: &str, modes: &[Mode]) {
         for session in [&ours, &theirs] {
             session.press(keys);
         }
-        let mut last = None;
-        let begun = std::time::Instant::now();
         theirs.wait(&format!("{arguments}, {mode}: both alike"), |theirs| {
             let ours = ours.screen();
-            let found = difference(&ours, theirs);
-            if let Some(found) = &found {
-                if last.as_ref() != Some(found) && begun.elapsed() > std::time::Duration::from_secs(20) {
-                    eprintln!("{mode}: {found}\nours\n{ours}\ntheirs\n{theirs}");
-                    last = Some(found.clone());
-                }
-            }
-            found.is_none().then_some(())
+            difference(&ours, theirs).is_none().then_some(())
         });
     }
 }
