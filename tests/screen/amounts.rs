@@ -1,9 +1,6 @@
 //! What was sent and what is on the screen, over more than a minute.
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use harness::{
     NetPair, Screen, Sender, Way,
@@ -75,7 +72,7 @@ fn bytes_are_those_of_ip_packets() {
     ];
     both(|program| {
         let pair = NetPair::new();
-        let session = Session::start(&pair, program, "-n -N -P -B -T".trim_end_matches(" -T"), USUAL);
+        let session = Session::start(&pair, program, "-n -N -P -B", USUAL);
         let sender = Sender::start(&pair, parts.iter().map(Part::stream).collect());
         session.wait_for_rows("both rates", |rows| {
             let [v6, _, v4, _] = rows else { return None };
@@ -115,7 +112,9 @@ fn a_burst_decays_and_goes() {
             assert_eq!(row.rates[1], row.rates[2], "within ten seconds of the start\n{screen}");
             is_near(&row.rates[0], BYTES_A_SECOND * 8.0, program.tolerance()).then_some(())
         });
-        thread::sleep(Duration::from_secs(2));
+        session.wait("some of the burst", |screen| {
+            (amount(&screen.totals()?.cumulative[0]) > 4.0 * BYTES_A_SECOND).then_some(())
+        });
         let packets = sender.stop()[0];
         let bytes = packets as f64 * 1000.0;
         let stopped = Instant::now();
@@ -165,12 +164,13 @@ fn a_burst_decays_and_goes() {
 /// I44: averages are over the program's time, not over a flow's.
 #[test]
 fn a_late_flow_is_averaged_over_all_of_the_window() {
+    /// Older than the longest window.
     const AGE: Duration = Duration::from_secs(42);
     both(|program| {
         let pair = NetPair::new();
         let session = Session::start(&pair, program, "-n -N -P", USUAL);
         let started = Instant::now();
-        thread::sleep(AGE.saturating_sub(started.elapsed()));
+        session.wait("a screen of some age", |_| (started.elapsed() > AGE).then_some(()));
         let part = crate::order::flow(1, 200);
         let begun = Instant::now();
         let _sender = Sender::start(&pair, vec![part.stream()]);

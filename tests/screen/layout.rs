@@ -119,7 +119,7 @@ fn the_scale_has_the_labels_and_ticks_of_its_end() {
     let silent = NetPair::new();
     each(&SCALES, |(end, labels)| {
         let arguments = format!("-n -m {end}");
-        let [ours, theirs] = [Program::Flowtally, Program::Original].map(|program| {
+        let scales = both(|program| {
             let session = Session::start(&silent, program, &arguments, USUAL);
             let linear = session.wait_for_silence();
             assert_eq!(
@@ -138,7 +138,7 @@ fn the_scale_has_the_labels_and_ticks_of_its_end() {
             assert_eq!(scale(&again), scale(&linear));
             [scale(&linear), scale(&logarithmic)]
         });
-        assert_eq!(ours, theirs, "-m {end}");
+        assert_eq!(scales[0], scales[1], "-m {end}");
     });
 }
 

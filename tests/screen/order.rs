@@ -144,6 +144,41 @@ fn the_screen_filter_acts_on_the_list_alone() {
     });
 }
 
+/// I39: the capture filter acts on what comes, for all that is shown.
+#[test]
+fn the_capture_filter_acts_on_what_is_counted() {
+    both(|program| {
+        let pair = NetPair::new();
+        let _sender = Sender::start(&pair, vec![flow(1, 100).stream(), flow(2, 50).stream()]);
+        let session = Session::start(&pair, program, "-n -N -P", USUAL);
+        let filter = |text: &str, message: &str| {
+            session.press("f");
+            session.wait_for("Net filter>");
+            session.key("C-u");
+            session.enter(text);
+            session
+                .wait(message, |screen| screen.message().filter(|said| said.contains(message)).map(|_| ()));
+        };
+        let wait_for_rate = |what: &str, packets: u32| {
+            session.wait(what, |screen| {
+                let bits = f64::from(packets) * 500.0 * 8.0;
+                is_near(&screen.totals()?.rates[0][0], bits, program.tolerance()).then_some(())
+            });
+        };
+        wait_for_rate("both flows", 150);
+        filter("udp port 2", "Installed new filter");
+        wait_for_rate("the second alone", 50);
+        // A bad one leaves the one before, which the next prompt begins with.
+        filter("port (", "can't parse filter expression");
+        session.press("f");
+        session.wait_for("Net filter> udp port 2");
+        session.key("Escape");
+        wait_for_rate("still the second alone", 50);
+        filter("", "Installed new filter");
+        wait_for_rate("both flows again", 150);
+    });
+}
+
 /// The keys that a prompt is edited with.
 #[test]
 fn a_prompt_is_edited() {

@@ -98,20 +98,18 @@ impl Session {
     }
 }
 
-/// Runs a check on the program under test and on the original, at the same time.
-pub(crate) fn both(check: impl Fn(Program) + Sync) {
-    each(&[Program::Flowtally, Program::Original], |program| check(*program));
+/// Does something with the program under test and with the original, at the same time.
+pub(crate) fn both<T: Send>(check: impl Fn(Program) -> T + Sync) -> Vec<T> {
+    each(&[Program::Flowtally, Program::Original], |program| check(*program))
 }
 
-/// Runs a check on each of several things, at the same time.
-pub(crate) fn each<T: Sync>(subjects: &[T], check: impl Fn(&T) + Sync) {
+/// Does something with each of several things, at the same time.
+pub(crate) fn each<S: Sync, T: Send>(subjects: &[S], check: impl Fn(&S) -> T + Sync) -> Vec<T> {
     thread::scope(|scope| {
         let check = &check;
         let running: Vec<_> = subjects.iter().map(|subject| scope.spawn(move || check(subject))).collect();
-        for checked in running {
-            if let Err(payload) = checked.join() {
-                panic::resume_unwind(payload);
-            }
-        }
-    });
+        let ended =
+            running.into_iter().map(|one| one.join().unwrap_or_else(|payload| panic::resume_unwind(payload)));
+        ended.collect()
+    })
 }

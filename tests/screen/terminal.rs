@@ -159,10 +159,11 @@ fn control_l_draws_again() {
 /// A start that fails says why, and leaves the terminal alone.
 #[test]
 fn a_start_that_fails_touches_nothing() {
-    const CASES: [(&str, &[&str], u8); 4] = [
+    const CASES: [(&str, &[&str], u8); 5] = [
         ("flowtally -i nosuch", &["nosuch", "near"], 1),
         ("flowtally -i near -o nosuch", &["nosuch"], 2),
         ("TERM=dumb flowtally -i near", &["'dumb'", "flowtally -t"], 2),
+        ("TERM=nonsense flowtally -i near", &["'nonsense'", "flowtally -t"], 2),
         ("TERM= flowtally -i near", &["TERM", "flowtally -t"], 2),
     ];
     let pair = cast::pair();
@@ -205,6 +206,19 @@ fn colours_are_left_out_where_they_are_not_wanted() {
             let mut cells = (0..screen.height()).flat_map(|line| screen.cells(line));
             (is_there && cells.any(|cell| cell.look.coloured) == *coloured).then_some(())
         });
+    });
+}
+
+/// Called `iftop` it takes iftop's command line, with options that are written together.
+#[test]
+fn by_the_name_of_the_original_it_takes_its_options() {
+    let pair = cast::pair();
+    each(&["iftop -nNPinear -o2s", "flowtally top -nNP -i near"], |command| {
+        let terminal = Terminal::open(&pair.near.namespace, USUAL);
+        terminal.enter(command);
+        terminal.wait("the list", |screen| (screen.rows().len() == 2 * PARTS.len()).then_some(()));
+        terminal.press("q");
+        eventually("the terminal as it was", || (terminal.state() == SHELL).then_some(()));
     });
 }
 

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::shell;
 
-/// A Debian package, why it is needed, and a program that stands for it on machines that are not Debian.
+/// A Debian package, why it is needed, and a program, or a file by its path, that stands for it on machines that are not
+/// Debian.
 struct Package {
     name: &'static str,
     why: &'static str,
@@ -33,6 +34,7 @@ const TESTS: &[Package] = &[
     },
     Package { name: "tmux", why: "terminals for the screen", program: Some("tmux") },
     Package { name: "iftop", why: "the original, beside which the screen is tested", program: Some("iftop") },
+    Package { name: "netbase", why: "names of services", program: Some("/etc/services") },
     Package { name: "socat", why: "the other end of a tun device", program: Some("socat") },
 ];
 

@@ -17,6 +17,9 @@ const OBJECT: &str = "FLOWTALLY_OBJECT";
 /// The packages whose tests need neither root nor anything installed.
 const PLAIN: &[&str] = &["flowtally", "flowtally-common", "flowtally-ebpf", "xtask"];
 
+/// The test programs of the package that needs root which are about the kernel.
+const IN_KERNEL: &[&str] = &["kernel", "testrun"];
+
 #[derive(Args, Default)]
 pub(crate) struct TestArgs {
     /// Run only the tests whose name contains this
@@ -41,6 +44,7 @@ pub(crate) fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     let failures: Vec<_> = [
         ("unit tests", shell::run(with_arguments(&mut plain, args))),
         ("kernel tests", run_in_kernel(workspace, &program, args, None)),
+        ("tests of the screen", run_on_terminals(workspace, &program, args)),
         ("tests of old kernels", vm::boot(workspace, &program, args, None)),
     ]
     .into_iter()
@@ -88,7 +92,22 @@ fn run_in_kernel(
 ) -> Result<()> {
     let mut tests = workspace.cargo();
     tests.args(["test", "--no-fail-fast", "--package", "flowtally-tests"]).env(PROGRAM, program);
+    for target in IN_KERNEL {
+        tests.args(["--test", target]);
+    }
     shell::run(with_arguments(embedding(&mut tests, object), args))
+}
+
+/// Most of these tests wait for seconds to pass on the screens of a few programs: more of them than there are CPUs can do so
+/// at the same time.
+fn run_on_terminals(workspace: &Workspace, program: &Path, args: &TestArgs) -> Result<()> {
+    const AT_ONCE: &str = "10";
+    let mut tests = workspace.cargo();
+    tests
+        .args(["test", "--no-fail-fast", "--package", "flowtally-tests", "--test", "screen"])
+        .env(PROGRAM, program)
+        .env("RUST_TEST_THREADS", AT_ONCE);
+    shell::run(with_arguments(embedding(&mut tests, None), args))
 }
 
 pub(crate) fn embedding<'a>(command: &'a mut Command, object: Option<&Path>) -> &'a mut Command {

@@ -39,7 +39,7 @@ impl Pace {
     }
 
     /// What has become due since the last time.
-    fn fall_due(&mut self, elapsed: Duration) -> f64 {
+    fn falling_due(&mut self, elapsed: Duration) -> f64 {
         let all = self.due_after(elapsed);
         let due = (all - self.given).floor();
         if due < 1.0 {
@@ -62,7 +62,7 @@ impl Iterator for Pace {
             if self.lasts.is_some_and(|lasts| elapsed >= lasts) {
                 return None;
             }
-            let due = self.fall_due(elapsed);
+            let due = self.falling_due(elapsed);
             if due >= 1.0 {
                 #[expect(
                     clippy::cast_possible_truncation,
@@ -114,7 +114,7 @@ mod tests {
     #[test]
     fn what_was_missed_in_a_long_stop_is_not_sent_at_once() {
         let mut pace = Pace::new(1000, ENDLESS, None);
-        assert!((pace.fall_due(Duration::from_hours(1)) - 1000.0).abs() < f64::EPSILON);
-        assert!((pace.fall_due(Duration::from_hours(1) + Duration::from_millis(100)) - 100.0).abs() < 1.0);
+        assert!((pace.falling_due(Duration::from_hours(1)) - 1000.0).abs() < f64::EPSILON);
+        assert!((pace.falling_due(Duration::from_hours(1) + Duration::from_millis(100)) - 100.0).abs() < 1.0);
     }
 }
