@@ -15,8 +15,8 @@ use nix::{
 };
 
 /// Programs that the tests call, and the Debian packages they come in.
-const TOOLS: [(&str, &str); 5] =
-    [("ip", "iproute2"), ("tc", "iproute2"), ("ethtool", "ethtool"), ("socat", "socat"), ("tmux", "tmux")];
+const TOOLS: [(&str, &str); 4] =
+    [("ip", "iproute2"), ("tc", "iproute2"), ("ethtool", "ethtool"), ("socat", "socat")];
 
 /// A network namespace. It has no name: only this value and what runs in it keep it alive, so that it is gone after
 /// a panic, and after a killed test run too.
@@ -97,7 +97,12 @@ impl Default for Namespace {
 fn check_machine() {
     assert!(geteuid().is_root(), "the kernel tests need root: run `cargo xtask test` as root");
     for (tool, package) in TOOLS {
-        let found = Command::new(tool).arg("-V").output().is_ok();
-        assert!(found, "`{tool}` is missing: run `apt-get install --no-install-recommends {package}`");
+        require(tool, package);
     }
+}
+
+/// Fails if a program is not installed, and says how to install it.
+pub(crate) fn require(tool: &str, package: &str) {
+    let found = Command::new(tool).arg("-V").output().is_ok();
+    assert!(found, "`{tool}` is missing: run `apt-get install --no-install-recommends {package}`");
 }

@@ -19,7 +19,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{Namespace, PATIENCE, agent::program, screen::Screen};
+use crate::{Namespace, PATIENCE, agent::program, namespace::require, screen::Screen};
 
 /// Columns and lines of a terminal.
 pub type Size = (u16, u16);
@@ -67,6 +67,7 @@ impl Terminal {
     /// and `original` is iftop itself, if it is installed.
     #[must_use]
     pub fn open(namespace: &Namespace, size: Size) -> Self {
+        require("tmux", "tmux");
         let home = TempDir::with_prefix("flowtally-test-").expect("make a temporary folder");
         let (settings, bin) = (home.path().join(".settings"), home.path().join("bin"));
         fs::write(&settings, SETTINGS).expect("write the settings of tmux");
