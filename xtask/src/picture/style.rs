@@ -16,6 +16,7 @@ pub(super) enum Colour {
 
 /// How a cell looks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "terminals switch each by itself")]
 pub(super) struct Style {
     pub(super) foreground: Colour,
     pub(super) background: Colour,

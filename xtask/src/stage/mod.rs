@@ -186,11 +186,11 @@ fn far() -> Result<()> {
 }
 
 /// Does what it is told, word by word, until there is nobody any more to tell it something.
-fn obey(mut work: impl FnMut(&str) -> Result<()>) -> Result<()> {
+fn obey(mut act: impl FnMut(&str) -> Result<()>) -> Result<()> {
     println!("{READY}");
     for word in io::stdin().lines() {
         let word = word.context("cannot read what is wanted")?;
-        work(&word)?;
+        act(&word)?;
         println!("{word}");
     }
     Ok(())
