@@ -126,7 +126,9 @@ impl Screen {
         let draw = |frame: &mut Frame<'_>| {
             display.draw(frame.buffer_mut(), now);
         };
-        let (frame, ()) = timed(|| drop(terminal.draw(draw).expect("draw on nothing")));
+        let (frame, ()) = timed(|| {
+            terminal.draw(draw).expect("draw on nothing");
+        });
         (list, frame)
     }
 }

@@ -113,7 +113,7 @@ impl Accounts {
 
     /// Closes the interval: what is pending goes into the windows, and what left them goes out. Calls `idle` for each
     /// account that has nothing in the longest window any more.
-    pub(crate) fn close(&mut self, length: Duration, closed: &Closed, mut idle: impl FnMut(u32)) {
+    pub(crate) fn close(&mut self, length: Duration, closed: &Closed, mut idle: impl FnMut(u32, &Traffic)) {
         let Self { traffic, pending, touched, journals, writer, base } = self;
         let seconds = length.max(SHORTEST_PEAK).as_secs_f64();
         let mut leaving = Vec::new();
@@ -143,7 +143,7 @@ impl Accounts {
                     traffic.sent.recent[*window] -= sent;
                     traffic.received.recent[*window] -= received;
                     if *window == 2 && traffic.sent.recent[2] == 0 && traffic.received.recent[2] == 0 {
-                        idle(number);
+                        idle(number, traffic);
                     }
                 }
             }
@@ -202,7 +202,7 @@ mod tests {
         let mut timeline = Timeline::default();
         let number = accounts.open(None).unwrap();
         accounts.add(number, Way::Sent, Count { bytes: 900, packets: 1 });
-        accounts.close(Duration::from_millis(1), &timeline.close(Duration::from_millis(1)), |_| ());
+        accounts.close(Duration::from_millis(1), &timeline.close(Duration::from_millis(1)), |_, _| ());
         assert_eq!(accounts.get(number).sent.peak, 1000);
     }
 
@@ -234,7 +234,7 @@ mod tests {
                 history.push((start, end, sums));
                 let closed = timeline.close(end);
                 let mut idle = Vec::new();
-                accounts.close(end.saturating_sub(start), &closed, |number| idle.push(number));
+                accounts.close(end.saturating_sub(start), &closed, |number, _| idle.push(number));
                 for number in 0..6_u32 {
                     let traffic = accounts.get(number);
                     for (window, seconds) in WINDOWS.into_iter().enumerate() {

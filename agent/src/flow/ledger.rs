@@ -332,7 +332,7 @@ impl Ledger {
             self.total.add_both(account(interface), counts);
             bytes.push(counts.map(|count| count.bytes));
         }
-        self.total.close(length, &closed, |_| ());
+        self.total.close(length, &closed, |_, _| ());
         self.recent.push_back(Recent { end: now, bytes });
         let longest = Duration::from_secs(WINDOWS[2]);
         while self.recent.front().is_some_and(|interval| interval.end + longest <= now) {
@@ -390,6 +390,13 @@ impl Ledger {
     /// Every row as it stands after the last closed interval, in no particular order.
     pub fn rows(&self) -> impl Iterator<Item = (&RowKey, &Traffic)> {
         self.rows.iter()
+    }
+
+    /// The rows that were forgotten when the last interval was closed, with all that they had come to. A row that comes back
+    /// begins at 0.
+    #[must_use]
+    pub fn departed(&self) -> &[(RowKey, Traffic)] {
+        self.rows.departed()
     }
 
     /// How many intervals have been closed: the sequence number of the open one.

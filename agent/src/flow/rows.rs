@@ -31,6 +31,8 @@ pub(crate) struct Rows<S> {
     services: Services,
     waiting: Vec<Amount<S>>,
     numbers: Vec<Option<u32>>,
+    /// The rows that were forgotten when the last interval was closed.
+    departed: Vec<(RowKey, Traffic)>,
 }
 
 /// An amount on its way into a row.
@@ -52,6 +54,7 @@ impl<S> Rows<S> {
             services,
             waiting: Vec::with_capacity(BATCH),
             numbers: Vec::with_capacity(BATCH),
+            departed: Vec::new(),
         }
     }
 
@@ -100,7 +103,7 @@ impl<S> Rows<S> {
         refused: impl FnMut(Amount<S>),
     ) {
         self.flush(refused);
-        let Self { table, groups, row_groups, .. } = self;
+        let Self { table, groups, row_groups, departed, .. } = self;
         if !groups.is_empty() {
             for (number, pending) in table.pending() {
                 let numbers = &row_groups[number as usize * groups.len()..];
@@ -111,10 +114,16 @@ impl<S> Rows<S> {
                 }
             }
         }
-        table.close(length, closed, evict);
+        departed.clear();
+        table.close(length, closed, evict, |row, traffic| departed.push((*row, *traffic)));
         for (_, table) in groups {
-            table.close(length, closed, evict);
+            table.close(length, closed, evict, |_, _| ());
         }
+    }
+
+    /// The rows that were forgotten when the last interval was closed.
+    pub(crate) fn departed(&self) -> &[(RowKey, Traffic)] {
+        &self.departed
     }
 
     /// Every row.

@@ -133,16 +133,24 @@ impl<K: Eq + Hash + Clone> Table<K> {
         self.accounts.pending()
     }
 
-    /// Closes the interval. With `evict`, what has been idle for the longest window is forgotten.
-    pub(crate) fn close(&mut self, length: Duration, closed: &Closed, evict: bool) {
+    /// Closes the interval. With `evict`, what has been idle for the longest window is forgotten, and told.
+    pub(crate) fn close(
+        &mut self,
+        length: Duration,
+        closed: &Closed,
+        evict: bool,
+        mut evicted: impl FnMut(&K, &Traffic),
+    ) {
         let Self { index, hasher, keys, used, accounts, free, .. } = self;
-        accounts.close(length, closed, |number| {
+        accounts.close(length, closed, |number, traffic| {
             if evict {
-                let hash = (hasher.hash_one(&keys[number as usize]) >> 32) as u32;
+                let key = &keys[number as usize];
+                let hash = (hasher.hash_one(key) >> 32) as u32;
                 if let Ok(entry) = index.find_entry(filed(hash), |place| place.number == number) {
                     entry.remove();
                     used[number as usize / 64] &= !(1 << (number % 64));
                     free.push(number);
+                    evicted(key, traffic);
                 }
             }
         });

@@ -128,7 +128,7 @@ impl Serialize for Record<'_> {
 }
 
 /// The interfaces.
-pub(crate) struct Interfaces<'a>(pub(crate) &'a [InterfaceView]);
+struct Interfaces<'a>(&'a [InterfaceView]);
 
 impl Serialize for Interfaces<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -18,7 +18,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub(crate) use self::json::Interfaces;
 pub use self::{
     request::{DEFAULT_TOP, Direction, Format, Request, Sort, Units, default_groupings},
     table::{Key, Rest, Row, Table, tables},

@@ -59,6 +59,8 @@ const FAMILIES: [&str; 24] = [
     "st-",
     "Eterm",
 ];
+/// Those of them that came before the colours that are asked for by number.
+const SIMPLE: [&str; 6] = ["vt1", "vt2", "vt3", "vt4", "vt5", "ansi"];
 /// Names that stand for no terminal in particular, or for one that writes line after line.
 const NO_SCREEN: [&str; 6] = ["", "dumb", "unknown", "network", "dialup", "su"];
 
@@ -112,7 +114,9 @@ pub(super) fn theme() -> Theme {
         let locale = locale.to_ascii_lowercase();
         locale.contains("utf-8") || locale.contains("utf8")
     });
-    Theme { colour: set("NO_COLOR").is_none(), ascii: !utf8 }
+    // What stands for a colour means something else to these.
+    let simple = set("TERM").is_some_and(|term| SIMPLE.iter().any(|family| term.starts_with(family)));
+    Theme { colour: set("NO_COLOR").is_none() && !simple, ascii: !utf8 }
 }
 
 /// The terminal while it is ours: given back when this is dropped, and in a panic.

@@ -6,6 +6,8 @@ use std::{
     ops::Range,
 };
 
+use flowtally_common::Count;
+
 use super::list::{Entry, EntryKey, Scope};
 use crate::flow::{
     ledger::Ledger,
@@ -95,18 +97,19 @@ impl Detail {
         }
     }
 
-    /// Takes up what has happened since, up to but not including interval `end`. `entry` is its entry in the list, `None` if
-    /// it is gone.
+    /// Takes up what has happened since, up to but not including interval `end`. `departed` is what groups got from rows that
+    /// are gone, and `entry` its entry in the list, `None` if it is gone itself.
     pub(super) fn update<'a>(
         &mut self,
         ledger: &Ledger,
         rows: impl Iterator<Item = (&'a RowKey, &'a Traffic)>,
-        entry: Option<&Entry>,
+        departed: impl Iterator<Item = (&'a EntryKey, [Count; 2])>,
+        entry: Option<Entry>,
         scope: &Scope<'_>,
         end: u64,
     ) {
         if let Some(entry) = entry {
-            self.entry = entry.clone();
+            self.entry = entry;
         } else {
             self.entry.sent.recent = [0; 3];
             self.entry.received.recent = [0; 3];
@@ -119,6 +122,12 @@ impl Detail {
             flows += 1;
             let loopback = scope.around.loopback.contains(&row.interface);
             facts.add(row, ledger.orientation().rule(row, loopback));
+        }
+        for (_, totals) in departed.filter(|(of, _)| **of == key) {
+            for (lane, total) in [&mut traffic.sent, &mut traffic.received].into_iter().zip(totals) {
+                lane.bytes = lane.bytes.saturating_add(total.bytes);
+                lane.packets = lane.packets.saturating_add(total.packets);
+            }
         }
         // What is gone keeps the last that was known of it.
         if flows > 0 {

@@ -16,6 +16,7 @@ use ratatui::{
 };
 
 use super::{
+    departed::Departed,
     detail::Detail,
     export::{self, Format, Heading},
     frame::{Layout, Scene, Theme, bits},
@@ -59,6 +60,8 @@ pub struct Display {
     live: Snapshot,
     /// The rows at the beginning of the pause, and how many intervals had been closed then.
     held: Option<Held>,
+    /// What groups got from rows that are gone.
+    departed: Departed,
     minutes: Minutes,
     residue: Residue,
     detail: Option<Detail>,
@@ -67,6 +70,7 @@ pub struct Display {
 
 struct Held {
     rows: Vec<(RowKey, Traffic)>,
+    departed: Departed,
     closed: u64,
 }
 
@@ -111,6 +115,7 @@ impl Display {
             overview: Snapshot::default(),
             live: Snapshot::default(),
             held: None,
+            departed: Departed::default(),
             minutes: Minutes::default(),
             residue: Residue::default(),
             detail: None,
@@ -144,6 +149,15 @@ impl Display {
     /// An interval has been closed.
     pub fn tick(&mut self, ledger: &Ledger) {
         self.loopback = ledger.loopbacks();
+        let Self { screen, names, loopback, broadcast, departed, .. } = self;
+        let around = Surroundings { names, loopback, broadcast };
+        departed
+            .take(ledger, &Scope { options: &screen.options, grouping: screen.grouping, around: &around });
+        self.refresh(ledger);
+    }
+
+    /// Shows what is in the books now.
+    fn refresh(&mut self, ledger: &Ledger) {
         self.live = ledger.overview(|id| is_shown(self.shown.as_ref(), id));
         if self.held.is_none() {
             self.overview = self.live.clone();
@@ -206,10 +220,11 @@ impl Display {
     fn pause(&mut self, ledger: &Ledger) {
         if self.screen.options.paused {
             let rows = ledger.rows().map(|(key, traffic)| (*key, *traffic)).collect();
-            self.held = Some(Held { rows, closed: ledger.closed() });
+            let departed = self.departed.clone();
+            self.held = Some(Held { rows, departed, closed: ledger.closed() });
         } else {
             self.held = None;
-            self.tick(ledger);
+            self.refresh(ledger);
         }
     }
 
@@ -219,17 +234,16 @@ impl Display {
             for (_, traffic) in &mut held.rows {
                 traffic.forget_totals();
             }
+            held.departed.forget();
             self.overview.total.forget_totals();
             self.overview.recent_peak = crate::flow::snapshot::RecentPeak::default();
         }
+        self.departed.forget();
         if let Some(detail) = &mut self.detail {
             detail.forget_totals();
         }
         self.screen.scale = super::scale::Automatic::default();
-        self.live = ledger.overview(|id| is_shown(self.shown.as_ref(), id));
-        if self.held.is_none() {
-            self.overview = self.live.clone();
-        }
+        self.refresh(ledger);
         self.gather(ledger);
     }
 
@@ -285,13 +299,13 @@ impl Display {
     /// Shows these interfaces only, exactly: list, totals and peaks; `None` for all.
     pub fn show(&mut self, interfaces: Option<HashSet<InterfaceId>>, ledger: &Ledger) {
         self.shown = interfaces;
-        self.live = ledger.overview(|id| is_shown(self.shown.as_ref(), id));
+        self.loopback = ledger.loopbacks();
         // A pause ends: what stands still are the interfaces that were shown.
         self.screen.options.paused = false;
         self.held = None;
         self.list.thaw();
         self.screen.back_to_list();
-        self.tick(ledger);
+        self.refresh(ledger);
     }
 
     /// Writes the list as it is on the screen, with what does not fit on it.
@@ -300,12 +314,13 @@ impl Display {
     /// Those of `out`.
     pub fn write(&mut self, out: impl Write, format: Format, written: SystemTime) -> io::Result<usize> {
         self.arrange();
-        let Self { screen, names, list, overview, .. } = self;
+        let Self { screen, names, list, overview, residue, .. } = self;
         let heading = Heading {
             written,
             grouping: screen.grouping.name(),
             overview,
             totals: view::totals(overview),
+            residue,
             words: Words { options: &screen.options, names, interfaces: &overview.interfaces },
         };
         let entries = list.all(&screen.options);
@@ -340,34 +355,37 @@ impl Display {
 
     /// Brings the rows together anew.
     fn gather(&mut self, ledger: &Ledger) {
-        let Self { screen, list, names, loopback, broadcast, held, shown, .. } = self;
+        let Self { screen, list, names, loopback, broadcast, held, shown, departed, .. } = self;
         let around = Surroundings { names, loopback, broadcast };
         let scope = Scope { options: &screen.options, grouping: screen.grouping, around: &around };
-        let is_shown = |(key, _): &(&RowKey, &Traffic)| is_shown(shown.as_ref(), key.interface);
-        match held {
-            Some(held) => {
-                list.gather(held.rows.iter().map(|(key, traffic)| (key, traffic)).filter(is_shown), &scope);
-            }
-            None => list.gather(ledger.rows().filter(is_shown), &scope),
+        let is_shown = |interface| is_shown(shown.as_ref(), interface);
+        let of_shown = |(key, _): &(&RowKey, &Traffic)| is_shown(key.interface);
+        if let Some(held) = held {
+            let rows = held.rows.iter().map(|(key, traffic)| (key, traffic)).filter(of_shown);
+            list.gather(rows, held.departed.of(scope.grouping, is_shown), &scope);
+        } else {
+            list.gather(ledger.rows().filter(of_shown), departed.of(scope.grouping, is_shown), &scope);
         }
         self.update_detail(ledger);
     }
 
     /// Takes up what has happened to the entry that is shown in full.
     fn update_detail(&mut self, ledger: &Ledger) {
-        let Self { screen, list, names, loopback, broadcast, held, shown, detail, .. } = self;
+        let Self { screen, list, names, loopback, broadcast, held, shown, departed, detail, .. } = self;
         let Some(detail) = detail else { return };
         let around = Surroundings { names, loopback, broadcast };
         let scope = Scope { options: &screen.options, grouping: screen.grouping, around: &around };
-        let is_shown = |(key, _): &(&RowKey, &Traffic)| is_shown(shown.as_ref(), key.interface);
-        let key = detail.entry.key.clone();
-        let entry = list.get(&key);
-        match held {
-            Some(held) => {
-                let rows = held.rows.iter().map(|(key, traffic)| (key, traffic)).filter(is_shown);
-                detail.update(ledger, rows, entry, &scope, held.closed);
-            }
-            None => detail.update(ledger, ledger.rows().filter(is_shown), entry, &scope, ledger.closed()),
+        let is_shown = |interface| is_shown(shown.as_ref(), interface);
+        let of_shown = |(key, _): &(&RowKey, &Traffic)| is_shown(key.interface);
+        let entry = list.get(&detail.entry.key).cloned();
+        if let Some(held) = held {
+            let rows = held.rows.iter().map(|(key, traffic)| (key, traffic)).filter(of_shown);
+            let departed = held.departed.of(scope.grouping, is_shown);
+            detail.update(ledger, rows, departed, entry, &scope, held.closed);
+        } else {
+            let departed = departed.of(scope.grouping, is_shown);
+            let closed = ledger.closed();
+            detail.update(ledger, ledger.rows().filter(of_shown), departed, entry, &scope, closed);
         }
     }
 

@@ -8,15 +8,15 @@ use std::{
 
 use serde::Serialize;
 
-use super::{list::Entry, words::Words};
+use super::{list::Entry, residue::Residue, words::Words};
 use crate::{
-    flow::snapshot::{RecentPeak, Snapshot},
+    flow::snapshot::{InterfaceView, RecentPeak, Snapshot},
     iftop::{
         options::{Options, Sort},
         pair::Amounts,
         view::Totals,
     },
-    report::{Interfaces, rfc3339},
+    report::rfc3339,
 };
 
 /// Which document this is, and the version of its fields: a field that goes or changes its meaning is a new version.
@@ -50,6 +50,7 @@ pub(super) struct Heading<'a> {
     pub(super) grouping: &'static str,
     pub(super) overview: &'a Snapshot,
     pub(super) totals: Totals,
+    pub(super) residue: &'a Residue,
     pub(super) words: Words<'a>,
 }
 
@@ -96,14 +97,14 @@ struct Document<'a> {
     paused: bool,
     frozen: bool,
     late_ticks: u64,
-    interfaces: Interfaces<'a>,
+    interfaces: Vec<Interface<'a>>,
     total: Total,
     rows: &'a [Row],
 }
 
 impl<'a> Document<'a> {
     fn new(heading: &'a Heading<'_>, rows: &'a [Row]) -> Self {
-        let Heading { written, grouping, overview, totals, words } = heading;
+        let Heading { written, grouping, overview, totals, residue, words } = heading;
         let options: &Options = words.options;
         Self {
             schema: SCHEMA,
@@ -123,9 +124,36 @@ impl<'a> Document<'a> {
             paused: options.paused,
             frozen: options.frozen,
             late_ticks: overview.late_ticks,
-            interfaces: Interfaces(&overview.interfaces),
+            interfaces: overview.interfaces.iter().map(|view| Interface::new(view, residue)).collect(),
             total: Total::new(totals, overview),
             rows,
+        }
+    }
+}
+
+/// What the status says of an interface. Its own counters are not read every second: only what lasts is a residue.
+#[derive(Serialize)]
+struct Interface<'a> {
+    name: &'a str,
+    hook: &'a str,
+    degraded: &'a [String],
+    untracked_bytes: u64,
+    untracked_packets: u64,
+    unparsed_packets: u64,
+    residue_bytes: i64,
+}
+
+impl<'a> Interface<'a> {
+    fn new(view: &'a InterfaceView, residue: &Residue) -> Self {
+        let InterfaceView { ingress, egress, .. } = view;
+        Self {
+            name: &view.name,
+            hook: &view.hook,
+            degraded: &view.degraded,
+            untracked_bytes: ingress.untracked.bytes + egress.untracked.bytes,
+            untracked_packets: ingress.untracked.packets + egress.untracked.packets,
+            unparsed_packets: ingress.unparsed.packets + egress.unparsed.packets,
+            residue_bytes: residue.of(view.id),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::{cmp::Ordering, hash::BuildHasher as _, ops::Range};
 
+use flowtally_common::Count;
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table};
 
 use super::{filter::ScreenFilter, screen::Scroll, words::Words};
@@ -171,9 +172,12 @@ struct Place {
 
 impl List {
     /// Brings rows together, in place of what was there.
+    ///
+    /// `departed` is what groups got from rows that are gone.
     pub(super) fn gather<'a>(
         &mut self,
         rows: impl Iterator<Item = (&'a RowKey, &'a Traffic)>,
+        departed: impl Iterator<Item = (&'a EntryKey, [Count; 2])>,
         scope: &Scope<'_>,
     ) {
         self.entries.clear();
@@ -193,6 +197,13 @@ impl List {
                 entry.sent = entry.sent.plus(sent);
                 entry.received = entry.received.plus(received);
                 entry.flows = entry.flows.saturating_add(1);
+            }
+        }
+        for (key, [sent, received]) in departed {
+            if let Some(number) = self.find(key) {
+                let entry = &mut self.entries[number as usize];
+                entry.sent.bytes = entry.sent.bytes.saturating_add(sent.bytes);
+                entry.received.bytes = entry.received.bytes.saturating_add(received.bytes);
             }
         }
     }

@@ -4,6 +4,7 @@
 //! output, reads no clock and cannot fail: keys, the size, the time and the books are handed in, a buffer of cells and
 //! wishes ([`Effect`]) come out. A terminal is the business of `run`.
 
+mod departed;
 mod detail;
 mod display;
 mod export;

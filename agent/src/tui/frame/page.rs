@@ -7,7 +7,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{Canvas, Layout, Scene, Theme};
+use super::{Canvas, Layout, Scene, Theme, wrap};
 use crate::{
     flow::protocol::Kind,
     iftop::number::Amount,
@@ -37,7 +37,7 @@ pub(super) fn text(canvas: &mut Canvas<'_>, layout: &Layout, text: &[Line<'_>], 
     }
 }
 
-/// The interfaces.
+/// The interfaces. Where there is more to say of the one that keys act on than has room in its line, it is below them.
 pub(super) fn interfaces(canvas: &mut Canvas<'_>, layout: &Layout, picker: &Picker, scene: &Scene<'_>) {
     let width = canvas.size.width;
     let title = "Interfaces to show: Space chooses, Enter shows, Esc goes back";
@@ -51,6 +51,15 @@ pub(super) fn interfaces(canvas: &mut Canvas<'_>, layout: &Layout, picker: &Pick
         if picker.first + place == picker.cursor {
             canvas.style(line, u16::MAX, Theme::bar(scene.theme.sent()));
         }
+    }
+    let Some(candidate) = picker.candidates.get(picker.cursor) else { return };
+    if names + candidate.about.chars().count() + 7 <= usize::from(width) {
+        return;
+    }
+    let used = picker.candidates.len().saturating_sub(picker.first) + 2;
+    let free = layout.rows.clone().skip(used);
+    for (line, text) in free.zip(wrap(&candidate.about, usize::from(width).saturating_sub(2))) {
+        canvas.text(1, line, &text, width, Style::new());
     }
 }
 

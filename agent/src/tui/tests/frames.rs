@@ -152,7 +152,11 @@ fn interfaces_to_choose_from() {
     test.display.choose(vec![
         candidate("lo", "up, not counted so far", false),
         candidate("va", "up, tcx", true),
-        candidate("wireguard0", "down, none: not counted: no such device", false),
+        candidate(
+            "wireguard0",
+            "down, clsact: tcx needs Linux 6.6 or newer, and this is Linux 6.1.0, so clsact serves in its place",
+            false,
+        ),
     ]);
     test.press(Key::Down);
     test.press(Key::Down);

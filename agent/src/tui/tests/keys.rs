@@ -336,3 +336,36 @@ fn loopback_can_be_looked_at_alone() {
     assert_eq!(test.line(22).split_whitespace().collect::<Vec<_>>(), ["RX:", "0B", "0b", "0b", "0b", "0b"]);
     assert_eq!(test.line(21).split_whitespace().nth(2), Some("9.77KB"));
 }
+
+#[test]
+fn groups_keep_what_they_got_from_rows_that_are_gone() {
+    let mut test = Test::usual(0);
+    test.ledger.attach(interface("wg0", 3, false));
+    test.keys("Tg");
+    // A new connection every second, on two interfaces, and one that stays.
+    for port in 1..=100 {
+        let flow = |port| (("10.77.0.1", port), ("192.0.2.1", 443), TCP, 10_000);
+        test.record(3, &[flow(port)]);
+        test.run(1, &[flow(port), (("10.77.0.1", 60_000), ("192.0.2.9", 443), TCP, 1000)]);
+    }
+    assert!(test.ledger.len() < 100);
+    assert!(test.list()[0].contains(" 1.91MB "), "{}", test.list()[0]);
+    assert!(test.list()[2].contains(" 97.7KB "), "{}", test.list()[2]);
+    test.keys("ggg");
+    assert!(test.list()[0].contains(" 2.00MB "), "{}", test.list()[0]);
+    test.press(Key::Enter);
+    assert!(test.line(12).contains("2,100,000"), "{}", test.line(12));
+    test.press(Key::Esc);
+    test.display.show(Some(HashSet::from([InterfaceId(1)])), &test.ledger);
+    assert!(test.list()[0].contains(" 977KB "), "{}", test.list()[0]);
+    test.display.show(None, &test.ledger);
+    // What departs in a pause is not counted twice.
+    test.keys("P");
+    test.run(50, &[(("10.77.0.1", 60_000), ("192.0.2.9", 443), TCP, 1000)]);
+    assert!(test.list()[0].contains(" 2.00MB "), "{}", test.list()[0]);
+    test.keys("P");
+    assert!(test.list()[0].contains(" 2.05MB "), "{}", test.list()[0]);
+    test.keys("r");
+    test.run(1, &[(("10.77.0.1", 60_000), ("192.0.2.9", 443), TCP, 1000)]);
+    assert!(test.list()[0].contains("1000B") || test.list()[0].contains("0.98KB"), "{}", test.list()[0]);
+}
