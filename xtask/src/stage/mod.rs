@@ -152,6 +152,8 @@ fn near() -> Result<()> {
         TALK => others.iter_mut().try_for_each(|other| other.ask(TALK)),
         _ => unknown(word),
     })?;
+    // All at once: whoever is left would complain of those that are gone.
+    others.iter_mut().for_each(Process::let_go);
     others.into_iter().try_for_each(Process::finish)
 }
 

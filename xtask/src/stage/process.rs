@@ -81,9 +81,14 @@ impl Process {
         self.hear(word)
     }
 
+    /// Lets it end.
+    pub(super) fn let_go(&mut self) {
+        drop(self.input.take());
+    }
+
     /// Lets it end, and fails if it failed.
     pub(super) fn finish(mut self) -> Result<()> {
-        drop(self.input.take());
+        self.let_go();
         let status = self.child.wait().with_context(|| format!("cannot wait for `{}`", self.name))?;
         ensure!(status.success(), "`{}` failed ({status})", self.name);
         Ok(())
@@ -92,7 +97,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        drop(self.input.take());
+        self.let_go();
         // When this returns, all is gone that was there for it.
         drop(self.child.wait());
     }
