@@ -63,7 +63,7 @@ pub(super) fn list(canvas: &mut Canvas<'_>, layout: &Layout, scale: &Scale, scen
 fn nothing(scene: &Scene<'_>) -> Option<&'static str> {
     let screen = scene.screen;
     if !screen.grouping.is_known() {
-        Some("Which process traffic belongs to is not known yet. Press g for the next grouping.")
+        Some("Whose traffic it is is not known yet. Press g for the next grouping.")
     } else if screen.filter.is_some() {
         Some("Nothing matches the screen filter. Press l to change it.")
     } else {
