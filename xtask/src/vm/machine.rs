@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 /// Several times what a run takes, for emulation slows down with all else that the host does: only a machine that hangs
 /// comes to this.
-const LIMIT: Duration = Duration::from_mins(3);
+const LIMIT: Duration = Duration::from_mins(8);
 
 /// What `init.sh` prints around what the tests print.
 const BEGIN: &str = "flowtally-vm: begin";
