@@ -33,6 +33,7 @@ const TESTS: &[Package] = &[
         program: Some("ethtool"),
     },
     Package { name: "tmux", why: "terminals for the screen", program: Some("tmux") },
+    Package { name: "tcpdump", why: "libpcap's own filters, to compare ours with", program: Some("tcpdump") },
     Package { name: "iftop", why: "the original, beside which the screen is tested", program: Some("iftop") },
     Package { name: "netbase", why: "names of services", program: Some("/etc/services") },
     Package { name: "socat", why: "the other end of a tun device", program: Some("socat") },

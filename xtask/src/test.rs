@@ -20,6 +20,9 @@ const PLAIN: &[&str] = &["flowtally", "flowtally-common", "flowtally-ebpf", "xta
 /// The test programs of the package that needs root which are about the kernel.
 const IN_KERNEL: &[&str] = &["kernel", "testrun"];
 
+/// `cargo test` leaves out what needs a program that not everybody has. Here it has been installed.
+const INSTALLED: &[&str] = &["--include-ignored"];
+
 #[derive(Args, Default)]
 pub(crate) struct TestArgs {
     /// Run only the tests whose name contains this
@@ -42,7 +45,7 @@ pub(crate) fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
         plain.args(["--package", package]);
     }
     let failures: Vec<_> = [
-        ("unit tests", shell::run(with_arguments(&mut plain, args))),
+        ("unit tests", shell::run(with_arguments(&mut plain, args, INSTALLED))),
         ("kernel tests", run_in_kernel(workspace, &program, args, None)),
         ("tests of the screen", run_on_terminals(workspace, &program, args)),
         ("tests of old kernels", vm::boot(workspace, &program, args, None)),
@@ -95,7 +98,7 @@ fn run_in_kernel(
     for target in IN_KERNEL {
         tests.args(["--test", target]);
     }
-    shell::run(with_arguments(embedding(&mut tests, object), args))
+    shell::run(with_arguments(embedding(&mut tests, object), args, &[]))
 }
 
 /// Most of these tests wait for seconds to pass on the screens of a few programs: more of them than there are CPUs can do so
@@ -107,7 +110,7 @@ fn run_on_terminals(workspace: &Workspace, program: &Path, args: &TestArgs) -> R
         .args(["test", "--no-fail-fast", "--package", "flowtally-tests", "--test", "screen"])
         .env(PROGRAM, program)
         .env("RUST_TEST_THREADS", AT_ONCE);
-    shell::run(with_arguments(embedding(&mut tests, None), args))
+    shell::run(with_arguments(embedding(&mut tests, None), args, &[]))
 }
 
 pub(crate) fn embedding<'a>(command: &'a mut Command, object: Option<&Path>) -> &'a mut Command {
@@ -118,12 +121,8 @@ pub(crate) fn embedding<'a>(command: &'a mut Command, object: Option<&Path>) -> 
     }
 }
 
-fn with_arguments<'a>(command: &'a mut Command, args: &TestArgs) -> &'a mut Command {
-    command.args(&args.filter);
-    if !args.arguments.is_empty() {
-        command.arg("--").args(&args.arguments);
-    }
-    command
+fn with_arguments<'a>(command: &'a mut Command, args: &TestArgs, more: &[&str]) -> &'a mut Command {
+    command.args(&args.filter).arg("--").args(more).args(&args.arguments)
 }
 
 impl TestArgs {
