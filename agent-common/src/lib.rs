@@ -11,7 +11,9 @@ compile_error!("flowtally supports little-endian hosts: its kernel object is bui
 
 pub mod flow;
 pub mod health;
+pub mod owner;
 pub mod settings;
 
 pub use flow::{Direction, FlowKey, Slot};
 pub use health::{Count, Health, HealthKey};
+pub use owner::{Occasion, SocketHint, SocketNote};

@@ -8,6 +8,7 @@ mod journal;
 pub mod ledger;
 pub mod names;
 pub mod orient;
+pub mod owner;
 pub mod protocol;
 mod reconcile;
 pub mod row;

@@ -1,0 +1,115 @@
+//! Which socket traffic belongs to, and which process a socket belongs to, as the kernel notes it.
+
+use core::mem::size_of;
+
+/// A socket that a flow was seen with: its cookie, as the kernel numbers sockets (`SO_COOKIE`, `bpf_get_socket_cookie`), never
+/// the same twice until the next boot; and how sure that is. 0 is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct SocketHint(pub u64);
+
+impl SocketHint {
+    /// Set when the frame came without its socket, and this is the one bound to its port at that moment: of a TCP connection the
+    /// listener, not the connection itself. Cookies grow from 1 and never come near this bit.
+    pub const BOUND: u64 = 1 << 63;
+
+    /// No socket is known.
+    pub const NONE: Self = Self(0);
+
+    /// The socket's cookie; 0 for none.
+    #[must_use]
+    pub const fn cookie(self) -> u64 {
+        self.0 & !Self::BOUND
+    }
+
+    /// Whether there is a socket at all.
+    #[must_use]
+    pub const fn is_some(self) -> bool {
+        self.0 != 0
+    }
+
+    /// Whether the frame itself belonged to the socket.
+    #[must_use]
+    pub const fn is_exact(self) -> bool {
+        self.0 != 0 && self.0 & Self::BOUND == 0
+    }
+
+    /// The better of the two: exact before bound before none; of equals the newer, which is `other`.
+    #[must_use]
+    pub const fn or_better(self, other: Self) -> Self {
+        if !other.is_some() || self.is_exact() && !other.is_exact() { self } else { other }
+    }
+}
+
+/// When a socket's owner was noted; the later occasions say more than the earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Occasion {
+    /// The process made the socket.
+    Created = 1,
+    /// It bound it to an address.
+    Bound = 2,
+    /// It connected it, or named a destination while sending.
+    Connected = 3,
+    /// It accepted the connection.
+    Accepted = 4,
+    /// It closed the socket, last of all who had it open: all that is known of a connection that was accepted without a trace.
+    Closed = 5,
+}
+
+impl Occasion {
+    /// The occasion that a [`SocketNote::occasion`] stands for.
+    #[must_use]
+    pub const fn from_raw(raw: u8) -> Option<Self> {
+        Some(match raw {
+            1 => Self::Created,
+            2 => Self::Bound,
+            3 => Self::Connected,
+            4 => Self::Accepted,
+            5 => Self::Closed,
+            _ => return None,
+        })
+    }
+}
+
+/// Who owns a socket: the value of the map `NOTES`, by socket cookie. It outlives socket and process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct SocketNote {
+    /// When the process (its thread group leader) started, in nanoseconds since boot; 0 where the kernel does not tell.
+    pub start_time: u64,
+    /// When this was noted, in nanoseconds since boot (`CLOCK_BOOTTIME`).
+    pub noted: u64,
+    /// Id of the process's cgroup (v2): its directory's inode number.
+    pub cgroup: u64,
+    /// Cookie of the socket's network namespace (`SO_NETNS_COOKIE`).
+    pub netns: u64,
+    /// Thread group id: what users call the PID.
+    pub tgid: u32,
+    /// The effective user of the process at that moment.
+    pub uid: u32,
+    /// Name of the thread at that moment, padded with zeros (`TASK_COMM_LEN`).
+    pub command: [u8; 16],
+    /// An [`Occasion`].
+    pub occasion: u8,
+    /// Always 0.
+    pub padding: [u8; 7],
+}
+
+/// What a socket is bound to: the key of the map `BOUND`, whose values are socket cookies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct BoundKey {
+    /// Cookie of the network namespace.
+    pub netns: u64,
+    /// The address, IPv4 as v4-mapped; all zeros for any.
+    pub address: [u8; 16],
+    /// The port, in network order.
+    pub port: [u8; 2],
+    /// IP protocol.
+    pub protocol: u8,
+    /// Always 0.
+    pub padding: [u8; 5],
+}
+
+const _: () = assert!(size_of::<SocketNote>() == 64 && size_of::<BoundKey>() == 32);

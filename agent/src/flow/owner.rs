@@ -1,0 +1,200 @@
+//! Whose traffic it is: processes, what they run in, and why an owner is or is not known.
+
+use std::{fmt, time::SystemTime};
+
+use flowtally_common::SocketHint;
+
+use super::row::RowKey;
+
+/// Identity of a process. A PID alone is none: it is used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProcessId {
+    /// The thread group's id.
+    pub pid: u32,
+    /// When it started, in clock ticks (hundredths of a second) since boot, as /proc/PID/stat has it; `None` where a process
+    /// was gone before that could be read, and the kernel did not note it.
+    pub start: Option<u64>,
+}
+
+/// A process that owns traffic.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner {
+    /// Which process.
+    pub id: ProcessId,
+    /// When it started.
+    pub start_time: Option<SystemTime>,
+    /// The kernel's name of it (15 bytes at most).
+    pub command: String,
+    /// Path of what it runs; `None` where it was gone, or where that may not be read.
+    pub executable: Option<String>,
+    /// Its effective user.
+    pub uid: Option<u32>,
+    /// The user's login name, where there is one.
+    pub user: Option<String>,
+    /// What it runs in.
+    pub container: Option<Container>,
+    /// Its network namespace.
+    pub netns: Option<Netns>,
+}
+
+/// A network namespace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Netns {
+    /// Inode number of its file in /proc/PID/ns, as `lsns` shows it; `None` for one that was gone before it could be asked for.
+    pub inode: Option<u64>,
+    /// What people call it: `host` for the namespace of process 1, the name below /run/netns, else empty.
+    pub name: String,
+}
+
+/// What a process runs in: a container, or a systemd unit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Container {
+    /// Who runs it.
+    pub runtime: Runtime,
+    /// Its id or name: of a container the first 12 hex digits of its id, of a unit its name.
+    pub name: String,
+}
+
+/// Who runs a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Runtime {
+    /// Docker.
+    Docker,
+    /// Podman (libpod).
+    Podman,
+    /// containerd, on its own or below Kubernetes.
+    Containerd,
+    /// CRI-O.
+    CriO,
+    /// A Kubernetes pod whose container's runtime cannot be told.
+    Kubernetes,
+    /// systemd-nspawn and other machines of systemd-machined.
+    Machine,
+    /// LXC and LXD.
+    Lxc,
+    /// A systemd unit: service, scope or slice.
+    Systemd,
+    /// A cgroup that is none of these; the name is its path.
+    Cgroup,
+}
+
+/// Why traffic is said to be an owner's, or nobody's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// The process made the socket (noted by the kernel).
+    Created,
+    /// It bound the socket (noted by the kernel).
+    Bound,
+    /// It connected the socket (noted by the kernel).
+    Connected,
+    /// It accepted the connection (noted by the kernel).
+    Accepted,
+    /// It was the last to close the socket (noted by the kernel).
+    Closed,
+    /// It has the socket open (/proc/PID/fd).
+    Open,
+    /// It listens on the port that the connection came to.
+    Listener,
+    /// The socket is the kernel's own: no process ever had it.
+    Kernel,
+    /// The kernel answers or keeps this itself: ICMP replies, neighbour discovery, ARP, TCP resets, connections in TIME-WAIT.
+    KernelStack,
+    /// Neither end is of this host: the traffic passes through.
+    Forwarded,
+    /// This host has no socket for it: nobody listens at the port.
+    NoSocket,
+    /// The socket was there, and its process was gone before it could be found.
+    Gone,
+    /// The socket is another user's, and this process may not read whose: `CAP_SYS_PTRACE` and `CAP_DAC_READ_SEARCH` are missing.
+    NotPermitted,
+    /// Nobody has looked yet.
+    NotLooked,
+}
+
+impl Reason {
+    /// In one word, for machines: the field `owner_reason`.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Bound => "bound",
+            Self::Connected => "connected",
+            Self::Accepted => "accepted",
+            Self::Closed => "closed",
+            Self::Open => "open",
+            Self::Listener => "listener",
+            Self::Kernel => "kernel",
+            Self::KernelStack => "kernel_stack",
+            Self::Forwarded => "forwarded",
+            Self::NoSocket => "no_socket",
+            Self::Gone => "gone",
+            Self::NotPermitted => "not_permitted",
+            Self::NotLooked => "not_looked",
+        }
+    }
+
+    /// What traffic without an owner is called, for people; `None` for a reason that comes with owners.
+    #[must_use]
+    pub const fn nobody(self) -> Option<&'static str> {
+        match self {
+            Self::Kernel => Some("kernel socket"),
+            Self::KernelStack => Some("kernel"),
+            Self::Forwarded => Some("forwarded"),
+            Self::NoSocket => Some("no socket"),
+            Self::Gone => Some("gone before it was seen"),
+            Self::NotPermitted => Some("not permitted to see"),
+            Self::NotLooked => Some("not looked up yet"),
+            _ => None,
+        }
+    }
+}
+
+/// Whose traffic a conversation is. Several owners share a socket after a fork.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Attribution {
+    /// The owners, by PID; none where nobody is one.
+    pub owners: Vec<Owner>,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// A conversation whose owner is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Question {
+    /// The conversation.
+    pub row: RowKey,
+    /// The interface's index.
+    pub ifindex: u32,
+    /// Whether the local end is an address of this host.
+    pub local_is_own: bool,
+    /// What the kernel noted of its socket.
+    pub socket: SocketHint,
+    /// Whether anything was sent, and received.
+    pub seen: [bool; 2],
+}
+
+impl fmt::Display for Container {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let runtime = match self.runtime {
+            Runtime::Docker => "docker",
+            Runtime::Podman => "podman",
+            Runtime::Containerd => "containerd",
+            Runtime::CriO => "cri-o",
+            Runtime::Kubernetes => "kubernetes",
+            Runtime::Machine => "machine",
+            Runtime::Lxc => "lxc",
+            Runtime::Systemd | Runtime::Cgroup => return f.write_str(&self.name),
+        };
+        write!(f, "{runtime}:{}", self.name)
+    }
+}
+
+impl fmt::Display for Netns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.name.as_str(), self.inode) {
+            ("", Some(inode)) => write!(f, "net:[{inode}]"),
+            ("", None) => f.write_str("gone"),
+            (name, _) => f.write_str(name),
+        }
+    }
+}

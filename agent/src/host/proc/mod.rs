@@ -1,0 +1,166 @@
+//! Processes: proc(5). What is read here may be gone in the next moment; whoever calls takes that as an answer.
+
+mod stat;
+
+use std::{ffi::CStr, mem::MaybeUninit};
+
+use rustix::{
+    fd::OwnedFd,
+    fs::{Mode, OFlags, RawDir, open, openat, readlinkat_raw},
+    io::{Errno, Result, read},
+};
+
+pub use stat::Stat;
+
+/// Longest target of a symbolic link in /proc that the kernel hands out (`PATH_MAX`).
+const PATH_MAX: usize = 4096;
+
+/// Every process that /proc shows now, in ascending order.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn pids() -> Result<Vec<u32>> {
+    let proc = open("/proc", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut pids = numbers(&proc)?;
+    pids.sort_unstable();
+    Ok(pids)
+}
+
+/// The entries of a directory whose names are numbers, in its order.
+fn numbers(dir: &OwnedFd) -> Result<Vec<u32>> {
+    let mut buffer = [MaybeUninit::<u8>::uninit(); 32 * 1024];
+    let mut entries = RawDir::new(dir, &mut buffer);
+    let mut numbers = Vec::new();
+    while let Some(entry) = entries.next() {
+        numbers.extend(entry?.file_name().to_str().ok().and_then(|name| name.parse::<u32>().ok()));
+    }
+    Ok(numbers)
+}
+
+/// A process's directory, held open: everything read through it is of this process, even when its PID is used again.
+#[derive(Debug)]
+pub struct ProcessDir {
+    pid: u32,
+    dir: OwnedFd,
+}
+
+impl ProcessDir {
+    /// Opens the directory of a process.
+    ///
+    /// # Errors
+    /// `NOENT` when there is no such process.
+    pub fn open(pid: u32) -> Result<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir = open(format!("/proc/{pid}"), flags, Mode::empty())?;
+        Ok(Self { pid, dir })
+    }
+
+    /// The process.
+    #[must_use]
+    pub const fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// The directory itself, for `openat` and its like.
+    #[must_use]
+    pub const fn as_dir(&self) -> &OwnedFd {
+        &self.dir
+    }
+
+    /// Reads a whole file below the directory, into a buffer that is emptied first.
+    ///
+    /// # Errors
+    /// `NOENT` or `SRCH` when the process is gone, `ACCESS` or `PERM` when it is another user's.
+    pub fn read(&self, name: &str, into: &mut Vec<u8>) -> Result<()> {
+        into.clear();
+        let file = openat(&self.dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        loop {
+            into.reserve(4096);
+            if read(&file, rustix::buffer::spare_capacity(into))? == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Its stat(5) line.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read); `INVAL` when the kernel prints something else.
+    pub fn stat(&self) -> Result<Stat> {
+        let mut text = Vec::new();
+        self.read("stat", &mut text)?;
+        Stat::parse(&text).ok_or(Errno::INVAL)
+    }
+
+    /// Where a symbolic link below the directory points: `exe`, `cwd`, `root`, `ns/net`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn link(&self, name: &str) -> Result<Vec<u8>> {
+        let mut buffer = [MaybeUninit::<u8>::uninit(); PATH_MAX];
+        let (target, _) = readlinkat_raw(&self.dir, name, &mut buffer[..])?;
+        Ok(target.to_vec())
+    }
+
+    /// Hands every file descriptor and what its link says to `each`, in the order of the kernel (ascending). One that is closed
+    /// meanwhile is left out.
+    ///
+    /// # Errors
+    /// When the directory of descriptors cannot be read: `ACCESS` for another user's process.
+    pub fn descriptors(&self, mut each: impl FnMut(u32, &[u8])) -> Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let fds = openat(&self.dir, "fd", flags, Mode::empty())?;
+        let mut buffer = [MaybeUninit::<u8>::uninit(); 32 * 1024];
+        let mut target = [MaybeUninit::<u8>::uninit(); PATH_MAX];
+        let mut entries = RawDir::new(&fds, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name: &CStr = entry.file_name();
+            let Some(number) = name.to_str().ok().and_then(|name| name.parse().ok()) else { continue };
+            if let Ok((target, _)) = readlinkat_raw(&fds, name, &mut target[..]) {
+                each(number, target);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The inode number in a link such as `socket:[1234]` or `pipe:[1234]`.
+#[must_use]
+pub fn inode_in(link: &[u8], kind: &str) -> Option<u64> {
+    let number = link.strip_prefix(kind.as_bytes())?.strip_prefix(b":[")?.strip_suffix(b"]")?;
+    std::str::from_utf8(number).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::fd::AsRawFd as _};
+
+    use super::*;
+
+    #[test]
+    fn this_process_is_there_with_what_it_has_open() {
+        let pid = std::process::id();
+        assert!(pids().unwrap().binary_search(&pid).is_ok());
+        let process = ProcessDir::open(pid).unwrap();
+        let file = File::open("/dev/null").unwrap();
+        let number = u32::try_from(file.as_raw_fd()).unwrap();
+        let mut found = Vec::new();
+        process.descriptors(|fd, link| found.push((fd, link.to_vec()))).unwrap();
+        assert!(found.contains(&(number, b"/dev/null".to_vec())), "{found:?}");
+        assert!(found.is_sorted());
+        let stat = process.stat().unwrap();
+        assert!(stat.start > 0 && stat.parent > 0);
+        let executable = std::env::current_exe().unwrap();
+        assert_eq!(process.link("exe").unwrap(), executable.into_os_string().into_encoded_bytes());
+        assert_eq!(ProcessDir::open(0).unwrap_err(), Errno::NOENT);
+    }
+
+    #[test]
+    fn inodes_stand_in_brackets() {
+        assert_eq!(inode_in(b"socket:[4026531840]", "socket"), Some(4_026_531_840));
+        assert_eq!(inode_in(b"pipe:[7]", "socket"), None);
+        assert_eq!(inode_in(b"socket:[]", "socket"), None);
+        assert_eq!(inode_in(b"/tmp/socket:[1]", "socket"), None);
+    }
+}
