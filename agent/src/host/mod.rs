@@ -2,7 +2,11 @@
 //! processes.
 
 pub mod clsact;
+pub mod containers;
+pub mod holders;
 pub mod interfaces;
 pub mod names;
+pub mod netns;
 pub mod proc;
+pub mod sockets;
 pub mod users;
