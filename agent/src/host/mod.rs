@@ -7,6 +7,7 @@ pub mod holders;
 pub mod interfaces;
 pub mod names;
 pub mod netns;
+pub mod owners;
 pub mod proc;
 pub mod sockets;
 pub mod users;

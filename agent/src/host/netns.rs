@@ -4,13 +4,14 @@
 //! with it the interfaces of a container that has ended.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fs::{self, File},
     os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::PathBuf,
     thread,
 };
 
+use hashbrown::HashMap;
 use nix::{getsockopt_impl, sockopt_impl, sys::socket::getsockopt};
 use rustix::{
     fd::AsFd as _,
