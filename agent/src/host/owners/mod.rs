@@ -331,3 +331,6 @@ fn ephemeral_ports() -> (u16, u16) {
     };
     read().unwrap_or(DEFAULT)
 }
+
+#[cfg(test)]
+mod tests;

@@ -244,7 +244,7 @@ mod tests {
             "the number was another's then"
         );
         let cgroups = Cgroups::default();
-        let mut noted =
+        let noted =
             |processes: &mut Processes, note| processes.noted(&note, true, &namespaces(), &cgroups, None);
         let earlier = note(pid, start * TICK);
         assert_eq!(noted(&mut processes, earlier), owner);
