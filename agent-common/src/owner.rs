@@ -41,8 +41,8 @@ impl SocketHint {
     }
 }
 
-/// When a socket's owner was noted; the later occasions say more than the earlier ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// When a socket's owner was noted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Occasion {
     /// The process made the socket.
@@ -55,6 +55,8 @@ pub enum Occasion {
     Accepted = 4,
     /// It closed the socket, last of all who had it open: all that is known of a connection that was accepted without a trace.
     Closed = 5,
+    /// It made the socket that listened when the connection came; who accepted that, if anybody, is not known yet.
+    Listened = 6,
 }
 
 impl Occasion {
@@ -67,6 +69,7 @@ impl Occasion {
             3 => Self::Connected,
             4 => Self::Accepted,
             5 => Self::Closed,
+            6 => Self::Listened,
             _ => return None,
         })
     }
@@ -86,9 +89,9 @@ pub struct SocketNote {
     pub netns: u64,
     /// Thread group id: what users call the PID.
     pub tgid: u32,
-    /// The effective user of the process at that moment.
+    /// The user of the process at that moment: the effective one where the kernel's BTF is there, else the real one.
     pub uid: u32,
-    /// Name of the thread at that moment, padded with zeros (`TASK_COMM_LEN`).
+    /// Name of the process (of its thread, without BTF) at that moment, padded with zeros (`TASK_COMM_LEN`).
     pub command: [u8; 16],
     /// An [`Occasion`].
     pub occasion: u8,
@@ -102,7 +105,7 @@ pub struct SocketNote {
 pub struct BoundKey {
     /// Cookie of the network namespace.
     pub netns: u64,
-    /// The address, IPv4 as v4-mapped; all zeros for any.
+    /// The address, IPv4 as v4-mapped: any address of IPv4 is `::ffff:0.0.0.0`, and all zeros is any at all.
     pub address: [u8; 16],
     /// The port, in network order.
     pub port: [u8; 2],
@@ -112,4 +115,22 @@ pub struct BoundKey {
     pub padding: [u8; 5],
 }
 
-const _: () = assert!(size_of::<SocketNote>() == 64 && size_of::<BoundKey>() == 32);
+/// Where the kernel keeps what a note says of a process: offsets in bytes, from its BTF. All 0 where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct TaskOffsets {
+    /// `task_struct.group_leader`
+    pub group_leader: u32,
+    /// `task_struct.start_boottime`
+    pub start_boottime: u32,
+    /// `task_struct.comm`
+    pub comm: u32,
+    /// `task_struct.cred`
+    pub cred: u32,
+    /// `cred.euid`
+    pub euid: u32,
+}
+
+const _: () = {
+    assert!(size_of::<SocketNote>() == 64 && size_of::<BoundKey>() == 32 && size_of::<TaskOffsets>() == 20);
+};

@@ -78,8 +78,10 @@ impl Meter {
         let capacity = Capacity {
             slots: plan.slots.unwrap_or(fitting.slots),
             flows: plan.max_flows.unwrap_or(fitting.flows),
+            ..fitting
         };
-        let kernel = Kernel::load(capacity, plan.verbose)?;
+        let mut kernel = Kernel::load(capacity, plan.verbose)?;
+        kernel.note_owners();
         let mark = Mark::take().context("taking a name for this process's clsact filters")?;
         let tick = plan.terms.tick;
         let mut meter = Self {
@@ -422,7 +424,7 @@ fn memory() -> u64 {
 #[expect(clippy::needless_pass_by_value, reason = "the type of what a drain feeds")]
 fn record(ledger: &mut Ledger, drained: Drained<'_>) {
     match drained {
-        Drained::Flow(key, count) => ledger.record(key, count),
+        Drained::Flow(key, count, _) => ledger.record(key, count),
         Drained::Health(key, health) => ledger.record_health(key, health),
     }
 }
