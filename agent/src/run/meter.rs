@@ -422,7 +422,7 @@ fn memory() -> u64 {
 #[expect(clippy::needless_pass_by_value, reason = "the type of what a drain feeds")]
 fn record(ledger: &mut Ledger, drained: Drained<'_>) {
     match drained {
-        Drained::Flow(key, count) => ledger.record(key, count),
+        Drained::Flow(key, count) => ledger.record(key, count, flowtally_common::SocketHint::NONE),
         Drained::Health(key, health) => ledger.record_health(key, health),
     }
 }

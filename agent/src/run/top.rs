@@ -180,6 +180,7 @@ impl Top {
             },
             Wish::ListInterfaces => self.list_interfaces().await?,
             Wish::Show(names) => self.show(&names).await?,
+            Wish::Files => {}
         }
         Ok(Next::GoOn)
     }
