@@ -336,7 +336,7 @@ impl Ledger {
     pub fn questions(&mut self, most: usize, again: bool) -> (Vec<Asked>, Vec<Question>) {
         let Self { rows, interfaces, terms, .. } = self;
         rows.flush(|amount| refuse(interfaces, &amount));
-        let numbers = rows.ownership.wanted(most, again);
+        let numbers = rows.wanted(most, again);
         let question = |number: &u32| {
             let (key, traffic) = rows.get(*number);
             let pending = rows.pending_of(*number);
@@ -354,6 +354,11 @@ impl Ledger {
         };
         let questions = numbers.iter().map(question).collect();
         (numbers.into_iter().map(Asked).collect(), questions)
+    }
+
+    /// The owners of all rows that are not idle are wanted again: they are known better now, or may be others.
+    pub fn ask_again(&mut self) {
+        self.rows.ask_again();
     }
 
     /// A row is found to be somebody's, with all that it has come to. Where it had an owner and its traffic comes from another

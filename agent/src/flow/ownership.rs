@@ -9,7 +9,7 @@ use super::{
     accounts::bits,
     attributions::{Attributions, NOT_LOOKED},
     group::GroupBy,
-    owner::Attribution,
+    owner::{Attribution, Reason},
     row::{RowKey, Traffic},
 };
 
@@ -23,6 +23,8 @@ pub(crate) struct Ownership {
     fresh: Bits,
     /// Rows with an answer, whose traffic came from another socket since.
     switched: Bits,
+    /// Rows whose answer becomes a better one when the connection is accepted.
+    provisional: Bits,
     pub(crate) attributions: Attributions,
     /// Rows whose key leads to another row now, because another owner took it over.
     retired: HashMap<RowKey, Vec<u32>>,
@@ -62,6 +64,7 @@ impl Ownership {
             wanted: Bits::default(),
             fresh: Bits::default(),
             switched: Bits::default(),
+            provisional: Bits::default(),
             attributions: Attributions::new(groups),
             retired: HashMap::new(),
             next: 0,
@@ -141,10 +144,28 @@ impl Ownership {
         self.switched.has(row) && !self.of(row).is_same_owner(attribution)
     }
 
+    /// Nothing is wanted of a row for now.
+    fn settle(&mut self, row: u32) {
+        for bits in [&mut self.wanted, &mut self.fresh, &mut self.switched, &mut self.provisional] {
+            bits.clear(row);
+        }
+    }
+
+    /// An answer to this row is wanted again.
+    pub(crate) fn ask_again(&mut self, row: u32) {
+        self.wanted.set(row);
+    }
+
+    /// Whether the answer to this row may have become a better one since.
+    pub(crate) fn is_provisional(&self, row: u32) -> bool {
+        self.provisional.has(row)
+    }
+
     /// A row is found to be somebody's.
     pub(crate) fn answer(&mut self, row: u32, attribution: &Arc<Attribution>) {
-        for bits in [&mut self.wanted, &mut self.fresh, &mut self.switched] {
-            bits.clear(row);
+        self.settle(row);
+        if attribution.reason == Reason::Listener && self.hint(row).is_exact() {
+            self.provisional.set(row);
         }
         if let Some(number) = self.attributions.take(attribution) {
             self.attributions.release(std::mem::replace(&mut self.numbers[row as usize], number));
@@ -159,9 +180,7 @@ impl Ownership {
 
     /// Another row, `to`, takes over from `row`: new, or a former one.
     pub(crate) fn hand_over(&mut self, key: &RowKey, row: u32, to: u32) {
-        for bits in [&mut self.wanted, &mut self.fresh, &mut self.switched] {
-            bits.clear(row);
-        }
+        self.settle(row);
         self.room(to);
         self.hints[to as usize] = self.hints[row as usize];
         let rows = self.retired.entry(*key).or_default();
@@ -171,9 +190,7 @@ impl Ownership {
 
     /// A row is gone. The result is whose it was.
     pub(crate) fn close(&mut self, row: u32, key: &RowKey, traffic: &Traffic) -> Arc<Attribution> {
-        for bits in [&mut self.wanted, &mut self.fresh, &mut self.switched] {
-            bits.clear(row);
-        }
+        self.settle(row);
         self.hints[row as usize] = SocketHint::NONE;
         let number = std::mem::replace(&mut self.numbers[row as usize], NOT_LOOKED);
         if let Some(rows) = self.retired.get_mut(key) {

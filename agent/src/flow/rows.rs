@@ -168,6 +168,30 @@ impl<S> Rows<S> {
         self.table.pending_of(number)
     }
 
+    /// The rows whose owner is wanted, as [`Ownership::wanted`] says, and with `again` those that the open interval has brought
+    /// something and that may have a better answer now.
+    pub(crate) fn wanted(&mut self, most: usize, again: bool) -> Vec<u32> {
+        let Self { table, ownership, .. } = self;
+        if again {
+            for (number, _) in table.pending() {
+                if ownership.is_provisional(number) {
+                    ownership.ask_again(number);
+                }
+            }
+        }
+        ownership.wanted(most, again)
+    }
+
+    /// The owners of all rows that are not idle are wanted again.
+    pub(crate) fn ask_again(&mut self) {
+        for number in self.table.numbers() {
+            let Traffic { sent, received } = self.table.get(number).1;
+            if sent.recent[2] + received.recent[2] > 0 {
+                self.ownership.ask_again(number);
+            }
+        }
+    }
+
     /// A row is found to be somebody's. What it has come to is its former owner's where it had one and its socket is another
     /// one now: then the open interval alone goes to the new owner, in a row of its own.
     pub(crate) fn attribute(&mut self, number: u32, attribution: &Arc<Attribution>) {

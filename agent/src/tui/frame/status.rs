@@ -139,9 +139,9 @@ fn troubles(scene: &Scene<'_>) -> Vec<String> {
         .filter(|interface| !interface.degraded.is_empty())
         .map(|interface| interface.name.as_str())
         .collect();
-    if scene.screen.looks() && !scene.owners_degraded.is_empty() {
+    if let Some(reason) = scene.owners_degraded.first().filter(|_| scene.screen.looks()) {
         // All of it is on a row's page.
-        troubles.push(format!("owners: {}", short(&scene.owners_degraded[0])));
+        troubles.push(format!("owners: {}", short(reason)));
     }
     match degraded[..] {
         [] => {}
@@ -153,5 +153,6 @@ fn troubles(scene: &Scene<'_>) -> Vec<String> {
 
 /// What a sentence says before it says why.
 fn short(sentence: &str) -> &str {
-    sentence.split([':', ';', '.', ',']).next().unwrap_or(sentence)
+    let sentence = sentence.strip_prefix("owners: ").unwrap_or(sentence);
+    sentence.split([':', ';', '.', ',', '(']).next().unwrap_or(sentence).trim_end()
 }
