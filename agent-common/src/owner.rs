@@ -41,22 +41,22 @@ impl SocketHint {
     }
 }
 
-/// When a socket's owner was noted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// When a socket's owner was noted; the later occasions say more than the earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Occasion {
+    /// The connection came to a listener of the process, and nobody is known yet to have accepted it.
+    Listened = 1,
     /// The process made the socket.
-    Created = 1,
+    Created = 2,
     /// It bound it to an address.
-    Bound = 2,
-    /// It connected it, or named a destination while sending.
-    Connected = 3,
+    Bound = 3,
+    /// It connected it.
+    Connected = 4,
     /// It accepted the connection.
-    Accepted = 4,
+    Accepted = 5,
     /// It closed the socket, last of all who had it open: all that is known of a connection that was accepted without a trace.
-    Closed = 5,
-    /// It made the socket that listened when the connection came; who accepted that, if anybody, is not known yet.
-    Listened = 6,
+    Closed = 6,
 }
 
 impl Occasion {
@@ -64,12 +64,12 @@ impl Occasion {
     #[must_use]
     pub const fn from_raw(raw: u8) -> Option<Self> {
         Some(match raw {
-            1 => Self::Created,
-            2 => Self::Bound,
-            3 => Self::Connected,
-            4 => Self::Accepted,
-            5 => Self::Closed,
-            6 => Self::Listened,
+            1 => Self::Listened,
+            2 => Self::Created,
+            3 => Self::Bound,
+            4 => Self::Connected,
+            5 => Self::Accepted,
+            6 => Self::Closed,
             _ => return None,
         })
     }
