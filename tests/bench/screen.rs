@@ -76,7 +76,7 @@ pub(crate) fn child(flows: u32, quick: bool) {
             }
             fill(&program, flows);
             let (_, drained) = drain(&mut kernel, |drained| match drained {
-                Drained::Flow(key, count, _) => ledger.record(key, count),
+                Drained::Flow(key, count, hint) => ledger.record(key, count, hint),
                 Drained::Health(key, health) => ledger.record_health(key, health),
             });
             let (close, ()) = timed(|| ledger.close(now));
