@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod config;
 pub mod etc;
+pub mod files;
 pub mod filter;
 pub mod flow;
 pub mod host;

@@ -2,7 +2,10 @@
 //! processes.
 
 pub mod clsact;
+pub mod held;
 pub mod interfaces;
 pub mod names;
+pub mod portrait;
 pub mod proc;
+pub mod recover;
 pub mod users;

@@ -7,8 +7,10 @@ macro_rules! say {
     };
 }
 
+mod deleted;
 mod iftop;
 mod meter;
+mod recover;
 mod report;
 mod settings;
 mod shutdown;
@@ -89,6 +91,8 @@ fn flowtally() -> ExitCode {
     let top = |args| settings::settings(&args).and_then(|(options, plan)| in_runtime(live(options, plan)));
     let result = match cli.command {
         Some(Command::Report(args)) => in_runtime(report::report(args)),
+        Some(Command::Deleted(args)) => deleted::deleted(&args),
+        Some(Command::Recover(args)) => in_runtime(recover::recover(args)),
         Some(Command::Top(args)) => top(args),
         None => top(cli.top),
     };
