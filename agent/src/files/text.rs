@@ -219,12 +219,12 @@ fn processes(deleted: &Deleted, request: &Request) -> Grid {
 /// How to get the first file back.
 fn remedy(out: &mut impl Write, deleted: &Deleted) -> io::Result<()> {
     let regular = |file: &&File| file.kind == Kind::File && file.storage == Storage::Disk;
-    let Some(holder) = deleted.files.iter().find(regular).and_then(|file| file.holders.first()) else {
-        return Ok(());
-    };
+    let Some(file) = deleted.files.iter().find(regular) else { return Ok(()) };
+    let holds = || file.holders.iter().flat_map(|holder| holder.holds.iter().map(move |hold| (holder, hold)));
+    // What is open can be copied by whoever may see it; what is mapped, by root.
+    let open = holds().find(|(_, hold)| matches!(hold.how, How::Descriptor(_)));
+    let Some((holder, hold)) = open.or_else(|| holds().next()) else { return Ok(()) };
     let pid = deleted.processes[holder.process].id.pid;
-    // The last is a descriptor, if there is one.
-    let Some(hold) = holder.holds.last() else { return Ok(()) };
     writeln!(out, "\nTo get a file back: flowtally recover --pid {pid} --fd {} --output FILE", hold.how)
 }
 
@@ -245,7 +245,7 @@ fn notes(out: &mut impl Write, deleted: &Deleted) -> io::Result<()> {
         0 => Ok(()),
         unknown => writeln!(
             out,
-            "What {} of mapped memory hold is not known and in no sum: asking for it takes root \
+            "It is not known what {} hold that are only mapped, and they are in no sum: asking takes root \
              (CAP_CHECKPOINT_RESTORE).",
             Many(unknown as u64, "file")
         ),
