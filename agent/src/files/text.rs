@@ -245,8 +245,7 @@ fn notes(out: &mut impl Write, deleted: &Deleted) -> io::Result<()> {
         0 => Ok(()),
         unknown => writeln!(
             out,
-            "It is not known what {} hold that are only mapped, and they are in no sum: asking takes root \
-             (CAP_CHECKPOINT_RESTORE).",
+            "Unknown and in no sum (mapped, not open): the space of {}; asking takes root (CAP_CHECKPOINT_RESTORE).",
             Many(unknown as u64, "file")
         ),
     }

@@ -1,0 +1,9 @@
+//! Files that processes hold: `flowtally deleted` and `flowtally recover`, against processes of the test's own.
+//!
+//! Needs root, for other users' processes and for file systems of its own: `cargo xtask test` runs it.
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
+
+mod deleted;
+mod holders;
+mod recover;
