@@ -11,6 +11,7 @@ pub mod filter;
 pub mod flow;
 pub mod host;
 pub mod iftop;
+pub mod inspect;
 pub mod kernel;
 pub mod report;
 pub mod run;

@@ -16,6 +16,7 @@ use std::io::{self, BufWriter, Write};
 
 use clap::ValueEnum;
 
+pub(crate) use self::json::ProcessView;
 pub use self::{
     deleted::{
         Access, Deleted, Facts, File, FileId, Findings, Hold, Holder, How, Kind, Process, Sighting, Storage,

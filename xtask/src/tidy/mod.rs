@@ -1,6 +1,7 @@
 //! `cargo xtask tidy`: the rules of the source tree that no compiler knows.
 //!
-//! - The pure parts of `agent` do no I/O and never ask for the time: `files/`, `flow/`, `filter/`, `iftop/`, `report/`, `tui/`.
+//! - The pure parts of `agent` do no I/O and never ask for the time: `files/`, `flow/`, `filter/`, `iftop/`,
+//!   `inspect/`, `report/`, `tui/`.
 //! - aya is used in `kernel/` alone.
 //! - `unsafe` is written in `kernel/` and in the kernel programs alone.
 //! - A file has at most 600 lines without its tests, and begins by saying what it is for.
@@ -22,6 +23,7 @@ const PURE: &[&str] = &[
     "agent/src/flow/",
     "agent/src/filter/",
     "agent/src/iftop/",
+    "agent/src/inspect/",
     "agent/src/report/",
     "agent/src/tui/",
 ];

@@ -1,0 +1,54 @@
+//! Traffic that was measured.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::matched::Amount;
+use crate::flow::{owner::Attribution, protocol::Kind, row::InterfaceId};
+
+/// A conversation on one interface.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// Its protocol.
+    pub kind: Kind,
+    /// The end of this host; of traffic that passes through, either.
+    pub local: SocketAddr,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// Where it was seen. A host may see the same frames on more than one.
+    pub interface: InterfaceId,
+    /// What went from the local to the remote end, and back.
+    pub amount: Amount,
+    /// Whose it is, if somebody looked.
+    pub attribution: Option<Attribution>,
+}
+
+/// An amount for each interface that something was seen on. The largest is the one that counts: what a bridge and its ports see is the
+/// same traffic again.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen(Vec<(InterfaceId, Amount)>);
+
+impl Seen {
+    pub(super) fn add(&mut self, interface: InterfaceId, amount: Amount) {
+        match self.0.iter_mut().find(|(known, _)| *known == interface) {
+            Some((_, sum)) => sum.add(amount),
+            None => self.0.push((interface, amount)),
+        }
+    }
+
+    pub(super) fn most(&self) -> Amount {
+        self.0.iter().map(|(_, amount)| *amount).max_by_key(|amount| amount.total()).unwrap_or_default()
+    }
+}
+
+/// A conversation, whichever end is the local one.
+pub(super) type Ends = (Kind, SocketAddr, SocketAddr);
+
+/// An end as it is compared: IPv4 in IPv6 is IPv4, and neither scope nor flow label matter.
+pub(super) fn plain(end: SocketAddr) -> SocketAddr {
+    SocketAddr::new(end.ip().to_canonical(), end.port())
+}
+
+/// Whether a socket of this address takes what comes to another one.
+pub(super) fn takes(own: IpAddr, to: IpAddr) -> bool {
+    own == to || own.is_unspecified() && (own.is_ipv6() || to.is_ipv4())
+}
