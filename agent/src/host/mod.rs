@@ -2,10 +2,14 @@
 //! processes.
 
 pub mod clsact;
+pub mod containers;
 pub mod held;
+pub mod holders;
 pub mod interfaces;
 pub mod names;
+pub mod netns;
 pub mod portrait;
 pub mod proc;
 pub mod recover;
+pub mod sockets;
 pub mod users;
