@@ -10,6 +10,7 @@ use crate::{
         boundary::{Ipv4Boundary, Ipv6Boundary},
         group::GroupBy,
     },
+    inspect::Target,
     kernel::HookChoice,
     report,
 };
@@ -55,7 +56,21 @@ pub enum Command {
     /// copied there is no output file: what is interrupted leaves nothing behind.
     #[command(after_help = RECOVER_EXAMPLES)]
     Recover(RecoverArgs),
+    /// Show on one page: sockets, their traffic, their owners, and what those have open
+    ///
+    /// Sockets of every network namespace that match, each with the traffic that it has while it is measured; then for each process
+    /// that has them open its command line, user, container, start and parents, and its files in short: logs, and what is deleted
+    /// but still held. Exit status 1 when nothing matches.
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect(InspectArgs),
 }
+
+const INSPECT_EXAMPLES: &str = "Examples:
+  flowtally inspect :443                    sockets with this port at either end
+  flowtally inspect 812                     the process
+  flowtally inspect nginx                   every process of this name
+  flowtally inspect '[2001:db8::7]:443'     sockets with this end
+  flowtally inspect 10.0.0.5 --seconds 0    sockets and files alone: measures nothing, and needs no root";
 
 const DELETED_EXAMPLES: &str = "Columns:
   HELD     what is free when nobody holds the file any more; SIZE is its length, holes included
@@ -220,6 +235,23 @@ pub struct RecoverArgs {
     /// The new file; there must be none of this name
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
+}
+
+/// `flowtally inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// :PORT, a PID, a command's name as the kernel has it (else what it begins with), or ADDRESS[:PORT]
+    #[arg(value_name = "TARGET")]
+    pub target: Target,
+    /// How long to measure; 0 for sockets and files without traffic
+    #[arg(short, long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub seconds: u64,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: files::Format,
+    /// What to measure; by default loopback too.
+    #[command(flatten)]
+    pub capture: CaptureArgs,
 }
 
 /// iftop's options (iftop(8)).

@@ -39,9 +39,11 @@ pub fn of_path(path: &str) -> Option<Container> {
 /// The container with how much it tells: less is more.
 fn ranked(path: &str) -> Option<(u8, Container)> {
     let path = path.strip_suffix(" (deleted)").unwrap_or(path);
-    let segments: Vec<&str> = path.split('/').filter(|segment| !matches!(*segment, "" | "." | "..")).collect();
+    let segments: Vec<&str> =
+        path.split('/').filter(|segment| !matches!(*segment, "" | "." | "..")).collect();
     // The innermost container, for containers run others; then the innermost unit.
-    let container = (0..segments.len()).rev().find_map(|at| container(segments.get(..at)?, segments.get(at)?));
+    let container =
+        (0..segments.len()).rev().find_map(|at| container(segments.get(..at)?, segments.get(at)?));
     if let Some((runtime, name)) = container {
         return Some((0, Container { runtime, name }));
     }
@@ -50,10 +52,12 @@ fn ranked(path: &str) -> Option<(u8, Container)> {
         let segment = segments.iter().rev().find(is_one)?;
         Some((rank, Container { runtime: Runtime::Systemd, name: unescape(segment) }))
     };
-    unit(1, &[".service", ".scope", ".socket", ".mount", ".swap"]).or_else(|| unit(2, &[".slice"])).or_else(|| {
-        let name = format!("/{}", segments.join("/"));
-        (!segments.is_empty()).then_some((3, Container { runtime: Runtime::Cgroup, name }))
-    })
+    unit(1, &[".service", ".scope", ".socket", ".mount", ".swap"]).or_else(|| unit(2, &[".slice"])).or_else(
+        || {
+            let name = format!("/{}", segments.join("/"));
+            (!segments.is_empty()).then_some((3, Container { runtime: Runtime::Cgroup, name }))
+        },
+    )
 }
 
 /// The container whose own cgroup this segment is, below these others.
@@ -73,7 +77,8 @@ fn container(above: &[&str], segment: &str) -> Option<(Runtime, String)> {
         }
     }
     // containerd with paths meant for systemd, but without it: `kubepods-pod1.slice:cri-containerd:ID`.
-    if let Some((_, id)) = segment.split_once(":cri-containerd:").or_else(|| segment.split_once(":nerdctl:")) {
+    if let Some((_, id)) = segment.split_once(":cri-containerd:").or_else(|| segment.split_once(":nerdctl:"))
+    {
         return Some((Runtime::Containerd, short_id(id).unwrap_or_else(|| id.to_owned())));
     }
     if let Some((_, id)) = segment.split_once(":docker:")
@@ -84,7 +89,8 @@ fn container(above: &[&str], segment: &str) -> Option<(Runtime, String)> {
     if let Some(name) = machine(segment, scope) {
         return Some((Runtime::Machine, name));
     }
-    if let Some(name) = segment.strip_prefix("lxc.payload.").or_else(|| segment.strip_prefix("lxc.monitor.")) {
+    if let Some(name) = segment.strip_prefix("lxc.payload.").or_else(|| segment.strip_prefix("lxc.monitor."))
+    {
         return Some((Runtime::Lxc, name.to_owned()));
     }
     let parent = *above.last()?;
@@ -161,7 +167,10 @@ mod tests {
             // Docker with the cgroup drivers `cgroupfs` and `systemd`, rootless, and one in another.
             ("/docker/{A}", "docker:0123456789ab"),
             ("/system.slice/docker-{A}.scope", "docker:0123456789ab"),
-            ("/user.slice/user-1000.slice/user@1000.service/user.slice/docker-{A}.scope", "docker:0123456789ab"),
+            (
+                "/user.slice/user-1000.slice/user@1000.service/user.slice/docker-{A}.scope",
+                "docker:0123456789ab",
+            ),
             ("/docker/{A}/docker/{B}", "docker:fedcba987654"),
             ("/system.slice/docker-{A}.scope/docker/{B}", "docker:fedcba987654"),
             ("/docker/buildkit/{A}", "docker:0123456789ab"),
@@ -202,7 +211,10 @@ mod tests {
             // Machines.
             ("/machine.slice/machine-web\\x2d1.scope", "machine:web-1"),
             ("/machine.slice/machine-qemu\\x2d2\\x2dwin.scope/libvirt/emulator", "machine:qemu-2-win"),
-            ("/machine.slice/systemd-nspawn@debian.service/payload/system.slice/ssh.service", "machine:debian"),
+            (
+                "/machine.slice/systemd-nspawn@debian.service/payload/system.slice/ssh.service",
+                "machine:debian",
+            ),
             // LXC and LXD.
             ("/lxc/web/system.slice/ssh.service", "lxc:web"),
             ("/lxc.payload.web", "lxc:web"),

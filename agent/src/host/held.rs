@@ -15,7 +15,10 @@ use super::{
     portrait::Painter,
     proc::{ProcessDir, pids},
 };
-use crate::files::{Access, DELETED, Facts, FileId, Findings, Hold, How, Mapping, Sighting, Storage};
+use crate::{
+    files::{Access, DELETED, Facts, FileId, Findings, Hold, How, Mapping, Sighting, Storage},
+    flow::owner::{Owner, ProcessId},
+};
 
 /// File systems whose files are memory (linux/magic.h): tmpfs, ramfs, hugetlbfs.
 const IN_MEMORY: [u64; 3] = [0x0102_1994, 0x8584_58f6, 0x9584_58f6];
@@ -57,6 +60,25 @@ pub fn deleted() -> Result<Findings> {
         }
     }
     Ok(findings)
+}
+
+/// What one process holds; without the process itself, which the caller knows.
+///
+/// # Errors
+/// When it is gone, or may not be read.
+pub fn of(process: &ProcessDir) -> Result<Findings> {
+    let sightings = look(process, 0)?;
+    let owner = Owner {
+        id: ProcessId { pid: process.pid(), start: None },
+        start_time: None,
+        command: String::new(),
+        executable: None,
+        uid: None,
+        user: None,
+        container: None,
+        netns: None,
+    };
+    Ok(Findings { processes: vec![owner], sightings, looked: 1, unreadable: 0 })
 }
 
 /// What a process holds without a name.

@@ -181,7 +181,8 @@ mod tests {
         let inode = fstat(&socket).unwrap().st_ino;
         let holders = Holders::walk().unwrap();
         let pid = std::process::id();
-        let mut expected = [&socket, &again].map(|socket| Holder { pid, fd: socket.as_raw_fd().unsigned_abs() });
+        let mut expected =
+            [&socket, &again].map(|socket| Holder { pid, fd: socket.as_raw_fd().unsigned_abs() });
         expected.sort_unstable();
         assert_eq!(holders.of(inode), expected);
         let own = link_inode(CWD, c"/proc/self/ns/net", "net").unwrap().unwrap();

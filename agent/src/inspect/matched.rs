@@ -127,7 +127,8 @@ impl Matched {
             .collect();
         let (traffic, strays) = Traffic::join(target, &sockets, flows);
         let mut matched = Self { strays, ..Self::default() };
-        let mut owned: BTreeMap<u32, Vec<SocketLine>> = named.iter().map(|pid| (*pid, Vec::new())).collect();
+        let mut by_process: BTreeMap<u32, Vec<SocketLine>> =
+            named.iter().map(|pid| (*pid, Vec::new())).collect();
         for ((socket, traffic), wanted) in sockets.into_iter().zip(traffic).zip(wanted) {
             // Of what speaks with many, a single peer may be what was asked for.
             if !wanted && !traffic.peers.keys().any(|peer| target.is_at(*peer, None)) {
@@ -137,11 +138,11 @@ impl Matched {
             let owner = holder.filter(|pid| named.is_empty() || named.contains(pid)).min();
             let line = traffic.line(socket, owner);
             match owner {
-                Some(pid) => owned.entry(pid).or_default().push(line),
+                Some(pid) => by_process.entry(pid).or_default().push(line),
                 None => matched.unowned.push(line),
             }
         }
-        matched.owned = owned.into_iter().collect();
+        matched.owned = by_process.into_iter().collect();
         for lines in matched.owned.iter_mut().map(|(_, lines)| lines).chain([&mut matched.unowned]) {
             lines.sort_by_key(|line| {
                 (Reverse(line.amount.total()), !line.socket.listens, line.socket.local, line.socket.remote)
@@ -178,7 +179,9 @@ impl SocketLine {
 /// The traffic of sockets together.
 pub(super) fn sum(lines: &[SocketLine]) -> Amount {
     let mut sum = Amount::default();
-    lines.iter().for_each(|line| sum.add(line.amount));
+    for line in lines {
+        sum.add(line.amount);
+    }
     sum
 }
 

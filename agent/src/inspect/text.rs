@@ -54,23 +54,23 @@ pub(super) fn write(out: &mut impl Write, page: &Page<'_>, width: usize) -> io::
     let matched = &page.matched;
     for (pid, lines) in matched.owned.iter().take(OWNERS) {
         writeln!(out)?;
-        match page.portraits.get(pid) {
-            Some(portrait) => {
-                owner(out, page, portrait)?;
-                sockets(out, page, lines, width)?;
-                files(out, portrait)?;
-            }
-            None => {
-                writeln!(out, "pid {pid}, which has ended")?;
-                sockets(out, page, lines, width)?;
-            }
+        let portrait = page.portraits.get(pid);
+        match portrait {
+            Some(portrait) => owner(out, page, portrait)?,
+            None => writeln!(out, "pid {pid}, which has ended")?,
+        }
+        sockets(out, page, lines, width)?;
+        if let Some(portrait) = portrait {
+            files(out, portrait)?;
         }
     }
     if let Some((_, rest)) = matched.owned.split_at_checked(OWNERS)
         && !rest.is_empty()
     {
         let mut amount = Amount::default();
-        rest.iter().for_each(|(_, lines)| amount.add(sum(lines)));
+        for (_, lines) in rest {
+            amount.add(sum(lines));
+        }
         let count: usize = rest.iter().map(|(_, lines)| lines.len()).sum();
         let pids: Vec<_> = rest.iter().take(LINES).map(|(pid, _)| pid.to_string()).collect();
         let dots = if rest.len() > LINES { "..." } else { "" };

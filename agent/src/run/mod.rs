@@ -9,6 +9,7 @@ macro_rules! say {
 
 mod deleted;
 mod iftop;
+mod inspect;
 mod meter;
 mod recover;
 mod report;
@@ -92,6 +93,7 @@ fn flowtally() -> ExitCode {
     let result = match cli.command {
         Some(Command::Report(args)) => in_runtime(report::report(args)),
         Some(Command::Deleted(args)) => deleted::deleted(&args),
+        Some(Command::Inspect(args)) => in_runtime(inspect::inspect(args)),
         Some(Command::Recover(args)) => in_runtime(recover::recover(args)),
         Some(Command::Top(args)) => top(args),
         None => top(cli.top),

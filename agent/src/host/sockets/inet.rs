@@ -46,11 +46,7 @@ pub(super) fn dump_tcp(connection: &mut Connection, each: &mut impl FnMut(Socket
 }
 
 /// Every socket of a protocol, or with [`RAW`] every raw socket.
-pub(super) fn dump(
-    connection: &mut Connection,
-    protocol: u8,
-    each: &mut impl FnMut(Socket),
-) -> Result<()> {
+pub(super) fn dump(connection: &mut Connection, protocol: u8, each: &mut impl FnMut(Socket)) -> Result<()> {
     for family in [AF_INET, AF_INET6] {
         let mut request = [0; 8 + SOCKET_ID];
         request[..8].copy_from_slice(&[family, protocol, 0, 0, 0xff, 0xff, 0xff, 0xff]);
@@ -144,11 +140,10 @@ mod tests {
         message.extend_from_slice(&[5, 0, 10, 0, 89, 0, 0, 0]);
         let socket = parse(&message, RAW).unwrap();
         assert_eq!(socket.local_end().to_string(), "192.0.2.1:0");
-        assert_eq!((socket.class, socket.protocol, socket.remote), (
-            Class::Raw,
-            89,
-            Ipv4Addr::UNSPECIFIED.to_ipv6_mapped()
-        ));
+        assert_eq!(
+            (socket.class, socket.protocol, socket.remote),
+            (Class::Raw, 89, Ipv4Addr::UNSPECIFIED.to_ipv6_mapped())
+        );
     }
 
     proptest! {

@@ -79,7 +79,8 @@ mod tests {
         message.extend_from_slice(&2_u32.to_ne_bytes());
         message.extend_from_slice(&[8, 0, 5, 0]);
         message.extend_from_slice(&33_u32.to_ne_bytes());
-        let expected = PacketSocket { kind: 3, ethertype: 0x88cc, interface: 2, cookie: 9, inode: 4711, uid: 33 };
+        let expected =
+            PacketSocket { kind: 3, ethertype: 0x88cc, interface: 2, cookie: 9, inode: 4711, uid: 33 };
         assert_eq!(parse(&message), Some(expected));
     }
 

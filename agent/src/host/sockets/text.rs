@@ -68,7 +68,8 @@ fn parse_line(table: &Table, line: &str) -> Option<Socket> {
 /// An address and a port: words in this machine's order, of which the kernel prints the numbers.
 fn end(text: &str) -> Option<(Ipv6Addr, u16)> {
     let (address, port) = text.split_once(':')?;
-    let word = |at: usize| u32::from_str_radix(address.get(at * 8..at * 8 + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let word =
+        |at: usize| u32::from_str_radix(address.get(at * 8..at * 8 + 8)?, 16).ok().map(u32::to_ne_bytes);
     let address = match address.len() {
         8 => Ipv4Addr::from(word(0)?).to_ipv6_mapped(),
         32 => {
@@ -89,7 +90,8 @@ mod tests {
 
     use super::*;
 
-    const HEADING: &str = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+    const HEADING: &str =
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
 
     fn read(table: &Table, lines: &str) -> Vec<String> {
         let text = format!("{HEADING}{lines}");

@@ -98,7 +98,10 @@ mod tests {
         message.extend_from_slice(&2_u32.to_ne_bytes());
         message.extend_from_slice(&128_u32.to_ne_bytes());
         let socket = parse(&message).unwrap();
-        assert_eq!((socket.name.as_slice(), socket.state, socket.inode), (&b"\0bus"[..], State::Listen, 4711));
+        assert_eq!(
+            (socket.name.as_slice(), socket.state, socket.inode),
+            (&b"\0bus"[..], State::Listen, 4711)
+        );
         assert_eq!((socket.receive_queue, socket.send_queue, socket.uid), (2, 128, None));
     }
 
