@@ -1,4 +1,4 @@
-//! Files that processes hold: `flowtally deleted` and `flowtally recover`, against processes of the test's own.
+//! Files that processes hold: `flowtally deleted`, `flowtally recover` and `flowtally inspect`, against processes of the test's own.
 //!
 //! Needs root, for other users' processes and for file systems of its own: `cargo xtask test` runs it.
 #![forbid(unsafe_code)]
@@ -6,4 +6,5 @@
 
 mod deleted;
 mod holders;
+mod inspect;
 mod recover;

@@ -1,6 +1,9 @@
 //! Traffic that was measured.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::{HashMap, HashSet},
+    net::{IpAddr, SocketAddr},
+};
 
 use super::matched::Amount;
 use crate::flow::{owner::Attribution, protocol::Kind, row::InterfaceId};
@@ -48,7 +51,33 @@ pub(super) fn plain(end: SocketAddr) -> SocketAddr {
     SocketAddr::new(end.ip().to_canonical(), end.port())
 }
 
-/// Whether a socket of this address takes what comes to another one.
-pub(super) fn takes(own: IpAddr, to: IpAddr) -> bool {
-    own == to || own.is_unspecified() && (own.is_ipv6() || to.is_ipv4())
+/// The addresses of the network namespaces there are.
+#[derive(Clone, Debug, Default)]
+pub struct Places {
+    /// Inode number of the one whose interfaces are measured.
+    pub own: Option<u64>,
+    /// By inode number, the addresses of its interfaces.
+    pub addresses: HashMap<u64, HashSet<IpAddr>>,
+}
+
+impl Places {
+    /// Whether an address is one of the namespace that is measured: then no other namespace has its traffic.
+    pub(super) fn is_own(&self, address: IpAddr) -> bool {
+        address.is_loopback() || self.own.is_some_and(|own| self.has(own, address))
+    }
+
+    /// Whether a socket of a namespace that is open to any of its addresses takes what comes to this one.
+    pub(super) fn takes(&self, netns: Option<u64>, any: IpAddr, to: IpAddr) -> bool {
+        let everybody = match to {
+            IpAddr::V4(to) => to.is_multicast() || to.is_broadcast(),
+            IpAddr::V6(to) => to.is_multicast(),
+        };
+        let is_here = netns == self.own;
+        (any.is_ipv6() || to.is_ipv4())
+            && (netns.is_some_and(|netns| self.has(netns, to)) || is_here && (to.is_loopback() || everybody))
+    }
+
+    fn has(&self, netns: u64, address: IpAddr) -> bool {
+        self.addresses.get(&netns).is_some_and(|addresses| addresses.contains(&address))
+    }
 }

@@ -3,12 +3,12 @@
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
 };
 
 use super::{
     Target,
-    flows::{Ends, Flow, Seen, plain, takes},
+    flows::{Ends, Flow, Places, Seen, plain},
 };
 use crate::flow::{
     owner::{Attribution, Netns, Reason},
@@ -119,13 +119,19 @@ pub struct Matched {
 impl Matched {
     /// Joins sockets and traffic. Of the processes that are asked for, `named`, every one is there, with or without sockets.
     #[must_use]
-    pub fn new(target: &Target, sockets: Vec<Socket>, flows: &[Flow], named: &BTreeSet<u32>) -> Self {
+    pub fn new(
+        target: &Target,
+        sockets: Vec<Socket>,
+        flows: &[Flow],
+        places: &Places,
+        named: &BTreeSet<u32>,
+    ) -> Self {
         let is_named = |socket: &Socket| socket.holders.iter().any(|(pid, _)| named.contains(pid));
         let wanted: Vec<bool> = sockets
             .iter()
             .map(|socket| is_named(socket) || target.is_at(socket.local, socket.remote))
             .collect();
-        let (traffic, strays) = Traffic::join(target, &sockets, flows);
+        let (traffic, strays) = Traffic::join(target, &sockets, flows, places);
         let mut matched = Self { strays, ..Self::default() };
         let mut by_process: BTreeMap<u32, Vec<SocketLine>> =
             named.iter().map(|pid| (*pid, Vec::new())).collect();
@@ -194,7 +200,7 @@ struct Traffic {
 
 impl Traffic {
     /// The traffic of each socket, and what was asked for and is no socket's.
-    fn join(target: &Target, sockets: &[Socket], flows: &[Flow]) -> (Vec<Self>, Vec<Stray>) {
+    fn join(target: &Target, sockets: &[Socket], flows: &[Flow], places: &Places) -> (Vec<Self>, Vec<Stray>) {
         let mut connected: HashMap<Ends, Vec<usize>> = HashMap::new();
         let mut open: HashMap<(Kind, u16), Vec<usize>> = HashMap::new();
         for (at, socket) in sockets.iter().enumerate() {
@@ -205,23 +211,25 @@ impl Traffic {
             }
         }
         // Where two namespaces have the same addresses, the traffic of these interfaces is that of their own.
-        let own = |found: &[usize]| {
+        let best = |found: &[usize], address: IpAddr| {
             let here = found.iter().find(|at| sockets[**at].is_here);
-            here.or(found.first()).copied()
+            here.or_else(|| found.first().filter(|_| !places.is_own(address))).copied()
         };
         let find = |kind: Kind, local: SocketAddr, remote: SocketAddr| {
-            if let Some(at) = connected.get(&(kind, local, remote)).and_then(|found| own(found)) {
-                return Some(at);
-            }
-            let open = open.get(&(kind, local.port()))?;
-            let taking = |exact: bool| {
-                let takes = |at: &&usize| {
-                    let own = sockets[**at].local.ip().to_canonical();
-                    if exact { own == local.ip() } else { takes(own, local.ip()) }
+            let address = local.ip();
+            let peers = connected.get(&(kind, local, remote)).and_then(|found| best(found, address));
+            peers.or_else(|| {
+                let open = open.get(&(kind, local.port()))?;
+                let select = |is: &dyn Fn(&Socket, IpAddr) -> bool| -> Vec<usize> {
+                    let is = |at: &&usize| is(&sockets[**at], sockets[**at].local.ip().to_canonical());
+                    open.iter().filter(is).copied().collect()
                 };
-                open.iter().filter(takes).copied().collect::<Vec<_>>()
-            };
-            own(&taking(true)).or_else(|| own(&taking(false)))
+                let bound = select(&|_, own| own == address);
+                let any = select(&|socket, own| {
+                    own.is_unspecified() && places.takes(socket.netns.inode, own, address)
+                });
+                best(&bound, address).or_else(|| best(&any, address))
+            })
         };
         let mut traffic = vec![Self::default(); sockets.len()];
         let mut strays: HashMap<Ends, (Seen, Option<Attribution>)> = HashMap::new();

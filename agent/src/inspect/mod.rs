@@ -14,7 +14,7 @@ mod text;
 use std::io::{self, BufWriter, Write};
 
 pub use self::{
-    flows::Flow,
+    flows::{Flow, Places},
     matched::{Amount, Matched, Peer, Socket, SocketLine},
     page::{DeletedFile, Files, LogFile, Page, Parent, Portrait},
     target::{Target, TargetError},

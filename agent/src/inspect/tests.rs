@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Amount, DeletedFile, Files, Flow, LogFile, Matched, Page, Parent, Portrait, Socket, Target, write,
+    Amount, DeletedFile, Files, Flow, LogFile, Matched, Page, Parent, Places, Portrait, Socket, Target, write,
 };
 use crate::{
     files::Format,
@@ -89,6 +89,16 @@ fn flows() -> Vec<Flow> {
     flows
 }
 
+/// The host has the addresses 10.0.0.5 and 10.0.0.6, the container 10.0.0.5 and 172.17.0.2.
+fn places() -> Places {
+    let set = |addresses: &[&str]| addresses.iter().map(|address| address.parse().unwrap()).collect();
+    let addresses = HashMap::from([
+        (HOST, set(&["127.0.0.1", "10.0.0.5", "10.0.0.6"])),
+        (POD, set(&["127.0.0.1", "10.0.0.5", "172.17.0.2"])),
+    ]);
+    Places { own: Some(HOST), addresses }
+}
+
 fn owner(pid: u32, command: &str) -> Owner {
     Owner {
         id: ProcessId { pid, start: Some(u64::from(pid)) },
@@ -148,7 +158,7 @@ fn portraits() -> HashMap<u32, Portrait> {
 fn matched(target: &str, named: &[u32]) -> (Target, Matched) {
     let target: Target = target.parse().unwrap();
     let named: BTreeSet<u32> = named.iter().copied().collect();
-    let matched = Matched::new(&target, sockets(), &flows(), &named);
+    let matched = Matched::new(&target, sockets(), &flows(), &places(), &named);
     (target, matched)
 }
 
@@ -208,6 +218,29 @@ fn a_datagram_socket_has_the_peers_of_its_own_address() {
     // A peer can be what is asked for.
     let (_, asked) = self::matched("192.0.2.1", &[]);
     assert_eq!(asked.owned.iter().map(|(pid, _)| *pid).collect::<Vec<_>>(), [701, 700]);
+}
+
+#[test]
+fn a_socket_of_any_address_has_the_traffic_of_its_own_namespace_alone() {
+    let sockets = || {
+        vec![
+            socket(Kind::UDP, "0.0.0.0:53", None, HOST, &[(700, 5)]),
+            socket(Kind::UDP, "[::]:53", None, POD, &[(990, 5)]),
+        ]
+    };
+    let owners = |flow: Flow| {
+        let matched = Matched::new(&":53".parse().unwrap(), sockets(), &[flow], &places(), &BTreeSet::new());
+        let busy = matched.owned.iter().filter(|(_, lines)| lines[0].amount.total() > 0);
+        (busy.map(|(pid, _)| *pid).collect::<Vec<_>>(), matched.strays.len())
+    };
+    let between = |local, remote| flow(Kind::UDP, local, remote, 0, 1, 1);
+    assert_eq!(owners(between("10.0.0.6:53", "192.0.2.1:1000")), (vec![700], 0));
+    assert_eq!(owners(between("172.17.0.2:53", "192.0.2.1:1000")), (vec![990], 0));
+    // An address that both have is the one of the interfaces that are measured.
+    assert_eq!(owners(between("10.0.0.5:53", "192.0.2.1:1000")), (vec![700], 0));
+    // A name server elsewhere is neither of them.
+    assert_eq!(owners(between("10.0.0.5:40000", "192.0.2.53:53")), (vec![], 1));
+    assert_eq!(owners(between("224.0.0.251:53", "192.0.2.1:53")), (vec![700], 0));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! `flowtally inspect`.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     time::{Duration, SystemTime},
 };
 
@@ -25,7 +25,7 @@ use crate::{
         proc::{ProcessDir, pids},
         sockets::{Class, Socket as Listed, Sockets, State, Wanted, protocol},
     },
-    inspect::{self, Amount, Flow, Matched, Page, Portrait, Socket, Target},
+    inspect::{self, Amount, Flow, Matched, Page, Places, Portrait, Socket, Target},
     report::DEFAULT_WIDTH,
 };
 
@@ -39,7 +39,7 @@ pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
         bail!("there is no process {pid}{}", port_instead(*pid, &before.sockets));
     }
     // Who ends while it is measured has its portrait already.
-    let early = Matched::new(target, before.sockets.clone(), &[], &named);
+    let early = Matched::new(target, before.sockets.clone(), &[], &before.places, &named);
     let mut portraits = portray(&early, &before, &mut painter);
     let mut page = Page {
         target,
@@ -58,7 +58,7 @@ pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
         page.seconds = Some(snapshot.elapsed.as_secs_f64());
         let after = Look::now()?;
         look = after.or(look);
-        page.matched = Matched::new(target, look.sockets.clone(), &flows(&snapshot), &named);
+        page.matched = Matched::new(target, look.sockets.clone(), &flows(&snapshot), &look.places, &named);
         portraits.extend(portray(&page.matched, &look, &mut painter));
     }
     if page.matched.is_empty() {
@@ -118,6 +118,8 @@ fn port_instead(number: u32, sockets: &[Socket]) -> String {
 struct Look {
     sockets: Vec<Socket>,
     namespaces: Namespaces,
+    /// Their addresses.
+    places: Places,
     /// Namespaces that could not be read, and why.
     closed: Vec<String>,
     /// Whether every process could be read.
@@ -131,23 +133,30 @@ impl Look {
         let wanted = Wanted { packet: false, unix: false, ..Wanted::ALL };
         let all: BTreeSet<u64> = namespaces.files.keys().copied().chain(namespaces.own).collect();
         let read = |inode: u64, entered: rustix::io::Result<()>| {
-            let sockets = match entered {
+            let sockets = match &entered {
                 Ok(()) => Sockets::read(wanted),
                 Err(_) if Some(inode) == namespaces.own => Sockets::read(wanted),
                 Err(error) => match holders.namespaces.get(&inode) {
                     Some(pid) => Sockets::read_of_process(*pid, wanted),
-                    None => return (inode, Err(error)),
+                    None => return (inode, Err(*error)),
                 },
             };
-            (inode, Ok(sockets))
+            let is_inside = entered.is_ok() || Some(inode) == namespaces.own;
+            (inode, Ok((sockets, if is_inside { addresses() } else { HashSet::new() })))
         };
         let lists = namespaces.inside(all.into_iter(), read);
-        let mut look =
-            Self { sockets: Vec::new(), namespaces, closed: Vec::new(), complete: holders.is_complete };
+        let mut look = Self {
+            sockets: Vec::new(),
+            places: Places { own: namespaces.own, addresses: HashMap::new() },
+            namespaces,
+            closed: Vec::new(),
+            complete: holders.is_complete,
+        };
         for (inode, list) in lists {
             let netns = Netns { inode: Some(inode), name: look.namespaces.name(inode).to_owned() };
             match list {
-                Ok(list) => {
+                Ok((list, addresses)) => {
+                    look.places.addresses.insert(inode, addresses);
                     let is_here = Some(inode) == look.namespaces.own;
                     let found = list.inet.iter().map(|listed| socket(listed, &netns, is_here, &holders));
                     look.sockets.extend(found);
@@ -205,6 +214,17 @@ impl Look {
         }
         notes
     }
+}
+
+/// The addresses of the namespace that this thread is in.
+fn addresses() -> HashSet<IpAddr> {
+    let all = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let address = |of: nix::ifaddrs::InterfaceAddress| {
+        let address = of.address?;
+        let v4 = || address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        v4().or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+    };
+    all.filter_map(address).collect()
 }
 
 /// A socket as the page has it.
