@@ -4,13 +4,14 @@
 //! with it the interfaces of a container that has ended.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     fs::{self, File},
     os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::PathBuf,
     thread,
 };
 
+use hashbrown::HashMap;
 use nix::{getsockopt_impl, sockopt_impl, sys::socket::getsockopt};
 use rustix::{
     fd::AsFd as _,
@@ -44,7 +45,7 @@ pub struct Namespaces {
     pub files: BTreeMap<u64, PathBuf>,
     /// By inode number, what each is called.
     pub names: HashMap<u64, String>,
-    /// This process's own.
+    /// This thread's own.
     pub own: Option<u64>,
 }
 
@@ -128,10 +129,10 @@ impl Namespaces {
     }
 }
 
-/// The inode number of this process's own namespace.
+/// The inode number of the namespace that this thread is in.
 #[must_use]
 pub fn own() -> Option<u64> {
-    link_inode(CWD, c"/proc/self/ns/net", "net").ok().flatten()
+    link_inode(CWD, c"/proc/thread-self/ns/net", "net").ok().flatten()
 }
 
 /// The inode number of the host's: of process 1, or where that may not be read, of the kernel's first thread.

@@ -164,28 +164,28 @@ fn files(process: &ProcessDir) -> Result<Files> {
     Ok(files)
 }
 
-const REGULAR: &str = "regular files";
+const REGULAR: &str = "file";
 
 /// What a descriptor is of, and the length of a regular file.
 fn kind(process: &ProcessDir, number: u32, link: &[u8]) -> (&'static str, Option<u64>) {
     match link {
-        [b's', b'o', b'c', b'k', b'e', b't', b':', ..] => ("sockets", None),
-        [b'p', b'i', b'p', b'e', b':', ..] => ("pipes", None),
-        b"anon_inode:[eventpoll]" => ("epolls", None),
-        b"anon_inode:[eventfd]" => ("eventfds", None),
+        [b's', b'o', b'c', b'k', b'e', b't', b':', ..] => ("socket", None),
+        [b'p', b'i', b'p', b'e', b':', ..] => ("pipe", None),
+        b"anon_inode:[eventpoll]" => ("epoll", None),
+        b"anon_inode:[eventfd]" => ("eventfd", None),
         [b'/', ..] => {
             let Ok(stat) = held::hold(process, &format!("fd/{number}")).and_then(fstat) else {
-                return ("others", None);
+                return ("other", None);
             };
             match FileType::from_raw_mode(stat.st_mode) {
                 FileType::RegularFile => (REGULAR, u64::try_from(stat.st_size).ok()),
-                FileType::Directory => ("directories", None),
-                FileType::CharacterDevice | FileType::BlockDevice => ("devices", None),
-                FileType::Fifo => ("pipes", None),
-                _ => ("others", None),
+                FileType::Directory => ("folder", None),
+                FileType::CharacterDevice | FileType::BlockDevice => ("device", None),
+                FileType::Fifo => ("pipe", None),
+                _ => ("other", None),
             }
         }
-        _ => ("others", None),
+        _ => ("other", None),
     }
 }
 

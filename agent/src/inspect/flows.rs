@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
 use super::matched::Amount;
@@ -22,7 +23,7 @@ pub struct Flow {
     /// What went from the local to the remote end, and back.
     pub amount: Amount,
     /// Whose it is, if somebody looked.
-    pub attribution: Option<Attribution>,
+    pub attribution: Option<Arc<Attribution>>,
 }
 
 /// An amount for each interface that something was seen on. The largest is the one that counts: what a bridge and its ports see is the

@@ -229,7 +229,7 @@ fn stray<'a>(page: &Page<'_>, stray: &'a Stray) -> StrayView<'a> {
     let ends = |end: SocketAddr| (end.ip(), end.port());
     let ((local_address, local_port), (remote_address, remote_port)) =
         (ends(stray.local), ends(stray.remote));
-    let attribution = stray.attribution.as_ref();
+    let attribution = stray.attribution.as_deref();
     StrayView {
         protocol: stray.kind.to_string(),
         local_address,

@@ -4,6 +4,7 @@ use std::{
     cmp::Reverse,
     collections::{BTreeMap, BTreeSet, HashMap},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
 };
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
     flows::{Ends, Flow, Places, Seen, plain},
 };
 use crate::flow::{
-    owner::{Attribution, Netns, Reason},
+    owner::{Attribution, Netns, Owner, Reason},
     protocol::Kind,
 };
 
@@ -102,7 +103,7 @@ pub struct Stray {
     /// What went between.
     pub amount: Amount,
     /// Whose it is, if that was looked for.
-    pub attribution: Option<Attribution>,
+    pub attribution: Option<Arc<Attribution>>,
 }
 
 /// Everything that matches.
@@ -131,7 +132,7 @@ impl Matched {
             .iter()
             .map(|socket| is_named(socket) || target.is_at(socket.local, socket.remote))
             .collect();
-        let (traffic, strays) = Traffic::join(target, &sockets, flows, places);
+        let (traffic, strays) = Traffic::join(target, &sockets, flows, places, named);
         let mut matched = Self { strays, ..Self::default() };
         let mut by_process: BTreeMap<u32, Vec<SocketLine>> =
             named.iter().map(|pid| (*pid, Vec::new())).collect();
@@ -200,7 +201,13 @@ struct Traffic {
 
 impl Traffic {
     /// The traffic of each socket, and what was asked for and is no socket's.
-    fn join(target: &Target, sockets: &[Socket], flows: &[Flow], places: &Places) -> (Vec<Self>, Vec<Stray>) {
+    fn join(
+        target: &Target,
+        sockets: &[Socket],
+        flows: &[Flow],
+        places: &Places,
+        named: &BTreeSet<u32>,
+    ) -> (Vec<Self>, Vec<Stray>) {
         let mut connected: HashMap<Ends, Vec<usize>> = HashMap::new();
         let mut open: HashMap<(Kind, u16), Vec<usize>> = HashMap::new();
         for (at, socket) in sockets.iter().enumerate() {
@@ -232,7 +239,7 @@ impl Traffic {
             })
         };
         let mut traffic = vec![Self::default(); sockets.len()];
-        let mut strays: HashMap<Ends, (Seen, Option<Attribution>)> = HashMap::new();
+        let mut strays: HashMap<Ends, (Seen, Option<Arc<Attribution>>)> = HashMap::new();
         for flow in flows {
             let (local, remote) = (plain(flow.local), plain(flow.remote));
             let mut is_stray = true;
@@ -247,7 +254,11 @@ impl Traffic {
                     traffic[at].peers.entry(remote).or_default().add(flow.interface, amount);
                 }
             }
-            if is_stray && target.is_at(local, Some(remote)) {
+            // A connection that came and went is its owner's, who may have gone too.
+            let owners = flow.attribution.iter().flat_map(|found| &found.owners);
+            let is_theirs =
+                |owner: &Owner| named.contains(&owner.id.pid) || target.is_called(owner.command.as_bytes());
+            if is_stray && (target.is_at(local, Some(remote)) || owners.into_iter().any(is_theirs)) {
                 let (seen, attribution) = strays.entry((flow.kind, local, remote)).or_default();
                 seen.add(flow.interface, flow.amount);
                 if attribution.is_none() {

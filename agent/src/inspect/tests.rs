@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::SocketAddr,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -84,8 +85,8 @@ fn flows() -> Vec<Flow> {
         flow(Kind::TCP, "127.0.0.1:40000", "127.0.0.1:8080", 2, 1000, 9000),
         flow(Kind::TCP, "10.0.0.5:40999", "198.51.100.4:25", 0, 5000, 500),
     ];
-    flows[7].attribution =
-        Some(Attribution { owners: vec![owner(1234, "sendmail")], reason: Reason::Connected });
+    let attribution = Attribution { owners: vec![owner(1234, "sendmail")], reason: Reason::Connected };
+    flows[7].attribution = Some(Arc::new(attribution));
     flows
 }
 
@@ -114,7 +115,7 @@ fn owner(pid: u32, command: &str) -> Owner {
 
 fn portraits() -> HashMap<u32, Portrait> {
     let files = Files {
-        counts: vec![("files", 12), ("sockets", 3), ("pipes", 2)],
+        counts: vec![("file", 12), ("socket", 3), ("pipe", 1)],
         logs: (4..11)
             .map(|fd| LogFile { fd, path: format!("/var/log/site{fd}.log").into_bytes(), size: 1 << 20 })
             .collect(),
@@ -260,6 +261,15 @@ fn processes_that_are_asked_for_are_there_without_sockets_too() {
     let listener = matched.owned[0].1.iter().find(|line| line.socket.listens).unwrap();
     assert_eq!(listener.descriptors().collect::<Vec<_>>(), [6]);
     assert_eq!(listener.others().collect::<Vec<_>>(), [812, 814]);
+}
+
+#[test]
+fn a_connection_that_came_and_went_is_its_owners() {
+    let (_, matched) = matched("sendmail", &[]);
+    let [stray] = &matched.strays[..] else { panic!("{:?}", matched.strays) };
+    assert_eq!(stray.remote, end("198.51.100.4:25"));
+    assert_eq!(self::matched("1234", &[1234]).1.strays.len(), 1);
+    assert_eq!(self::matched("nginx", &[812]).1.strays.len(), 0);
 }
 
 #[test]

@@ -310,7 +310,7 @@ fn strays(page: &Page<'_>, strays: &[Stray]) -> Grid {
         grid.cell(stray.kind);
         grid.cell(End(stray.local));
         grid.cell(End(stray.remote));
-        grid.cell(owners(stray.attribution.as_ref()));
+        grid.cell(owners(stray.attribution.as_deref()));
     }
     grid
 }
@@ -332,7 +332,9 @@ fn files(out: &mut impl Write, portrait: &Portrait) -> io::Result<()> {
     let Some(files) = &portrait.files else {
         return line(out, "files", "may not be read: that takes root (CAP_SYS_PTRACE)");
     };
-    let counts: Vec<_> = files.counts.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let plural = |count: usize| if count == 1 { "" } else { "s" };
+    let name = |(kind, count): &(&str, usize)| format!("{count} {kind}{}", plural(*count));
+    let counts: Vec<_> = files.counts.iter().map(name).collect();
     let separator = if counts.is_empty() { "" } else { ": " };
     line(out, "files", format_args!("{} open{separator}{}", files.open(), counts.join(", ")))?;
     for log in files.logs.iter().take(FEW) {

@@ -295,6 +295,7 @@ async fn measure(args: &InspectArgs) -> anyhow::Result<(SystemTime, Vec<String>,
     let mut shutdown = Shutdown::listen().context("listening for signals")?;
     let mut meter =
         start(args).await.context("measuring (--seconds 0 shows sockets and files without it)")?;
+    meter.look(true).await?;
     let started = SystemTime::now();
     announce(&meter);
     let interfaces = meter.interfaces().into_iter().map(str::to_owned).collect();
@@ -339,7 +340,7 @@ async fn start(args: &InspectArgs) -> anyhow::Result<Meter> {
 
 /// The conversations of a measurement.
 fn flows(snapshot: &Snapshot) -> Vec<Flow> {
-    let rows = snapshot.rows.iter().filter_map(|(row, traffic)| {
+    let rows = snapshot.rows.iter().enumerate().filter_map(|(at, (row, traffic))| {
         let ports = if row.kind.has_ports() { [row.local_port, row.remote_port] } else { [0, 0] };
         Some(Flow {
             kind: row.kind,
@@ -347,7 +348,7 @@ fn flows(snapshot: &Snapshot) -> Vec<Flow> {
             remote: SocketAddr::new(row.remote_address()?, ports[1]),
             interface: row.interface,
             amount: Amount { sent: traffic.sent.bytes, received: traffic.received.bytes },
-            attribution: None,
+            attribution: snapshot.owners.get(at).cloned(),
         })
     });
     rows.collect()

@@ -8,6 +8,7 @@ macro_rules! say {
 }
 
 mod deleted;
+mod files;
 mod iftop;
 mod inspect;
 mod meter;
