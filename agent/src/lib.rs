@@ -6,10 +6,12 @@
 pub mod cli;
 pub mod config;
 pub mod etc;
+pub mod files;
 pub mod filter;
 pub mod flow;
 pub mod host;
 pub mod iftop;
+pub mod inspect;
 pub mod kernel;
 pub mod report;
 pub mod run;

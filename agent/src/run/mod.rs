@@ -7,9 +7,12 @@ macro_rules! say {
     };
 }
 
+mod deleted;
 mod files;
 mod iftop;
+mod inspect;
 mod meter;
+mod recover;
 mod report;
 mod settings;
 mod shutdown;
@@ -90,6 +93,9 @@ fn flowtally() -> ExitCode {
     let top = |args| settings::settings(&args).and_then(|(options, plan)| in_runtime(live(options, plan)));
     let result = match cli.command {
         Some(Command::Report(args)) => in_runtime(report::report(args)),
+        Some(Command::Deleted(args)) => deleted::deleted(&args),
+        Some(Command::Inspect(args)) => in_runtime(inspect::inspect(args)),
+        Some(Command::Recover(args)) => in_runtime(recover::recover(args)),
         Some(Command::Top(args)) => top(args),
         None => top(cli.top),
     };
