@@ -11,6 +11,7 @@ pub mod flow;
 pub mod host;
 pub mod iftop;
 pub mod kernel;
+pub mod lsof;
 pub mod report;
 pub mod run;
 pub mod tui;
