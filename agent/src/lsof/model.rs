@@ -143,8 +143,10 @@ pub struct File {
     pub socket: Option<Box<Socket>>,
     /// Its name: a path, or a text in its place. Any bytes.
     pub name: Box<[u8]>,
-    /// What is appended to the name and not part of it: the other end of a pipe (`-E`).
+    /// What is appended to the name and not part of it: who holds the other end of a pipe (`-E`).
     pub peers: Option<Box<[u8]>>,
+    /// The number of the terminal that it controls.
+    pub terminal: Option<u32>,
 }
 
 impl File {
@@ -166,6 +168,7 @@ impl File {
             socket: None,
             name: Box::default(),
             peers: None,
+            terminal: None,
         }
     }
 }

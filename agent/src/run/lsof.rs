@@ -1,6 +1,8 @@
 //! The program in lsof's place: its command line, its outputs, its exit statuses.
 
 use std::{
+    cell::{Cell, OnceCell, RefCell},
+    collections::HashMap,
     env,
     ffi::{OsStr, OsString},
     io::{self, BufWriter, Write as _},
@@ -8,6 +10,7 @@ use std::{
     os::unix::ffi::OsStringExt as _,
     path::Path,
     process::ExitCode,
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     thread,
 };
 
@@ -17,8 +20,8 @@ use crate::{
     etc,
     lsof::{
         arguments::{self, Options, Outcome, System},
-        gather::{Search, Shared, gather},
-        model::Transport,
+        gather::{Search, Shared, gather, mounts, name_endpoints},
+        model::{Process, Socket, Transport},
         print::{self, Charset, Logins, Names, Style},
     },
 };
@@ -75,6 +78,10 @@ fn say_raw(text: &str) {
 
 /// Lists, once or again and again; whether all went well and all was found.
 fn run(program: &str, options: &Options) -> io::Result<bool> {
+    if options.print_mounts {
+        io::stdout().lock().write_all(mounts().as_bytes())?;
+        return Ok(true);
+    }
     let (search, errors) = Search::new(options);
     let mut usage = false;
     let mut good = true;
@@ -101,7 +108,10 @@ fn run(program: &str, options: &Options) -> io::Result<bool> {
     let mut cycles = 0;
     loop {
         let shared = Shared::new(options, &search);
-        let processes = gather(&shared).map_err(|error| io::Error::new(io::ErrorKind::Other, format!("can't read /proc: {error}")))?;
+        let unreadable = |error| io::Error::other(format!("can't read /proc: {error}"));
+        let mut processes = gather(&shared).map_err(unreadable)?;
+        name_endpoints(&mut processes, options).map_err(unreadable)?;
+        host.resolve(&processes, options);
         let any = processes.iter().any(|process| !process.files.is_empty());
         let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
         print::listing(&processes, style, &mut out)?;
@@ -134,9 +144,10 @@ fn run(program: &str, options: &Options) -> io::Result<bool> {
     }
 }
 
-/// The time, in a format of strftime(3).
+/// The time here, in a format of strftime(3); the format itself if it is none.
 fn now(format: &[u8]) -> Vec<u8> {
-    format.to_vec()
+    let text = jiff::fmt::strtime::format(format, &jiff::ZonedDateTime::now());
+    text.map_or_else(|_| format.to_vec(), String::into_bytes)
 }
 
 /// What the locale says can be printed.
@@ -150,11 +161,15 @@ fn charset() -> Charset {
 /// What this host knows.
 #[derive(Default)]
 struct Host {
-    services: std::cell::OnceCell<String>,
-    names: std::cell::RefCell<std::collections::HashMap<IpAddr, Option<String>>>,
-    users: std::cell::RefCell<std::collections::HashMap<u32, Option<String>>>,
-    ports: std::cell::OnceCell<std::collections::HashMap<(u16, &'static str), String>>,
+    services: OnceCell<String>,
+    hosts: RefCell<HashMap<IpAddr, Option<String>>>,
+    users: RefCell<HashMap<u32, Option<String>>>,
+    ports: OnceCell<HashMap<(u16, &'static str), String>>,
+    numeric_ports: Cell<bool>,
 }
+
+/// Look-ups of names at the same time: a name server that does not answer costs its time but once.
+const LOOK_UPS: usize = 16;
 
 impl Host {
     fn services(&self) -> &str {
@@ -162,6 +177,44 @@ impl Host {
             let text = std::fs::read("/etc/services").unwrap_or_default();
             String::from_utf8_lossy(&text).into_owned()
         })
+    }
+
+    /// Looks up the names of hosts that will be printed.
+    fn resolve(&self, processes: &[Process], options: &Options) {
+        self.numeric_ports.set(options.numeric_ports);
+        if options.numeric_hosts || options.terse {
+            return;
+        }
+        let mut known = self.hosts.borrow_mut();
+        let mut wanted: Vec<IpAddr> = Vec::new();
+        for file in processes.iter().flat_map(|process| &process.files) {
+            if let Some(Socket::Internet { local, foreign, .. }) = file.socket.as_deref() {
+                wanted.extend([local.address, foreign.address]);
+            }
+        }
+        wanted.retain(|address| !address.is_unspecified() && !known.contains_key(address));
+        wanted.sort_unstable();
+        wanted.dedup();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut found = Vec::new();
+            while let Some(address) = wanted.get(next.fetch_add(1, Relaxed)) {
+                // What has no name has its number for one.
+                let name = dns_lookup::lookup_addr(address).ok();
+                found.push((*address, name.filter(|name| name.parse::<IpAddr>().is_err())));
+            }
+            found
+        };
+        let found: Vec<_> = if wanted.len() <= 1 {
+            work()
+        } else {
+            thread::scope(|scope| {
+                let threads = wanted.len().min(LOOK_UPS);
+                let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+                workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+            })
+        };
+        known.extend(found);
     }
 }
 
@@ -202,13 +255,15 @@ impl Logins for Host {
 /// Names of hosts and ports as `-n` and `-P` want them.
 impl Names for Host {
     fn host(&self, address: IpAddr) -> Option<String> {
-        let _ = (&self.names, address);
-        None
+        self.hosts.borrow().get(&address).cloned().flatten()
     }
 
     fn port(&self, port: u16, transport: Transport) -> Option<String> {
+        if self.numeric_ports.get() {
+            return None;
+        }
         let ports = self.ports.get_or_init(|| {
-            let mut ports = std::collections::HashMap::new();
+            let mut ports = HashMap::new();
             for service in etc::services(self.services()) {
                 for transport in ["tcp", "udp"] {
                     if let Some(name) = service.names.first().filter(|_| service.protocol == transport) {

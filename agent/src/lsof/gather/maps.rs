@@ -78,11 +78,11 @@ impl Rows<'_> {
         let path = unescape(printed);
         let deleted = path.strip_suffix(DELETED);
         if shared.is_exempt(&path) {
-            let met = self.with_fd(Fd::Memory, met);
-            if self.may_list(Fd::Memory, met) && shared.rule.selects(met) {
-                let mut file = File::new(Fd::Memory, Kind::Exempt);
+            let (fd, path) = deleted.map_or((Fd::Memory, &path[..]), |name| (Fd::Deleted, name));
+            if self.may_list(fd, met) && shared.rule.selects(self.with_fd(fd, met)) {
+                let mut file = File::new(fd, Kind::Exempt);
                 (file.device, file.inode) = (Some(device), Some(inode));
-                file.name = shared.exempt_name(&path);
+                file.name = shared.exempt_name(path);
                 files.push(file);
             }
             return;

@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod directory;
+mod endpoints;
 mod maps;
 mod mounts;
 mod net;
@@ -12,12 +13,15 @@ mod search;
 mod shared;
 mod sockets;
 mod stat;
+mod unix_peers;
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     thread,
 };
 
+pub use endpoints::name_endpoints;
+pub use mounts::mounts;
 pub use search::{Search, SearchError};
 pub use shared::Shared;
 
@@ -80,7 +84,7 @@ const MAX_THREADS: usize = 16;
 fn candidates(shared: &Shared<'_>) -> rustix::io::Result<Vec<u32>> {
     let Rule { requested, and } = shared.rule;
     let only_pids = requested == Class::PID || (and && requested.any(Class::PID));
-    if only_pids && !shared.needs_all() {
+    if only_pids {
         let mut pids = shared.options.pids.include.clone();
         pids.sort_unstable();
         return Ok(pids);

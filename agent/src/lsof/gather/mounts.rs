@@ -2,7 +2,24 @@
 
 use std::sync::OnceLock;
 
-use crate::host::proc::Mount;
+use crate::{host::proc::Mount, lsof::model::device};
+
+/// The mounts and their devices, a line each: what `+m` prints.
+#[must_use]
+pub fn mounts() -> String {
+    let all = Mounts::default();
+    let mut seen: Vec<&[u8]> = Vec::new();
+    let mut text = String::new();
+    for mount in all.all() {
+        if seen.contains(&mount.path.as_slice()) {
+            continue;
+        }
+        seen.push(&mount.path);
+        let on = device(mount.device.0, mount.device.1);
+        text.push_str(&format!("{} {on:#x}\n", String::from_utf8_lossy(&mount.path)));
+    }
+    text
+}
 
 /// The mounts.
 #[derive(Debug, Default)]

@@ -10,7 +10,6 @@ use super::{
     descriptors::Descriptors,
     rows::{Rows, Source},
     shared::Shared,
-    stat,
 };
 use crate::{
     host::proc::{Stat, inode_in},
@@ -158,7 +157,7 @@ pub(super) fn read_into(
 fn threads(dir: &OwnedFd) -> rustix::io::Result<Vec<u32>> {
     let tasks = openat(dir, "task", DIRECTORY, Mode::empty())?;
     // As many links as threads, and two: most processes have one thread, and no list is needed to know it.
-    if stat::entry(&tasks, "")?.links <= 3 {
+    if rustix::fs::fstat(&tasks)?.st_nlink <= 3 {
         return Ok(Vec::new());
     }
     let mut threads = Vec::new();

@@ -275,7 +275,7 @@ impl<'a> Rows<'a> {
         });
         self.descriptors = descriptors;
         // A process that ends takes the rest of its descriptors with it.
-        drop(result);
+        let _ = result;
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is a part of one descriptor")]
@@ -352,9 +352,11 @@ impl<'a> Rows<'a> {
         {
             file.lock = self.shared.lock(source.pid, device, inode);
         }
+        let controls = needs.peers && file.rdev.is_some_and(|device| (major(device), minor(device)) == (5, 2));
         let offset = if file.size.is_some() { needs.offsets } else { needs.columns && has_offset(file) };
-        if offset || needs.flags {
+        if offset || needs.flags || controls {
             let info = self.info(source, entry);
+            file.terminal = info.tty.filter(|_| controls);
             file.flags = info.flags.filter(|_| needs.flags);
             file.offset = info.position.filter(|_| offset).or(file.offset);
         }
@@ -493,9 +495,6 @@ impl<'a> Rows<'a> {
                 }
             }
         }
-        if requested.any(Class::LINKS) && shared.options.links_below.is_some_and(|below| below > 1) {
-            met = met.with(Class::LINKS);
-        }
         if !shared.rule.selects(met) {
             return;
         }
@@ -512,9 +511,6 @@ impl<'a> Rows<'a> {
                     file.name = self.unidentified(source, entry);
                 }
             }
-            if !matches!(file.socket.as_deref(), Some(Socket::Internet { .. } | Socket::Unix { .. })) {
-                file.links = Some(1);
-            }
         }
         self.complete(source, fds, entry, &mut file);
         files.push(file);
@@ -527,8 +523,7 @@ impl<'a> Rows<'a> {
         let name = rustix::fs::getxattr(path, "system.sockprotoname", &mut value[..]);
         let name = name.ok().and_then(|length| value.get(..length)).unwrap_or_default();
         let name = name.strip_suffix(b"\0").unwrap_or(name);
-        let transport = name.starts_with(b"TCP") || name.starts_with(b"UDP");
-        if self.shared.options.no_tcp_udp && transport {
+        if self.shared.options.no_tcp_udp {
             return b"can't identify protocol (-X specified)"[..].into();
         }
         if name.is_empty() {
@@ -550,13 +545,15 @@ fn has_offset(file: &File) -> bool {
     }
 }
 
-/// What an epoll instance watches, as its name: lsof stops after 32.
+/// What an epoll instance watches, as its name: in order, of the first 32.
 fn watched(descriptors: &[u32]) -> Option<String> {
     const MOST: usize = 32;
     if descriptors.is_empty() {
         return None;
     }
-    let shown: Vec<String> = descriptors.iter().take(MOST).map(u32::to_string).collect();
+    let mut first: Vec<u32> = descriptors.iter().copied().take(MOST).collect();
+    first.sort_unstable();
+    let shown: Vec<String> = first.iter().map(u32::to_string).collect();
     let more = if descriptors.len() > MOST { "..." } else { "" };
     Some(format!("[eventpoll:{}{more}]", shown.join(",")))
 }

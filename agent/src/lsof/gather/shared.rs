@@ -51,6 +51,8 @@ pub(super) struct Needs {
     pub(super) offsets: bool,
     /// The flags of open(2).
     pub(super) flags: bool,
+    /// What tells the other end of a terminal.
+    pub(super) peers: bool,
 }
 
 impl Needs {
@@ -67,6 +69,7 @@ impl Needs {
             offsets: columns
                 && (options.size_or_offset == SizeOrOffset::Offset || options.json.is_some())
                 && field(b'o'),
+            peers: options.endpoints != EndPoints::None,
             flags: columns && (options.flags.is_some() || (everything && field(b'G'))),
         }
     }
@@ -95,15 +98,10 @@ impl<'a> Shared<'a> {
     /// Whether a file is listed only if it is a socket of a class that was asked for.
     pub(super) fn only_sockets(&self) -> bool {
         let Rule { requested, and } = self.rule;
-        if self.needs_all() || requested.is_empty() {
+        if requested.is_empty() {
             return false;
         }
         if and { requested.any(Class::SOCKET) } else { requested.without(Class::SOCKET).is_empty() }
-    }
-
-    /// Whether rows of every process are needed, listed or not: to name the other end of a pipe.
-    pub(super) fn needs_all(&self) -> bool {
-        self.options.endpoints != EndPoints::None
     }
 
     /// Whether threads have rows of their own.
@@ -135,7 +133,7 @@ impl<'a> Shared<'a> {
                     || addresses.iter().any(|it| it.transport.is_none_or(|wanted| wanted == transport))
             };
             let wanted = |table| match table {
-                Table::Inet(..) if self.options.no_tcp_udp => false,
+                Table::Inet(..) | Table::Raw6 if self.options.no_tcp_udp => false,
                 Table::Inet(of, _) => !only || (internet && transport(of)),
                 Table::Unix => !only || unix,
                 _ => !only,

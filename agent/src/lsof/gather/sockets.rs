@@ -52,9 +52,4 @@ impl Sockets {
     pub(super) fn is_empty(&self) -> bool {
         self.by_inode.is_empty()
     }
-
-    /// All of them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Socket)> {
-        self.by_inode.iter().map(|(inode, (_, socket))| (*inode, socket))
-    }
 }

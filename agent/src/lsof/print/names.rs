@@ -40,7 +40,7 @@ pub fn kind(file: &File) -> Cow<'static, str> {
     Cow::Borrowed(match file.kind {
         Kind::Blank => "",
         Kind::Unknown => "unknown",
-        Kind::Exempt => return format!("UNKN{}", file.fd.name().unwrap_or("fd")).into(),
+        Kind::Exempt => return format!("UNKN{}", file.fd.name().unwrap_or("fd").to_ascii_lowercase()).into(),
         Kind::Regular => "REG",
         Kind::Directory => "DIR",
         Kind::Character => "CHR",
