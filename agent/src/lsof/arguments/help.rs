@@ -1,7 +1,7 @@
 //! What is said about the options. All of it goes to standard error, as lsof does it.
 
 /// The version of lsof whose ways these are.
-pub const COMPATIBLE: &str = "4.95.0";
+const COMPATIBLE: &str = "4.95.0";
 
 /// The short usage, after wrong options.
 #[must_use]

@@ -121,7 +121,7 @@ fn host<'a>(
         if family == Family::V4 {
             return Err(prohibited(true));
         }
-        if !rest.is_empty() && !rest.starts_with(':') {
+        if (!rest.is_empty() && !rest.starts_with(':')) || address.is_unspecified() {
             return Err(unacceptable());
         }
         return Ok((vec![IpAddr::V6(address).to_canonical()], rest));
@@ -131,9 +131,10 @@ fn host<'a>(
     if name.is_empty() {
         return Err(unacceptable());
     }
-    let numeric = name.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    if numeric {
-        let address: std::net::Ipv4Addr = ipv4(name).ok_or_else(unacceptable)?;
+    if let Some(address) = ipv4(name) {
+        if address.is_unspecified() {
+            return Err(format!("incomplete Internet address specification: -i {whole}"));
+        }
         if family == Family::V6 {
             return Err(prohibited(false));
         }
@@ -166,9 +167,13 @@ fn ports(
 ) -> Result<Vec<Ports>, String> {
     let unacceptable = || format!("unacceptable port specification in: -i {whole}");
     let mut ports = Vec::new();
-    for item in list.split(',') {
+    if list.is_empty() {
+        return Err(unacceptable());
+    }
+    // A comma at the end means nothing.
+    for item in list.strip_suffix(',').unwrap_or(list).split(',') {
         if item.is_empty() {
-            return Err(unacceptable());
+            return Err(format!("invalid service name: -i {whole}"));
         }
         let starts_with_digit = item.starts_with(|first: char| first.is_ascii_digit());
         let (from, to) = if starts_with_digit {

@@ -175,9 +175,6 @@ impl Parser<'_> {
             Some(rest) => (true, rest.to_vec()),
             None => (false, value.clone()),
         };
-        if prefix.is_empty() {
-            return;
-        }
         if prefix.len() > COMMAND_LENGTH {
             let length = prefix.len();
             return self.wrong(format!(
@@ -354,6 +351,9 @@ impl Parser<'_> {
             marker = rest.get(end + 1..).map(<[u8]>::to_vec);
         } else if let Some(rest) = self.scanner.rest_if(b'm') {
             marker = Some(rest[1..].to_vec());
+        }
+        if marker.as_ref().is_some_and(Vec::is_empty) {
+            self.wrong("illegal <fmt>: \"\"");
         }
         let seconds = seconds.unwrap_or(REPEAT);
         self.options.repeat = (seconds > 0).then(|| Repeat {

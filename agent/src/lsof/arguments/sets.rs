@@ -31,7 +31,12 @@ fn items(set: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Adds the numbers of a set. `kind` and `long` are lsof's words for what they are.
 pub(super) fn ids(set: &[u8], kind: &str, long: &str, ids: &mut Ids) -> Result<(), String> {
-    for item in items(set) {
+    // A comma at the end means nothing; between two of them is no number, which is 0.
+    let set = set.strip_suffix(b",").unwrap_or(set);
+    if set.is_empty() {
+        return Ok(());
+    }
+    for item in set.split(|byte| *byte == b',').map(|item| if item.is_empty() { b"0" } else { item }) {
         let (exclude, digits) = match item.strip_prefix(b"^") {
             Some(rest) => (true, rest),
             None => (false, item),

@@ -13,7 +13,8 @@ use crate::lsof::{
 enum Key {
     Pipe(u64),
     Unix(u64),
-    Internet(Transport, End, End),
+    /// With the family: lsof joins no IPv6 socket with an IPv4 one.
+    Internet(bool, End, End),
     Controller(u32),
     Terminal(u32),
 }
@@ -30,8 +31,8 @@ fn key(file: &File) -> Option<Key> {
     match (file.kind, file.socket.as_deref()) {
         (_, Some(Socket::Unix { .. })) => Some(Key::Unix(file.inode?)),
         // Datagrams have no one at the other end.
-        (_, Some(Socket::Internet { transport: Transport::Tcp, local, foreign, .. })) => {
-            foreign.is_set().then_some(Key::Internet(Transport::Tcp, *local, *foreign))
+        (_, Some(Socket::Internet { transport: Transport::Tcp, v6, local, foreign, .. })) => {
+            foreign.is_set().then_some(Key::Internet(*v6, *local, *foreign))
         }
         (Kind::Fifo, None) => Some(Key::Pipe(file.inode?)),
         (Kind::Character, None) => {
@@ -51,7 +52,7 @@ fn other(key: Key, peers: &HashMap<u64, u64>) -> Option<Key> {
     Some(match key {
         Key::Pipe(_) => key,
         Key::Unix(inode) => Key::Unix(*peers.get(&inode)?),
-        Key::Internet(transport, local, foreign) => Key::Internet(transport, foreign, local),
+        Key::Internet(v6, local, foreign) => Key::Internet(v6, foreign, local),
         Key::Controller(terminal) => Key::Terminal(terminal),
         Key::Terminal(terminal) => Key::Controller(terminal),
     })

@@ -8,17 +8,17 @@ use crate::{host::proc::Mount, lsof::model::device};
 #[must_use]
 pub fn mounts() -> String {
     let all = Mounts::default();
-    let mut seen: Vec<&[u8]> = Vec::new();
-    let mut text = String::new();
+    let mut lines: Vec<(&[u8], u64)> = Vec::new();
     for mount in all.all() {
-        if seen.contains(&mount.path.as_slice()) {
-            continue;
-        }
-        seen.push(&mount.path);
         let on = device(mount.device.0, mount.device.1);
-        text.push_str(&format!("{} {on:#x}\n", String::from_utf8_lossy(&mount.path)));
+        // Of several at one place the last can be seen.
+        match lines.iter_mut().find(|(path, _)| *path == mount.path) {
+            Some(line) => line.1 = on,
+            None => lines.push((&mount.path, on)),
+        }
     }
-    text
+    let line = |(path, on): &(&[u8], u64)| format!("{} {on:#x}\n", String::from_utf8_lossy(path));
+    lines.iter().map(line).collect()
 }
 
 /// The mounts.

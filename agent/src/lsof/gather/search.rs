@@ -30,6 +30,14 @@ pub enum SearchError {
         /// The system's word for it.
         why: String,
     },
+    /// Not what `-e` says it is.
+    #[error("\"{sign}e {path}\" is not a mounted file system.", sign = if *plus { '+' } else { '-' })]
+    NotMounted {
+        /// As given.
+        path: String,
+        /// `+e`.
+        plus: bool,
+    },
     /// Not what `+f` says it is.
     #[error("not a file system: {0}")]
     NotFileSystem(String),
@@ -50,7 +58,7 @@ impl SearchError {
     /// Whether the short usage follows.
     #[must_use]
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::NotDirectory(_) | Self::Directory { .. })
+        matches!(self, Self::NotDirectory(_) | Self::Directory { .. } | Self::NotMounted { .. })
     }
 }
 
@@ -80,6 +88,12 @@ impl Search {
         let mut search = Self::default();
         let mut errors = Vec::new();
         let mounts = Mounts::default();
+        for exempt in &options.exempt {
+            if !mounts.all().iter().any(|mount| mount.path == exempt.path) {
+                let path = String::from_utf8_lossy(&exempt.path).into_owned();
+                errors.push(SearchError::NotMounted { path, plus: !exempt.readlink });
+            }
+        }
         for directory in &options.directories {
             if let Err(error) = search.directory(directory, options, &mounts) {
                 errors.push(error);
@@ -135,6 +149,9 @@ impl Search {
 
     fn name(&mut self, name: &[u8], options: &Options, mounts: &Mounts) -> Result<(), SearchError> {
         let lossy = || String::from_utf8_lossy(name).into_owned();
+        if name.is_empty() {
+            return Err(SearchError::Status { name: String::new(), why: text(Errno::NOENT) });
+        }
         let path = resolve(name, options.avoid_blocking);
         if options.name_kind != NameKind::File && !options.avoid_blocking {
             let sys = stat::follow(CWD, path.as_slice(), false);

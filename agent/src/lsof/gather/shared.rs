@@ -145,7 +145,7 @@ impl<'a> Shared<'a> {
                 match socket {
                     Socket::Unix { .. } => true,
                     _ => {
-                        let met = select::internet(self.options, socket, &self.found);
+                        let met = select::may_meet(self.options, socket);
                         let open = requested.without(Class::SOCKET);
                         self.rule.may_select(met, if and { open } else { Class::NONE })
                     }

@@ -1,20 +1,101 @@
-//! `-J`, `-j`: the same fields as JSON.
+//! `-J`, `-j`: the same fields as JSON, in the order of the fields.
 
-use std::io::{self, Write};
-
-use serde_json::{Map, Value};
-
-use super::{
-    Style, flags,
-    names::{self},
+use std::{
+    borrow::Cow,
+    io::{self, Write},
 };
+
+use serde::Serialize;
+
+use super::{Style, flags, names};
 use crate::lsof::{
     arguments::{Fields, FlagForm, Json},
     model::{Fd, File, Process},
 };
 
-/// The version of lsof that brought this form.
+/// The version of lsof whose form this is.
 const VERSION: &str = "4.99.7";
+
+/// What a process is.
+#[derive(Clone, Debug, Serialize)]
+struct About<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_command: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pgid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ppid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    command: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    login: Option<String>,
+}
+
+/// What a file is. Numbers that may be beyond what JSON's readers hold are strings.
+#[derive(Clone, Debug, Serialize)]
+struct FileFields<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fd: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access: Option<char>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lock: Option<char>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    raw_device_number: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nlink: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    protocol: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    flags: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp_info: Option<TcpFields>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+struct TcpFields {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recv_queue: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    send_queue: Option<String>,
+}
+
+#[derive(Serialize)]
+struct WithFiles<'a> {
+    #[serde(flatten)]
+    about: &'a About<'a>,
+    files: Vec<FileFields<'a>>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    #[serde(flatten)]
+    about: &'a About<'a>,
+    #[serde(flatten)]
+    file: FileFields<'a>,
+}
 
 /// Writes the listing.
 ///
@@ -34,10 +115,8 @@ pub(super) fn listing(
                 if at > 0 {
                     out.write_all(b",")?;
                 }
-                let mut object = about(process, style);
-                let files = process.files.iter().map(|it| file(it, style).map(Value::Object));
-                object.insert("files".to_owned(), Value::Array(files.collect::<io::Result<_>>()?));
-                serde_json::to_writer(&mut *out, &object)?;
+                let files = process.files.iter().map(|it| file(it, style)).collect::<io::Result<_>>()?;
+                serde_json::to_writer(&mut *out, &WithFiles { about: &about(process, style), files })?;
             }
             out.write_all(b"]}\n")
         }
@@ -45,9 +124,7 @@ pub(super) fn listing(
             for process in listed {
                 let about = about(process, style);
                 for it in &process.files {
-                    let mut object = about.clone();
-                    object.extend(file(it, style)?);
-                    serde_json::to_writer(&mut *out, &object)?;
+                    serde_json::to_writer(&mut *out, &Row { about: &about, file: file(it, style)? })?;
                     out.write_all(b"\n")?;
                 }
             }
@@ -61,84 +138,68 @@ fn has(fields: Option<&Fields>, letter: u8) -> bool {
     fields.is_none_or(|fields| fields.has(letter))
 }
 
-fn string(text: impl Into<String>) -> Value {
-    Value::String(text.into())
-}
-
-fn lossy(bytes: &[u8]) -> Value {
-    string(String::from_utf8_lossy(bytes))
-}
-
-fn about(process: &Process, style: Style<'_>) -> Map<String, Value> {
+fn about<'a>(process: &'a Process, style: Style<'_>) -> About<'a> {
     let has = |letter| has(style.options.fields.as_ref(), letter);
-    let mut object = Map::new();
-    let mut put = |letter, key: &str, value: Option<Value>| {
-        if let Some(value) = value.filter(|_| has(letter)) {
-            object.insert(key.to_owned(), value);
-        }
-    };
-    put(b'p', "pid", Some(process.pid.into()));
-    put(b'K', "tid", process.tid.map(Into::into));
-    put(b'M', "task_command", process.tid.map(|_| lossy(&process.task_command)));
-    put(b'g', "pgid", Some(process.group.into()));
-    put(b'R', "ppid", Some(process.parent.into()));
-    put(b'c', "command", Some(lossy(&process.command)));
-    put(b'u', "uid", Some(process.uid.into()));
-    if has(b'L') && !style.options.numeric_users {
-        put(b'L', "login", style.logins.login(process.uid).map(string));
+    let login = has(b'L') && !style.options.numeric_users;
+    About {
+        pid: has(b'p').then_some(process.pid),
+        tid: process.tid.filter(|_| has(b'K')),
+        task_command: process
+            .tid
+            .filter(|_| has(b'M'))
+            .map(|_| String::from_utf8_lossy(&process.task_command)),
+        pgid: has(b'g').then_some(process.group),
+        ppid: has(b'R').then_some(process.parent),
+        command: has(b'c').then(|| String::from_utf8_lossy(&process.command)),
+        uid: has(b'u').then_some(process.uid),
+        login: if login { style.logins.login(process.uid) } else { None },
     }
-    object
 }
 
-fn file(file: &File, style: Style<'_>) -> io::Result<Map<String, Value>> {
+fn file<'a>(file: &'a File, style: Style<'_>) -> io::Result<FileFields<'a>> {
     let options = style.options;
     let has = |letter| has(options.fields.as_ref(), letter);
-    let mut object = Map::new();
-    let mut put = |letter, key: &str, value: Option<Value>| {
-        if let Some(value) = value.filter(|_| has(letter)) {
-            object.insert(key.to_owned(), value);
-        }
-    };
-    let fd = match file.fd {
+    let fd = || match file.fd {
         Fd::Number(number) => number.to_string(),
         other => other.name().unwrap_or_default().to_owned(),
     };
-    let known = |byte: u8| (byte != b' ').then(|| string(char::from(byte)));
-    put(b'f', "fd", Some(string(fd)));
-    put(b'a', "access", known(file.access));
-    put(b'l', "lock", known(file.lock));
-    let kind = names::kind(file);
-    put(b't', "type", (!kind.is_empty()).then(|| string(kind)));
-    match names::device_text(file) {
-        Some(text) => put(b'd', "device", (!text.is_empty()).then(|| string(text))),
-        None => put(b'D', "device_number", file.device.map(|device| string(format!("{device:#x}")))),
-    }
-    put(b'r', "raw_device_number", file.rdev.map(|device| string(format!("{device:#x}"))));
-    let human = |size: u64| if options.human { names::human(size) } else { size.to_string() };
-    put(b's', "size", file.size.map(|size| string(human(size))));
-    put(b'o', "offset", file.offset.map(|offset| string(offset.to_string())));
-    put(b'i', "inode", names::inode(file).map(|inode| string(inode.to_string())));
-    put(b'k', "nlink", file.links.map(Into::into));
-    put(b'P', "protocol", names::protocol(file).map(string));
-    let set = file.flags.map(|set| match options.flags {
+    let known = |byte: u8| (byte != b' ').then(|| char::from(byte));
+    let hex = |device: u64| format!("{device:#x}");
+    let text = names::device_text(file);
+    let size = |size: u64| if options.human { names::human(size) } else { size.to_string() };
+    let set = file.flags.filter(|_| has(b'G')).map(|set| match options.flags {
         Some(FlagForm::Hex) => flags::hex(set),
         _ => flags::names(set),
     });
-    put(b'G', "flags", set.map(string));
-    if has(b'n') {
-        let mut text = Vec::new();
-        names::name(file, style.names, style.charset, &mut text)?;
-        put(b'n', "name", Some(lossy(&text)));
-    }
+    let name = if has(b'n') {
+        let mut name = Vec::new();
+        names::name(file, style.names, style.charset, &mut name)?;
+        Some(String::from_utf8_lossy(&name).into_owned())
+    } else {
+        None
+    };
     let info = names::socket_info(file);
-    let mut tcp = Map::new();
-    if let Some(state) = info.state {
-        tcp.insert("state".to_owned(), string(state));
-    }
-    if let Some((receive, send)) = info.queues {
-        tcp.insert("recv_queue".to_owned(), string(receive.to_string()));
-        tcp.insert("send_queue".to_owned(), string(send.to_string()));
-    }
-    put(b'T', "tcp_info", (!tcp.is_empty()).then_some(Value::Object(tcp)));
-    Ok(object)
+    let tcp = TcpFields {
+        state: info.state,
+        recv_queue: info.queues.map(|(receive, _)| receive.to_string()),
+        send_queue: info.queues.map(|(_, send)| send.to_string()),
+    };
+    let said = tcp.state.is_some() || tcp.recv_queue.is_some();
+    Ok(FileFields {
+        fd: has(b'f').then(fd),
+        access: known(file.access).filter(|_| has(b'a')),
+        lock: known(file.lock).filter(|_| has(b'l')),
+        kind: Some(names::kind(file)).filter(|kind| has(b't') && !kind.is_empty()),
+        device_number: file.device.filter(|_| text.is_none() && has(b'D')).map(hex),
+        device: text.filter(|text| has(b'd') && !text.is_empty()),
+        raw_device_number: file.rdev.filter(|_| has(b'r')).map(hex),
+        size: file.size.filter(|_| has(b's')).map(size),
+        offset: file.offset.filter(|_| has(b'o')).map(|offset| offset.to_string()),
+        inode: names::inode(file).filter(|_| has(b'i')).map(|inode| inode.to_string()),
+        nlink: file.links.filter(|_| has(b'k')),
+        protocol: names::protocol(file).filter(|_| has(b'P')),
+        flags: set.filter(|set| !set.is_empty()),
+        name,
+        tcp_info: Some(tcp).filter(|_| said && has(b'T')),
+    })
 }

@@ -36,7 +36,7 @@ impl Names for Numeric {
 
 /// The TYPE column.
 #[must_use]
-pub fn kind(file: &File) -> Cow<'static, str> {
+pub(super) fn kind(file: &File) -> Cow<'static, str> {
     Cow::Borrowed(match file.kind {
         Kind::Blank => "",
         Kind::Unknown => "unknown",
@@ -67,7 +67,7 @@ pub fn kind(file: &File) -> Cow<'static, str> {
 
 /// The text in place of a device number, for what has none: the inode of a socket, the kernel's address of a UNIX socket.
 #[must_use]
-pub fn device_text(file: &File) -> Option<Cow<'_, str>> {
+pub(super) fn device_text(file: &File) -> Option<Cow<'_, str>> {
     if file.kind == Kind::Exempt && file.device.is_none() {
         return Some(Cow::Borrowed("UNKNOWN"));
     }
@@ -82,7 +82,7 @@ pub fn device_text(file: &File) -> Option<Cow<'_, str>> {
 
 /// The DEVICE column.
 #[must_use]
-pub fn device(file: &File) -> Cow<'_, str> {
+pub(super) fn device(file: &File) -> Cow<'_, str> {
     if let Some(text) = device_text(file) {
         return text;
     }
@@ -94,7 +94,7 @@ pub fn device(file: &File) -> Cow<'_, str> {
 
 /// The protocol of a socket, as NODE and the field P show it.
 #[must_use]
-pub fn protocol(file: &File) -> Option<Cow<'_, str>> {
+pub(super) fn protocol(file: &File) -> Option<Cow<'_, str>> {
     match file.socket.as_deref()? {
         Socket::Internet { transport, .. } => Some(Cow::Borrowed(transport.name())),
         Socket::Other { protocol, .. } => protocol.as_deref().map(String::from_utf8_lossy),
@@ -104,7 +104,7 @@ pub fn protocol(file: &File) -> Option<Cow<'_, str>> {
 
 /// The inode, where it is not told otherwise.
 #[must_use]
-pub fn inode(file: &File) -> Option<u64> {
+pub(super) fn inode(file: &File) -> Option<u64> {
     match file.socket.as_deref() {
         Some(Socket::Internet { .. } | Socket::Other { inode_is_device: true, .. }) => None,
         _ => file.inode,
@@ -113,7 +113,7 @@ pub fn inode(file: &File) -> Option<u64> {
 
 /// What stands under SIZE/OFF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Amount {
+pub(super) enum Amount {
     /// Bytes of the whole.
     Size(u64),
     /// Bytes from the beginning.
@@ -122,7 +122,7 @@ pub enum Amount {
 
 /// What stands under SIZE/OFF.
 #[must_use]
-pub fn amount(file: &File, options: &Options) -> Option<Amount> {
+pub(super) fn amount(file: &File, options: &Options) -> Option<Amount> {
     let size = file.size.map(Amount::Size);
     let offset = file.offset.map(Amount::Offset);
     match options.size_or_offset {
@@ -134,14 +134,14 @@ pub fn amount(file: &File, options: &Options) -> Option<Amount> {
 
 /// An offset: decimal up to so many digits, then hexadecimal; 0 digits for no end of them.
 #[must_use]
-pub fn offset(offset: u64, digits: usize) -> String {
+pub(super) fn offset(offset: u64, digits: usize) -> String {
     let decimal = offset.to_string();
     if digits > 0 && decimal.len() > digits { format!("{offset:#x}") } else { format!("0t{decimal}") }
 }
 
 /// A size for people: 1024 to the next unit, one decimal.
 #[must_use]
-pub fn human(size: u64) -> String {
+pub(super) fn human(size: u64) -> String {
     const UNITS: [&str; 7] = ["B", "K", "M", "G", "T", "P", "E"];
     if size < 1024 {
         return format!("{size}B");
@@ -175,7 +175,7 @@ fn end(end: End, transport: Transport, names: &dyn Names, out: &mut dyn Write) -
 ///
 /// # Errors
 /// Those of the writer.
-pub fn name(file: &File, names: &dyn Names, charset: Charset, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn name(file: &File, names: &dyn Names, charset: Charset, out: &mut dyn Write) -> io::Result<()> {
     let text = |text: &[u8], out: &mut dyn Write| escape::write(text, false, charset, out);
     match file.socket.as_deref() {
         Some(Socket::Internet { transport, local, foreign, .. }) => {
@@ -221,7 +221,7 @@ fn unix_kind(kind: u16) -> Cow<'static, str> {
 
 /// The state of a UNIX socket.
 #[must_use]
-pub fn unix_state(state: u8, listens: bool) -> &'static str {
+pub(super) fn unix_state(state: u8, listens: bool) -> &'static str {
     match state {
         0 => "UNALLOCATED",
         _ if listens => "LISTEN",
@@ -235,16 +235,16 @@ pub fn unix_state(state: u8, listens: bool) -> &'static str {
 
 /// What is known of a socket beside its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SocketInfo {
+pub(super) struct SocketInfo {
     /// The name of its state.
-    pub state: Option<Cow<'static, str>>,
+    pub(super) state: Option<Cow<'static, str>>,
     /// Bytes to read, and bytes to send.
-    pub queues: Option<(u64, u64)>,
+    pub(super) queues: Option<(u64, u64)>,
 }
 
 /// What is known of a socket beside its name; nothing of a file.
 #[must_use]
-pub fn socket_info(file: &File) -> SocketInfo {
+pub(super) fn socket_info(file: &File) -> SocketInfo {
     match file.socket.as_deref() {
         Some(Socket::Internet { transport, state, send_queue, receive_queue, .. }) => SocketInfo {
             state: (*transport == Transport::Tcp).then(|| {

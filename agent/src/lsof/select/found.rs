@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::lsof::{
-    arguments::{Family, NamedUser, Options, Tasks},
+    arguments::{Options, Tasks},
     model::tcp_state,
 };
 
@@ -107,7 +107,8 @@ impl Found {
         self.flag(item).is_some_and(|flag| flag.load(Relaxed))
     }
 
-    /// A line for every item that was not met, in lsof's order. `names` are those of the files searched.
+    /// A line for every item that was not met, in lsof's order. `names` are those of the files searched. A user without a
+    /// process is none of them, as in lsof 4.95.
     #[must_use]
     pub fn missing(&self, options: &Options, names: &[(Vec<u8>, bool)]) -> Vec<String> {
         let mut lines = Vec::new();
@@ -136,12 +137,8 @@ impl Found {
         for at in missing(&self.addresses) {
             lines.push(format!("Internet address not located: {}", options.addresses[at].text));
         }
-        if let Some(family) = options.internet
-            && !self.internet.load(Relaxed)
-        {
-            lines.push(match family {
-                Family::Any | Family::V4 | Family::V6 => "no Internet files located".to_owned(),
-            });
+        if options.internet.is_some() && !self.internet.load(Relaxed) {
+            lines.push("no Internet files located".to_owned());
         }
         for (at, state) in options.states.include.iter().enumerate() {
             if !self.has(Item::State(at)) {
@@ -162,14 +159,6 @@ impl Found {
         for (at, group) in options.groups.include.iter().enumerate() {
             if !self.has(Item::Group(at)) {
                 lines.push(format!("process group ID not located: {group}"));
-            }
-        }
-        for (at, NamedUser { uid, login }) in options.users.iter().enumerate() {
-            if !self.has(Item::User(at)) {
-                lines.push(match login {
-                    Some(login) => format!("login name (UID {uid}) not located: {login}"),
-                    None => format!("user ID not located: {uid}"),
-                });
             }
         }
         for (at, context) in options.contexts.iter().flatten().enumerate() {

@@ -10,7 +10,7 @@ use super::model::Fd;
 
 pub use found::{Found, Item};
 pub use process::{About, process};
-pub use sockets::{internet, state_allows};
+pub use sockets::{internet, may_meet, state_allows};
 
 /// A set of classes of selection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -29,6 +29,12 @@ pub fn state_allows(states: &States, socket: &Socket, found: &Found) -> bool {
     }
 }
 
+/// The classes of `-i` that a socket would meet if anybody held it.
+#[must_use]
+pub fn may_meet(options: &Options, socket: &Socket) -> Class {
+    internet(options, socket, &Found::default())
+}
+
 /// The classes of `-i` that a socket meets.
 #[must_use]
 pub fn internet(options: &Options, socket: &Socket, found: &Found) -> Class {
