@@ -13,7 +13,7 @@ use std::{
         fs::PermissionsExt as _,
         process::{CommandExt as _, ExitStatusExt as _},
     },
-    panic,
+    mem, panic,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -26,7 +26,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use crate::{PATIENCE, fixture, namespace::require};
+use crate::{Namespace, PATIENCE, fixture, namespace::require};
 
 /// User `nobody`, and group `nogroup`.
 pub const NOBODY: u32 = 65_534;
@@ -109,6 +109,19 @@ impl Lab {
             .unwrap_or_else(|payload| panic::resume_unwind(payload))
     }
 
+    /// Does `work` while all that enters the lab is in another network namespace.
+    pub fn elsewhere(&mut self, network: &Namespace, work: impl FnOnce(&mut Self)) {
+        let file = File::open(network.path()).expect("open a network namespace");
+        let own = self.enter_network(file);
+        work(self);
+        self.enter_network(own);
+    }
+
+    fn enter_network(&mut self, file: File) -> File {
+        let (_, entered) = self.namespaces.first_mut().expect("the network namespace");
+        mem::replace(entered, file)
+    }
+
     /// Runs a tool inside, such as `mount`, with arguments separated by blanks, in which facts are filled in.
     pub fn run(&self, line: &str) {
         let words = self.fill(line);
@@ -126,7 +139,21 @@ impl Lab {
 
     /// As [`start`](Self::start), under another name, and changed by `change` before.
     pub fn start_as(&mut self, kind: &str, name: &str, change: impl FnOnce(&mut Command)) {
-        let mut command = Command::new(&self.program);
+        self.spawn(&self.program.clone(), kind, name, change);
+    }
+
+    /// As [`start_as`](Self::start_as), as another user.
+    pub fn start_user(&mut self, kind: &str, name: &str, user: u32) {
+        // The program may lie where nobody but its owner can go.
+        let program = self.public_copy(&self.program, "fixture");
+        self.spawn(&program, kind, name, |command| {
+            command.uid(user).gid(user);
+        });
+    }
+
+    /// As [`start_as`](Self::start_as), of a copy of the program.
+    pub fn spawn(&mut self, program: &Path, kind: &str, name: &str, change: impl FnOnce(&mut Command)) {
+        let mut command = Command::new(program);
         command.args(["fixture", kind]).arg(self.folder()).arg0(format!("fixture-{name}"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         command.process_group(0).current_dir(self.folder());
@@ -163,6 +190,11 @@ impl Lab {
     #[must_use]
     pub fn fact(&self, name: &str) -> &str {
         self.facts.get(name).unwrap_or_else(|| panic!("no fact {name:?} among {:?}", self.facts.keys()))
+    }
+
+    /// The facts whose names begin with this, by the rest of their names.
+    pub fn facts<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.facts.iter().filter_map(move |(name, value)| Some((name.strip_prefix(prefix)?, value.as_str())))
     }
 
     /// The words of a line, `{kind.name}` in which is a fact, and `{dir}` the folder.
