@@ -142,25 +142,49 @@ impl Lab {
         self.spawn(&self.program.clone(), kind, name, change);
     }
 
-    /// As [`start_as`](Self::start_as), as another user.
+    /// As [`start`](Self::start), under another name and with its files in another folder.
+    pub fn start_in(&mut self, kind: &str, name: &str, folder: &Path) {
+        self.spawn_in(&self.program.clone(), kind, name, folder, |_| {});
+    }
+
+    /// As [`start`](Self::start), under another name and as another user.
     pub fn start_user(&mut self, kind: &str, name: &str, user: u32) {
+        let folder = self.folder().to_owned();
+        self.start_user_in(kind, name, user, &folder);
+    }
+
+    /// As [`start_user`](Self::start_user), with its files in another folder.
+    pub fn start_user_in(&mut self, kind: &str, name: &str, user: u32, folder: &Path) {
         // The program may lie where nobody but its owner can go.
         let program = self.public_copy(&self.program, "fixture");
-        self.spawn(&program, kind, name, |command| {
+        self.spawn_in(&program, kind, name, folder, |command| {
             command.uid(user).gid(user);
         });
     }
 
     /// As [`start_as`](Self::start_as), of a copy of the program.
     pub fn spawn(&mut self, program: &Path, kind: &str, name: &str, change: impl FnOnce(&mut Command)) {
+        let folder = self.folder().to_owned();
+        self.spawn_in(program, kind, name, &folder, change);
+    }
+
+    fn spawn_in(
+        &mut self,
+        program: &Path,
+        kind: &str,
+        name: &str,
+        folder: &Path,
+        change: impl FnOnce(&mut Command),
+    ) {
         let mut command = Command::new(program);
-        command.args(["fixture", kind]).arg(self.folder()).arg0(format!("fixture-{name}"));
+        command.args(["fixture", kind]).arg(folder).arg0(format!("fixture-{name}"));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         command.process_group(0).current_dir(self.folder());
         change(&mut command);
-        let mut child = self.enter(|| command.spawn()).expect("start a fixture");
-        let facts = read_facts(name, &mut child);
+        let child = self.enter(|| command.spawn()).expect("start a fixture");
+        // First: whatever happens next, it must be waited for, or its namespace cannot end.
         self.processes.push(child);
+        let facts = self.processes.last_mut().map(|child| read_facts(name, child)).unwrap_or_default();
         self.facts.extend(facts.into_iter().map(|(fact, value)| (format!("{name}.{fact}"), value)));
     }
 

@@ -205,6 +205,9 @@ pub(crate) fn compare(lab: &Lab, cases: &[Case]) {
     for case in cases {
         let expected = case.run(lab, &reference);
         let found = case.run(lab, &ours);
+        // It would take too long to find out what else does not end.
+        assert!(expected.status.is_some(), "the original does not end: {}", case.describe(lab));
+        assert!(found.status.is_some(), "it does not end: {}\n{failures}", case.describe(lab));
         let differences = differences(case, &expected, &found);
         if !differences.is_empty() {
             count += 1;
