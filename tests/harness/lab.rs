@@ -39,7 +39,7 @@ pub struct Lab {
     folder: TempDir,
     facts: BTreeMap<String, String>,
     namespaces: Vec<(CloneFlags, File)>,
-    processes: Vec<Child>,
+    processes: Vec<(String, Child)>,
     init: Child,
 }
 
@@ -142,6 +142,13 @@ impl Lab {
         self.spawn(&self.program.clone(), kind, name, change);
     }
 
+    /// As [`start`](Self::start), with more arguments.
+    pub fn start_with(&mut self, kind: &str, arguments: &[&str]) {
+        self.start_as(kind, kind, |command| {
+            command.args(arguments);
+        });
+    }
+
     /// As [`start`](Self::start), under another name and with its files in another folder.
     pub fn start_in(&mut self, kind: &str, name: &str, folder: &Path) {
         self.spawn_in(&self.program.clone(), kind, name, folder, |_| {});
@@ -183,9 +190,17 @@ impl Lab {
         change(&mut command);
         let child = self.enter(|| command.spawn()).expect("start a fixture");
         // First: whatever happens next, it must be waited for, or its namespace cannot end.
-        self.processes.push(child);
-        let facts = self.processes.last_mut().map(|child| read_facts(name, child)).unwrap_or_default();
+        self.processes.push((name.to_owned(), child));
+        let facts = self.processes.last_mut().map(|(_, child)| read_facts(name, child)).unwrap_or_default();
         self.facts.extend(facts.into_iter().map(|(fact, value)| (format!("{name}.{fact}"), value)));
+    }
+
+    /// Ends a fixture.
+    pub fn end(&mut self, name: &str) {
+        let (_, process) = self.processes.iter_mut().find(|(other, _)| other == name).expect("a fixture that runs");
+        process.kill().expect("kill a fixture");
+        process.wait().expect("wait for a fixture");
+        self.processes.retain(|(other, _)| other != name);
     }
 
     /// A copy of the fixture's program that everybody may execute, at this place of the folder.
@@ -253,7 +268,7 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         // A process that has died already is no reason to panic here.
-        for process in &mut self.processes {
+        for (_, process) in &mut self.processes {
             let _ = process.kill();
             let _ = process.wait();
         }
