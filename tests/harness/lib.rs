@@ -34,7 +34,7 @@ pub use check::check;
 pub use frames::Way;
 pub use namespace::Namespace;
 pub use network::{Host, NetPair};
-pub use report::{Amounts, Flow, Report};
+pub use report::{Amounts, Flow, Owner, Report};
 pub use screen::Screen;
 pub use sender::{Sender, Stream};
 pub use terminal::Terminal;
