@@ -81,6 +81,9 @@ pub struct Row {
     /// Whose it is.
     #[serde(flatten)]
     pub owner: Owner,
+    /// Everyone whose it is, where there are several.
+    #[serde(default)]
+    pub owners: Vec<Owner>,
 }
 
 /// Identity of a conversation on one interface.

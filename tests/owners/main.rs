@@ -3,6 +3,18 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
+mod cgroups;
+mod containers;
+mod groupings;
+mod memory;
+mod names;
+mod nobody;
+mod older;
+mod privileges;
+mod reuse;
+mod screen;
+mod shared;
 mod short_lived;
 mod told;
+mod without;
 mod workers;

@@ -73,7 +73,9 @@ fn a_thousand_one_after_the_other() {
     let agent = Agent::measure(&pair.near, "");
     // Servers come back to the port that one before them had.
     let lives = pair.near.namespace.enter(|| {
-        (0..PROCESSES).map(|number| live(&pair, KINDS[number % KINDS.len()], number, 5000)).collect::<Vec<_>>()
+        (0..PROCESSES)
+            .map(|number| live(&pair, KINDS[number % KINDS.len()], number, 5000))
+            .collect::<Vec<_>>()
     });
     judge("in sequence", &agent.report(), &lives);
 }
@@ -106,8 +108,11 @@ fn a_thousand_at_the_same_time() {
 
 /// Makes a process, in the thread's namespace, and is its peer at the other end until it is gone.
 fn live(pair: &NetPair, kind: Kind, number: usize, port: u16) -> Life {
-    let (near, far): (IpAddr, IpAddr) =
-        if number.is_multiple_of(3) { (NEAR_V6.into(), FAR_V6.into()) } else { (NEAR_V4.into(), FAR_V4.into()) };
+    let (near, far): (IpAddr, IpAddr) = if number.is_multiple_of(3) {
+        (NEAR_V6.into(), FAR_V6.into())
+    } else {
+        (NEAR_V4.into(), FAR_V4.into())
+    };
     let own = SocketAddr::new(near, port);
     let name = format!("name=w{number:04}");
     let exchange = [format!("send={THERE}"), format!("receive={BACK}")];
@@ -226,7 +231,10 @@ fn judge(title: &str, report: &Report, lives: &[Life]) {
     times.sort_unstable();
     let short = times.iter().filter(|life| **life < SHORT).count();
     let (median, last) = (times[times.len() / 2], times[times.len() - 1]);
-    println!("{title}: {} processes, {short} of them under {SHORT:?} (median {median:?}, {last:?})", times.len());
+    println!(
+        "{title}: {} processes, {short} of them under {SHORT:?} (median {median:?}, {last:?})",
+        times.len()
+    );
     let [all, right] = scores.values().fold([0, 0], |[all, right], score| [all + score[0], right + score[1]]);
     for (kind, [all, right]) in &scores {
         println!("  {kind:?}: {right} of {all} bytes have the right owner");

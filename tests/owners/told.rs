@@ -19,7 +19,8 @@ pub(crate) fn is_of(owner: &Owner, said: &Said) -> bool {
 
 /// Whether an owner is the process that has said something.
 pub(crate) fn is_process(owner: &Owner, said: &Said) -> bool {
-    let Some(started) = owner.start_time.as_deref().and_then(|text| humantime::parse_rfc3339(text).ok()) else {
+    let Some(started) = owner.start_time.as_deref().and_then(|text| humantime::parse_rfc3339(text).ok())
+    else {
         return false;
     };
     let expected = start_time(said.start);

@@ -89,7 +89,7 @@ impl Worker {
                 "thread" => {
                     return thread::scope(|scope| {
                         let inside = || {
-                            name(value).map_err(|error| error.to_string())?;
+                            name(value.as_bytes()).map_err(|error| error.to_string())?;
                             self.take(rest).map_err(|error| error.to_string())
                         };
                         scope.spawn(inside).join().map_err(|_| "the thread has panicked")?.map_err(Into::into)
@@ -103,7 +103,8 @@ impl Worker {
 
     fn step(&mut self, verb: &str, value: &str) -> Result<()> {
         match verb {
-            "name" => name(value)?,
+            "name" => name(value.as_bytes())?,
+            "name-hex" => name(&bytes(value)?)?,
             "cgroup" => fs::write(format!("{value}/cgroup.procs"), "0")?,
             "uid" => {
                 let id: u32 = value.parse()?;
@@ -205,7 +206,9 @@ impl Worker {
                     self.to = Some(mapped.unwrap_or(from));
                 }
             }
-            Socket::None | Socket::Listener(_) | Socket::Packet(_) => return Err("nothing to receive with".into()),
+            Socket::None | Socket::Listener(_) | Socket::Packet(_) => {
+                return Err("nothing to receive with".into());
+            }
         }
         Ok(())
     }
@@ -260,7 +263,7 @@ impl Worker {
     }
 }
 
-fn name(value: &str) -> Result<()> {
+fn name(value: &[u8]) -> Result<()> {
     Ok(set_name(&CString::new(value)?)?)
 }
 
@@ -295,8 +298,10 @@ fn bytes(hex: &str) -> Result<Vec<u8>> {
 fn line(word: &str, protocol: &str, local: SocketAddr, remote: SocketAddr) -> Result<()> {
     let stat = fs::read_to_string("/proc/self/stat")?;
     // Fields from the third one on stand behind the name (proc(5)).
-    let started = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)).ok_or("no start")?;
-    let name = fs::read_to_string("/proc/thread-self/comm")?;
+    let started =
+        stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)).ok_or("no start")?;
+    let name = fs::read("/proc/thread-self/comm")?;
+    let name = String::from_utf8_lossy(&name);
     // One write, for several processes may write at the same time.
     let text = format!("{word} {} {started} {protocol} {local} {remote} {name}", id());
     io::stdout().lock().write_all(text.as_bytes())?;
