@@ -241,9 +241,9 @@ fn over_loopback() {
     let steps =
         format!("name=serves listen=[{NEAR_V6}]:0 say=ready accept receive=100 send=50 say=done wait");
     let mut server = Worker::start(&pair.near.namespace, &steps);
-    let serves = server.hear();
+    let listens = server.hear();
     let steps =
-        format!("name=asks connect={} say=ready wait send=100 receive=50 say=done wait", serves.local);
+        format!("name=asks connect={} say=ready wait send=100 receive=50 say=done wait", listens.local);
     let mut client = Worker::start(&pair.near.namespace, &steps);
     let asks = client.hear();
     let agent = Agent::measure_on(&pair.near.namespace, "lo", "");
@@ -254,7 +254,7 @@ fn over_loopback() {
     nothing_is_unknown(&report);
     // Which end of it a row calls local is the ledger's affair; the owner is the one of that end.
     let row = &report.flows[0];
-    let said = if row.flow.local_port == serves.local.port() { &serves } else { &asks };
+    let said = if row.flow.local_port == listens.local.port() { &listens } else { &asks };
     assert!(is_of(&row.owner, said), "not {said:?}: {row:#?}");
     server.dismiss();
     client.dismiss();

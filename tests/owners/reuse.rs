@@ -9,7 +9,7 @@ use harness::{
 
 use crate::{
     told::{is_of, row},
-    workers::{Said, Worker},
+    workers::{Said, Worker, words},
 };
 
 /// Where the kernel looks for a free PID next (`pid_namespaces(7)`).
@@ -19,8 +19,11 @@ const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
 fn reborn(pair: &NetPair, old: &Said, steps: &str) -> Worker {
     let steps = format!("say=born wait {steps}");
     eventually("a process gets the PID once more", || {
-        fs::write(LAST_PID, (old.pid - 1).to_string()).unwrap();
-        let mut worker = Worker::start(&pair.near.namespace, &steps);
+        // On the thread that starts it: a thread takes a PID too.
+        let mut worker = pair.near.namespace.enter(|| {
+            fs::write(LAST_PID, (old.pid - 1).to_string()).unwrap();
+            Worker::start_here(&words(&steps))
+        });
         let born = worker.hear();
         if worker.pid() == old.pid && born.start != old.start {
             return Some(worker);

@@ -65,7 +65,9 @@ fn without_cgroups() {
     });
     let (worker, lives) = server(&pair, "lives", "");
     let lives_port = ask(&pair, &lives);
-    agents.iter().for_each(|agent| agent.signal(Signal::SIGINT));
+    for agent in &agents {
+        agent.signal(Signal::SIGINT);
+    }
     let [json, text] = agents.map(Agent::wait);
     let report = json.report();
     nothing_is_unknown(&report);
@@ -130,7 +132,9 @@ fn without_the_right_to_look() {
     });
     let (younger, is_younger) = server(&pair, "younger", "");
     let ports = [&is_older, &is_younger].map(|said| ask(&pair, said));
-    agents.iter().for_each(|agent| agent.signal(Signal::SIGINT));
+    for agent in &agents {
+        agent.signal(Signal::SIGINT);
+    }
     let [json, text] = agents.map(Agent::wait);
     let report = json.report();
     nothing_is_unknown(&report);

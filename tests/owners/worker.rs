@@ -10,6 +10,7 @@ use std::{
     ffi::CString,
     fs,
     io::{self, Read, Write},
+    mem,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     os::{
         fd::{AsFd, OwnedFd},
@@ -44,6 +45,8 @@ enum Socket {
 
 struct Worker {
     socket: Socket,
+    /// What listens goes on listening.
+    listener: Option<TcpListener>,
     /// Where datagrams go.
     to: Option<SocketAddr>,
     /// The conversations it has had.
@@ -51,7 +54,7 @@ struct Worker {
 }
 
 fn main() -> ExitCode {
-    let mut worker = Worker { socket: Socket::None, to: None, flows: BTreeSet::new() };
+    let mut worker = Worker { socket: Socket::None, listener: None, to: None, flows: BTreeSet::new() };
     let steps: Vec<String> = std::env::args().skip(1).collect();
     match worker.take(&steps) {
         Ok(()) => ExitCode::SUCCESS,
@@ -116,12 +119,12 @@ impl Worker {
             "wait" => wait()?,
             "listen" => self.socket = Socket::Listener(TcpListener::bind(value)?),
             "accept" => {
-                let Socket::Listener(listener) = &self.socket else { return Err("no listener".into()) };
+                let listener = self.listening()?;
                 let (stream, remote) = listener.accept()?;
                 self.talk(stream, remote)?;
             }
             "accept-blind" => {
-                let Socket::Listener(listener) = &self.socket else { return Err("no listener".into()) };
+                let listener = self.listening()?;
                 let stream = TcpStream::from(accept_with(listener, SocketFlags::CLOEXEC)?);
                 let remote = stream.peer_addr()?;
                 self.talk(stream, remote)?;
@@ -161,6 +164,16 @@ impl Worker {
             _ => return Err("no such step".into()),
         }
         Ok(())
+    }
+
+    /// The listening socket.
+    fn listening(&mut self) -> Result<&TcpListener> {
+        if let Socket::Listener(_) = self.socket
+            && let Socket::Listener(listener) = mem::replace(&mut self.socket, Socket::None)
+        {
+            self.listener = Some(listener);
+        }
+        Ok(self.listener.as_ref().ok_or("no listener")?)
     }
 
     fn talk(&mut self, stream: TcpStream, remote: SocketAddr) -> Result<()> {
