@@ -1,6 +1,9 @@
 //! What is grouped by owners adds up, in every format, and is as the schema says.
 
-use std::{collections::BTreeMap, net::UdpSocket};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::UdpSocket,
+};
 
 use harness::{
     Agent, Amounts, Ended, NetPair, Report,
@@ -100,20 +103,21 @@ fn groups_add_up_and_are_as_the_schema_says() {
         }
         folded
     };
+    let nobody = flows.iter().filter(|row| row["pid"].is_null());
+    let reasons = nobody.map(|row| row["owner_reason"].to_string()).collect::<BTreeSet<_>>().len();
     for (by, field) in GROUPINGS {
         let groups = rows(by);
         assert_eq!(sum(groups), report.total, "{by}: {groups:#?}");
         assert_eq!(fold(groups, field), fold(flows, field), "{by}: {groups:#?}");
         let keys: Vec<_> = groups.iter().map(|row| row["key"].as_str().unwrap()).collect();
         assert!(keys.iter().all(|key| !key.is_empty()), "{by}: {keys:?}");
-        let count = match by {
-            // Two of each, two users, one unit and the root, one namespace; and nobody.
-            "process" => 5,
-            _ => 3,
+        // Two processes of each command, two users, one unit and the root; and nobody for each of some reasons.
+        let owners = match by {
+            "process" => 4,
+            "netns" => 1,
+            _ => 2,
         };
-        if by != "netns" {
-            assert_eq!(keys.len(), count, "{by}: {keys:?}");
-        }
+        assert_eq!(keys.len(), owners + reasons, "{by}: {keys:?}");
     }
     assert_eq!(fold(flows, "user")["\"nobody\""].sent_bytes, 400 + 800 + 2 * 42);
 
