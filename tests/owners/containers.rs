@@ -1,9 +1,9 @@
 //! Containers: network namespaces and cgroups, with the same addresses and ports in each.
 
-use std::{fs, net::UdpSocket};
+use std::{fs, net::UdpSocket, sync::Arc};
 
 use harness::{
-    Agent, NetPair, Owner, PATIENCE,
+    Agent, Host, Namespace, NetPair, Owner, PATIENCE,
     frames::{FAR_V4, NEAR_V4},
 };
 
@@ -85,6 +85,75 @@ fn two_with_the_same_addresses_and_ports() {
         assert_eq!(gone.command, Some(format!("short{number}")), "{gone:#?}");
         runs_in(gone);
         older.dismiss();
+    }
+}
+
+/// A host between containers, which are where it forwards to and from, and the rest of the world. It sees their traffic on its
+/// own ends of their cables.
+#[test]
+fn two_behind_one_host() {
+    let host = Arc::new(Namespace::new());
+    let end = |interface, mac, v4: [u8; 4], v6: &str, namespace: &Arc<Namespace>| Host {
+        namespace: Arc::clone(namespace),
+        interface,
+        mac,
+        v4: v4.into(),
+        v6: v6.parse().unwrap(),
+    };
+    let inside = [10, 77, 0, 1];
+    let gateway = [10, 77, 0, 2];
+    let cables = [("c0", "02:00:00:00:00:0a"), ("c1", "02:00:00:00:00:0b")].map(|(interface, mac)| {
+        NetPair::of(
+            end(interface, mac, gateway, "fd77::2", &host),
+            end("eth0", "02:00:00:00:00:01", inside, "fd77::1", &Arc::default()),
+        )
+    });
+    let world = NetPair::of(
+        end("out", "02:00:00:00:00:0c", [10, 99, 0, 1], "fd99::1", &host),
+        end("eth0", "02:00:00:00:00:0d", [10, 99, 0, 2], "fd99::2", &Arc::default()),
+    );
+    host.set("ipv4/ip_forward", "1");
+    for interface in ["all", "c0", "c1"] {
+        host.set(&format!("ipv4/conf/{interface}/rp_filter"), "0");
+    }
+    let far = world.far.namespace.enter(|| UdpSocket::bind(("10.99.0.2", PORT)).unwrap());
+    far.set_read_timeout(Some(PATIENCE)).unwrap();
+
+    let mut cgroup = Cgroup::new();
+    let workers: Vec<_> = cables
+        .iter()
+        .enumerate()
+        .map(|(number, cable)| {
+            let path = cgroup.make(&format!("system.slice/docker-{}.scope", IDS[number]));
+            let container = &cable.far.namespace;
+            container.ip("route add default via 10.77.0.2");
+            let steps = format!(
+                "cgroup={path} name=inside{number} udp=10.77.0.1:{PORT} to=10.99.0.2:{PORT} say=ready wait send=100 say=done wait"
+            );
+            let mut worker = Worker::start(container, &steps);
+            let said = worker.hear();
+            (worker, said)
+        })
+        .collect();
+    let agent = Agent::measure_on(&host, "c0", "-i c1");
+    let workers: Vec<_> = workers
+        .into_iter()
+        .map(|(mut worker, said)| {
+            worker.go();
+            assert_eq!(far.recv(&mut [0; 200]).unwrap(), 100);
+            worker.hear();
+            (worker, said)
+        })
+        .collect();
+    let report = agent.report();
+    nothing_is_unknown(&report);
+    for (number, (worker, said)) in workers.into_iter().enumerate() {
+        let on = format!("c{number}");
+        let rows: Vec<_> = report.flows.iter().filter(|row| row.interface == on).collect();
+        let [row] = rows[..] else { panic!("one conversation on {on}: {:#?}", report.flows) };
+        assert!(is_of(&row.owner, &said), "not {said:?}: {row:#?}");
+        assert_eq!(row.owner.container, Some(format!("docker:{}", &IDS[number][..12])), "{row:#?}");
+        worker.dismiss();
     }
 }
 
