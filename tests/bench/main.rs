@@ -1,4 +1,5 @@
-//! The benchmarks: what a frame costs in the kernel, what a tick and the screen cost in user space, and what idling costs.
+//! The benchmarks: what a frame costs in the kernel, what a tick and the screen cost in user space, what idling costs, and
+//! what it costs to know owners.
 //!
 //! Run as `cargo xtask bench`. Everything happens in network namespaces of its own. Figures are never a test: the
 //! program prints them beside their targets and ends well either way. What they mean is in `docs/performance.md`.
@@ -6,6 +7,7 @@
 
 mod idle;
 mod live;
+mod owners;
 mod programs;
 mod screen;
 mod table;
@@ -30,6 +32,9 @@ struct Options {
     /// The screen's child process: the number of flows
     #[arg(long, hide = true)]
     screen_child: Option<u32>,
+    /// The owners' child process: the first port of its sockets
+    #[arg(long, hide = true)]
+    owners_child: Option<u16>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,6 +49,8 @@ enum Part {
     Screen,
     /// The cost of a report and of the screen on an idle link
     Idle,
+    /// The cost of saying whose traffic it is
+    Owners,
 }
 
 fn main() {
@@ -54,6 +61,10 @@ fn main() {
     }
     if let Some(flows) = options.screen_child {
         screen::child(flows, options.quick);
+        return;
+    }
+    if let Some(first) = options.owners_child {
+        owners::child(first);
         return;
     }
     let wanted = |part| options.only.is_none_or(|only| only == part);
@@ -71,5 +82,8 @@ fn main() {
     }
     if wanted(Part::Idle) {
         idle::run(options.quick);
+    }
+    if wanted(Part::Owners) {
+        owners::run(options.quick);
     }
 }
