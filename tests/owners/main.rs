@@ -9,12 +9,13 @@ mod groupings;
 mod memory;
 mod names;
 mod nobody;
-mod older;
+
 mod privileges;
 mod reuse;
 mod screen;
 mod shared;
 mod short_lived;
+mod sockets;
 mod told;
 mod without;
 mod workers;
