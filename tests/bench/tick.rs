@@ -18,7 +18,7 @@ use flowtally::{
     },
     kernel::{Drained, Kernel},
 };
-use flowtally_common::{Count, settings::Layer};
+use flowtally_common::{Count, SocketHint, settings::Layer};
 use harness::{NetPair, frames::NEAR_V4};
 
 use crate::{
@@ -111,7 +111,7 @@ pub(crate) fn child(flows: u32, quick: bool) {
             }
             fill(&program, flows);
             let (wait, drained) = drain(&mut kernel, |drained| match drained {
-                Drained::Flow(key, count) => ledger.record(key, count),
+                Drained::Flow(key, count) => ledger.record(key, count, SocketHint::NONE),
                 Drained::Health(key, health) => ledger.record_health(key, health),
             });
             let (close, ()) = timed(|| ledger.close(Duration::from_secs(second)));
@@ -156,7 +156,11 @@ pub(crate) fn imagine(ledger: &mut Ledger, flows: u32, interval: u64) -> f64 {
     let before = processor_time();
     for _ in 0..flows {
         flow = (flow + stride) % flows;
-        ledger.record(&traffic::key(flow, TEST_RUN_INTERFACE), Count { bytes: 60, packets: 1 });
+        ledger.record(
+            &traffic::key(flow, TEST_RUN_INTERFACE),
+            Count { bytes: 60, packets: 1 },
+            SocketHint::NONE,
+        );
     }
     milliseconds(processor_time().saturating_sub(before))
 }

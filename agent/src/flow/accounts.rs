@@ -16,7 +16,7 @@ use super::{
 
 /// A shorter interval than this counts as this long for a peak: a few packets in the last few milliseconds of a run are
 /// no record.
-const SHORTEST_PEAK: Duration = Duration::from_millis(900);
+pub(crate) const SHORTEST_PEAK: Duration = Duration::from_millis(900);
 /// Accounts that are closed together, as words of `touched`: the journals that leave the windows visit them while they
 /// are still in the cache.
 const BLOCK: u32 = 64;
@@ -82,6 +82,16 @@ impl Accounts {
         let words = (0..).step_by(64).zip(&self.touched);
         let numbers = words.flat_map(|(first, word)| bits(*word).map(move |bit| first + bit));
         numbers.map(|number| (number, self.pending[number as usize]))
+    }
+
+    /// What the open interval has brought an account so far.
+    pub(crate) fn pending_of(&self, number: u32) -> [Count; 2] {
+        self.pending[number as usize]
+    }
+
+    /// Takes back what the open interval has brought an account.
+    pub(crate) fn take_pending(&mut self, number: u32) -> [Count; 2] {
+        std::mem::take(&mut self.pending[number as usize])
     }
 
     /// The sequence numbers of the closed intervals that the longest window holds.

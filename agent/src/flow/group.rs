@@ -1,14 +1,18 @@
 //! Rows folded by what they have in common.
 
 use std::{
+    cmp::Ordering,
     fmt,
+    hash::{Hash, Hasher},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     str::FromStr,
+    sync::Arc,
 };
 
 use thiserror::Error;
 
 use super::{
+    owner::{Attribution, Container, Netns, ProcessId, Reason},
     protocol::Kind,
     row::{InterfaceId, RowKey},
     services::Services,
@@ -45,6 +49,16 @@ pub enum GroupBy {
         /// Prefix length for IPv6, 0 to 128.
         v6: u8,
     },
+    /// The process, or the processes that share the socket.
+    Process,
+    /// The name of the process.
+    Command,
+    /// The user that the process runs as.
+    User,
+    /// The container or the systemd unit that the process is in.
+    Container,
+    /// The network namespace that the process is in.
+    Netns,
 }
 
 /// A name that no grouping has.
@@ -52,8 +66,8 @@ pub enum GroupBy {
 pub enum GroupByError {
     /// No such grouping.
     #[error(
-        "no grouping is called '{0}': use flow, local, remote, host, port, service, protocol, interface or \
-         subnet[/PREFIX]"
+        "no grouping is called '{0}': use flow, local, remote, host, port, service, protocol, interface, \
+         process, command, user, container, netns or subnet[/PREFIX]"
     )]
     Unknown(String),
     /// A prefix that is no number, or too long.
@@ -76,6 +90,11 @@ impl FromStr for GroupBy {
             "service" => Self::Service,
             "protocol" => Self::Protocol,
             "interface" => Self::Interface,
+            "process" => Self::Process,
+            "command" => Self::Command,
+            "user" => Self::User,
+            "container" => Self::Container,
+            "netns" => Self::Netns,
             "subnet" => Self::Subnet { v4: SUBNET_V4, v6: SUBNET_V6 },
             _ => {
                 let prefixes =
@@ -108,6 +127,11 @@ impl fmt::Display for GroupBy {
             Self::Protocol => "protocol",
             Self::Interface => "interface",
             Self::Subnet { .. } => "subnet",
+            Self::Process => "process",
+            Self::Command => "command",
+            Self::User => "user",
+            Self::Container => "container",
+            Self::Netns => "netns",
         })
     }
 }
@@ -129,15 +153,177 @@ pub enum GroupKey {
     Interface(InterfaceId),
     /// A network and its prefix length; `None` for frames that are not IP.
     Subnet(Option<(IpAddr, u8)>),
+    /// What an owner is, or why there is none.
+    Owner(OwnerKey),
+}
+
+/// Which part of an owner a grouping is by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum OwnerPart {
+    /// Which process it is.
+    Process,
+    /// Its name.
+    Command,
+    /// Its user.
+    User,
+    /// What it runs in.
+    Container,
+    /// Its network namespace.
+    Netns,
+}
+
+/// An attribution, as far as a grouping cares for it: two that agree in that part are the same key.
+#[derive(Clone, Debug)]
+pub struct OwnerKey {
+    /// What is compared.
+    pub part: OwnerPart,
+    /// One of the attributions that agree.
+    pub example: Arc<Attribution>,
+}
+
+/// What is compared of one of the owners.
+#[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Compared<'a> {
+    Process(ProcessId),
+    Command(&'a str),
+    User(Option<u32>),
+    Container(Option<&'a Container>),
+    Netns(Option<&'a Netns>),
+}
+
+impl OwnerKey {
+    /// The key of an attribution.
+    #[must_use]
+    pub fn new(part: OwnerPart, of: &Arc<Attribution>) -> Self {
+        Self { part, example: Arc::clone(of) }
+    }
+
+    /// Why there is no owner, where there is none.
+    #[must_use]
+    pub fn nobody(&self) -> Option<Reason> {
+        self.example.owners.is_empty().then_some(self.example.reason)
+    }
+
+    /// Each different value of the part, and the reason where there is none.
+    fn compared(&self) -> (Option<Reason>, impl Iterator<Item = Compared<'_>>) {
+        let values = self.example.owners.iter().map(|owner| match self.part {
+            OwnerPart::Process => Compared::Process(owner.id),
+            OwnerPart::Command => Compared::Command(&owner.command),
+            OwnerPart::User => Compared::User(owner.uid),
+            OwnerPart::Container => Compared::Container(owner.container.as_ref()),
+            OwnerPart::Netns => Compared::Netns(owner.netns.as_ref()),
+        });
+        // Nearly always there is one, and nothing to put in order.
+        let several = self.example.owners.len() > 1;
+        let (mut sorted, one) = if several { (values.collect(), None) } else { (Vec::new(), Some(values)) };
+        sorted.sort_unstable();
+        sorted.dedup();
+        (self.nobody(), one.into_iter().flatten().chain(sorted))
+    }
+
+    fn order(&self, other: &Self) -> Ordering {
+        let ((mine, my_values), (theirs, their_values)) = (self.compared(), other.compared());
+        let values = || my_values.cmp(their_values);
+        self.part.cmp(&other.part).then_with(|| mine.cmp(&theirs)).then_with(values)
+    }
+}
+
+impl PartialEq for OwnerKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.part == other.part && Arc::ptr_eq(&self.example, &other.example) || self.order(other).is_eq()
+    }
+}
+
+impl Eq for OwnerKey {}
+
+impl Ord for OwnerKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.order(other)
+    }
+}
+
+impl PartialOrd for OwnerKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Hash for OwnerKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let (nobody, values) = self.compared();
+        self.part.hash(state);
+        nobody.hash(state);
+        values.for_each(|value| value.hash(state));
+    }
+}
+
+/// What people call it: `curl 1234`, `nginx 812, 813`, `alice`, `docker:0123456789ab`, `forwarded`.
+impl fmt::Display for OwnerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Attribution { owners, reason } = &*self.example;
+        if owners.is_empty() {
+            return f.write_str(reason.nobody().unwrap_or(reason.code()));
+        }
+        let mut names: Vec<String> = Vec::new();
+        let mut before: Option<&str> = None;
+        for owner in owners {
+            let name = match self.part {
+                OwnerPart::Process if before == Some(&*owner.command) => owner.id.pid.to_string(),
+                OwnerPart::Process => format!("{} {}", owner.command, owner.id.pid),
+                OwnerPart::Command => owner.command.clone(),
+                OwnerPart::User => match (&owner.user, owner.uid) {
+                    (Some(user), _) => user.clone(),
+                    (None, Some(uid)) => uid.to_string(),
+                    (None, None) => "user not known".to_owned(),
+                },
+                OwnerPart::Container => {
+                    owner.container.as_ref().map_or_else(|| "no container".to_owned(), ToString::to_string)
+                }
+                OwnerPart::Netns => {
+                    owner.netns.as_ref().map_or_else(|| "namespace not known".to_owned(), ToString::to_string)
+                }
+            };
+            before = Some(&owner.command);
+            if self.part == OwnerPart::Process || !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        f.write_str(&names.join(", "))
+    }
 }
 
 impl GroupBy {
-    /// The group that a row belongs to; `None` for [`GroupBy::Flow`], whose groups are the rows.
+    /// Which part of the owner it is by, if it is by owner.
+    #[must_use]
+    pub const fn of_owner(self) -> Option<OwnerPart> {
+        Some(match self {
+            Self::Process => OwnerPart::Process,
+            Self::Command => OwnerPart::Command,
+            Self::User => OwnerPart::User,
+            Self::Container => OwnerPart::Container,
+            Self::Netns => OwnerPart::Netns,
+            _ => return None,
+        })
+    }
+
+    /// The group that a row of an owner belongs to; `None` for [`GroupBy::Flow`], whose groups are the rows.
+    #[must_use]
+    pub fn key_of(self, row: &RowKey, owner: &Arc<Attribution>, services: &Services) -> Option<GroupKey> {
+        match self.of_owner() {
+            Some(part) => Some(GroupKey::Owner(OwnerKey::new(part, owner))),
+            None => self.key(row, services),
+        }
+    }
+
+    /// The group that a row belongs to, whoever owns it; `None` for [`GroupBy::Flow`], whose groups are the rows, and for
+    /// groupings by owner.
     #[must_use]
     pub fn key(self, row: &RowKey, services: &Services) -> Option<GroupKey> {
         let remote = row.remote_address();
         Some(match self {
-            Self::Flow => return None,
+            Self::Flow | Self::Process | Self::Command | Self::User | Self::Container | Self::Netns => {
+                return None;
+            }
             Self::Local => GroupKey::Address(row.local_address()),
             Self::Remote => GroupKey::Address(remote),
             Self::Host => GroupKey::Pair(row.local_address().zip(remote)),

@@ -6,11 +6,12 @@
 use std::{
     collections::{HashSet, VecDeque},
     ops::Range,
+    sync::Arc,
     time::Duration,
 };
 
 use flowtally_common::{
-    Count, Direction, FlowKey, Health, HealthKey,
+    Count, Direction, FlowKey, Health, HealthKey, SocketHint,
     flow::{ETHERNET_HEADER_LENGTH, VLAN_ID_MASK, VLAN_TAG_LENGTH, VLAN_TAGS_SHIFT},
     settings::Layer,
 };
@@ -19,9 +20,10 @@ use super::{
     accounts::{Accounts, Way, rate},
     group::GroupBy,
     orient::Orientation,
+    owner::{Attribution, Question},
     protocol::Kind,
     reconcile::reconcile,
-    row::{InterfaceId, Interval, Part, RowKey, Traffic, WINDOWS},
+    row::{InterfaceId, Interval, Part, RowKey, RowView, Traffic, WINDOWS},
     rows::{Amount, Rows},
     services::Services,
     snapshot::{InterfaceView, RecentPeak, Snapshot},
@@ -108,6 +110,10 @@ pub struct Ledger {
     filtered_out: Count,
     late_ticks: u64,
 }
+
+/// A row that an owner is wanted of; good until the interval is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked(u32);
 
 /// A closed interval.
 struct Recent {
@@ -239,8 +245,8 @@ impl Ledger {
         }
     }
 
-    /// Adds what the kernel counted of a flow in the open interval.
-    pub fn record(&mut self, key: &FlowKey, count: Count) {
+    /// Adds what the kernel counted of a flow in the open interval, and the socket that it was seen with.
+    pub fn record(&mut self, key: &FlowKey, count: Count, socket: SocketHint) {
         let Some(&id) = self.by_index.get(&key.ifindex) else { return };
         let interface = &mut self.interfaces[usize::from(id.0)];
         let kind = Kind::of(key.protocol, u16::from_be_bytes(key.src_port), u16::from_be_bytes(key.dst_port));
@@ -292,9 +298,18 @@ impl Ledger {
             interface: id,
             kind,
         };
+        // The socket of whoever sends, or of whoever receives: that of the local end where it is the one. On loopback both
+        // ends send.
+        let of_local_end = match Direction::from_raw(key.direction) {
+            Direction::Egress => placed.way == Way::Sent,
+            Direction::Ingress => placed.way == Way::Received,
+        };
+        let socket = if of_local_end { socket } else { SocketHint::NONE };
         let source = Source { interface: id, direction: key.direction, frames };
         let Self { rows, interfaces, .. } = self;
-        rows.add(Amount { row, way: placed.way, count, source }, |amount| refuse(interfaces, &amount));
+        rows.add(Amount { row, way: placed.way, count, socket, source }, |amount| {
+            refuse(interfaces, &amount)
+        });
     }
 
     /// Adds what the kernel kept of an interface beside its flows in the open interval.
@@ -313,6 +328,43 @@ impl Ledger {
 
     fn add_total(&mut self, interface: InterfaceId, way: Way, count: Count) {
         self.interval[usize::from(interface.0)][way as usize].add(count);
+    }
+
+    /// At most so many rows whose owner is wanted, as they are with what the open interval has brought so far; with `again`
+    /// also those that have been asked about before, to no avail. To be answered with [`attribute`](Self::attribute) before the
+    /// interval is closed.
+    pub fn questions(&mut self, most: usize, again: bool) -> (Vec<Asked>, Vec<Question>) {
+        let Self { rows, interfaces, terms, .. } = self;
+        rows.flush(|amount| refuse(interfaces, &amount));
+        let numbers = rows.wanted(most, again);
+        let question = |number: &u32| {
+            let (key, traffic) = rows.get(*number);
+            let pending = rows.pending_of(*number);
+            let attached = &interfaces[usize::from(key.interface.0)].attached;
+            Question {
+                row: *key,
+                ifindex: attached.index,
+                local_is_own: terms.orientation.is_own(key.local) || attached.loopback,
+                socket: rows.ownership.hint(*number),
+                seen: [
+                    traffic.sent.packets + pending[0].packets > 0,
+                    traffic.received.packets + pending[1].packets > 0,
+                ],
+            }
+        };
+        let questions = numbers.iter().map(question).collect();
+        (numbers.into_iter().map(Asked).collect(), questions)
+    }
+
+    /// The owners of all rows that are not idle are wanted again: they are known better now, or may be others.
+    pub fn ask_again(&mut self) {
+        self.rows.ask_again();
+    }
+
+    /// A row is found to be somebody's, with all that it has come to. Where it had an owner and its traffic comes from another
+    /// socket now, which is another owner's, that begins with the open interval, in a row of its own.
+    pub fn attribute(&mut self, Asked(number): Asked, attribution: &Arc<Attribution>) {
+        self.rows.attribute(number, attribution);
     }
 
     /// Closes the open interval, which ends `now` after the start.
@@ -344,12 +396,10 @@ impl Ledger {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         Snapshot {
-            rows: self.rows.iter().map(|(key, traffic)| (*key, *traffic)).collect(),
-            groups: self
-                .rows
-                .groups()
-                .map(|(by, table)| (by, table.iter().map(|(key, traffic)| (key.clone(), *traffic)).collect()))
-                .collect(),
+            rows: self.rows.iter().map(|row| (*row.key, *row.traffic)).collect(),
+            owners: self.rows.iter().map(|row| Arc::clone(row.owner)).collect(),
+            groups: self.rows.groups().collect(),
+            in_common: self.rows.in_common(),
             ..self.overview(|_| true)
         }
     }
@@ -373,7 +423,10 @@ impl Ledger {
             elapsed: self.timeline.end(),
             window_seconds: self.timeline.window_seconds(),
             rows: Vec::new(),
+            owners: Vec::new(),
+            owners_degraded: Vec::new(),
             groups: Vec::new(),
+            in_common: hashbrown::HashMap::new(),
             total,
             recent_peak: self.recent_peak(&of),
             interfaces: ids()
@@ -388,14 +441,14 @@ impl Ledger {
     }
 
     /// Every row as it stands after the last closed interval, in no particular order.
-    pub fn rows(&self) -> impl Iterator<Item = (&RowKey, &Traffic)> {
+    pub fn rows(&self) -> impl Iterator<Item = RowView<'_>> {
         self.rows.iter()
     }
 
     /// The rows that were forgotten when the last interval was closed, with all that they had come to. A row that comes back
     /// begins at 0.
     #[must_use]
-    pub fn departed(&self) -> &[(RowKey, Traffic)] {
+    pub fn departed(&self) -> &[(RowKey, Traffic, Arc<Attribution>)] {
         self.rows.departed()
     }
 
@@ -411,7 +464,7 @@ impl Ledger {
     pub fn intervals(
         &self,
         intervals: Range<u64>,
-        part: impl Fn(&RowKey, &Traffic) -> Option<Part>,
+        part: impl Fn(RowView<'_>) -> Option<Part>,
     ) -> Vec<Interval> {
         let sums = self.rows.intervals(intervals, part);
         sums.filter_map(|(interval, [sent, received])| {

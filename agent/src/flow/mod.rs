@@ -2,6 +2,7 @@
 //! nothing in it can fail while it runs.
 
 mod accounts;
+mod attributions;
 pub mod boundary;
 pub mod group;
 mod journal;
@@ -9,6 +10,8 @@ pub mod ledger;
 pub mod names;
 pub mod orient;
 pub mod owner;
+mod owner_groups;
+mod ownership;
 pub mod protocol;
 mod reconcile;
 pub mod row;

@@ -90,6 +90,12 @@ impl Orientation {
         self.broadcasts = broadcasts.into_iter().map(|address| address.to_ipv6_mapped()).collect();
     }
 
+    /// Whether this is an address of the host.
+    #[must_use]
+    pub fn is_own(&self, address: Ipv6Addr) -> bool {
+        self.addresses.contains(&address)
+    }
+
     /// Whether packets to this address go to a group of hosts.
     #[must_use]
     pub fn is_group(&self, address: Ipv6Addr) -> bool {

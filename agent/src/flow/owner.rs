@@ -133,6 +133,27 @@ impl Reason {
         }
     }
 
+    /// In a sentence's end, for people: `it is theirs because ...`.
+    #[must_use]
+    pub const fn because(self) -> &'static str {
+        match self {
+            Self::Created => "it made the socket",
+            Self::Bound => "it bound the socket",
+            Self::Connected => "it connected the socket",
+            Self::Accepted => "it accepted the connection",
+            Self::Closed => "it was the last to close the socket",
+            Self::Open => "it has the socket open",
+            Self::Listener => "it listens on the port",
+            Self::Kernel => "the socket is the kernel's own",
+            Self::KernelStack => "the kernel answers this itself",
+            Self::Forwarded => "neither end is of this host",
+            Self::NoSocket => "this host has no socket for it",
+            Self::Gone => "its process was gone before it could be found",
+            Self::NotPermitted => "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are missing",
+            Self::NotLooked => "nobody has looked yet",
+        }
+    }
+
     /// What traffic without an owner is called, for people; `None` for a reason that comes with owners.
     #[must_use]
     pub const fn nobody(self) -> Option<&'static str> {
@@ -156,6 +177,95 @@ pub struct Attribution {
     pub owners: Vec<Owner>,
     /// Why.
     pub reason: Reason,
+}
+
+impl Attribution {
+    /// Whether both name the same owners, or the same reason for none.
+    #[must_use]
+    pub fn is_same_owner(&self, other: &Self) -> bool {
+        let ids = |of: &'_ Self| of.owners.iter().map(|owner| owner.id).collect::<Vec<_>>();
+        ids(self) == ids(other) && (!self.owners.is_empty() || self.reason == other.reason)
+    }
+
+    /// What is known of it as a whole: everything of the first owner.
+    #[must_use]
+    pub fn common(&self) -> Common {
+        let reason = Some(self.reason);
+        let Some(Owner { id, start_time, command, executable, uid, user, container, netns }) =
+            self.owners.first().cloned()
+        else {
+            return Common { reason, ..Common::default() };
+        };
+        Common {
+            pid: Some(id.pid),
+            start_time,
+            command: Some(command),
+            executable,
+            uid,
+            user,
+            container,
+            netns,
+            reason,
+        }
+    }
+}
+
+/// In a row's width: `curl/1234`, `nginx/812 and 1 more`, `forwarded`.
+impl fmt::Display for Attribution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.owners[..] {
+            [] => f.write_str(self.reason.nobody().unwrap_or(self.reason.code())),
+            [only] => write!(f, "{}/{}", only.command, only.id.pid),
+            [first, more @ ..] => write!(f, "{}/{} and {} more", first.command, first.id.pid, more.len()),
+        }
+    }
+}
+
+/// What the owners of several conversations have in common: `None` where they differ, and where it is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Common {
+    /// The process.
+    pub pid: Option<u32>,
+    /// When it started.
+    pub start_time: Option<SystemTime>,
+    /// The kernel's name of it.
+    pub command: Option<String>,
+    /// What it runs.
+    pub executable: Option<String>,
+    /// Its effective user.
+    pub uid: Option<u32>,
+    /// The user's login name.
+    pub user: Option<String>,
+    /// What it runs in.
+    pub container: Option<Container>,
+    /// Its network namespace.
+    pub netns: Option<Netns>,
+    /// Why it is said to be the owner, or nobody.
+    pub reason: Option<Reason>,
+}
+
+impl Common {
+    /// Keeps only what the other one has too.
+    pub fn meet(&mut self, other: &Self) {
+        fn meet<T: PartialEq>(mine: &mut Option<T>, theirs: &Option<T>) {
+            if mine != theirs {
+                *mine = None;
+            }
+        }
+        // A PID without its start is no identity.
+        if self.start_time != other.start_time {
+            self.pid = None;
+        }
+        meet(&mut self.pid, &other.pid);
+        meet(&mut self.start_time, &other.start_time);
+        meet(&mut self.command, &other.command);
+        meet(&mut self.executable, &other.executable);
+        meet(&mut self.uid, &other.uid);
+        meet(&mut self.user, &other.user);
+        meet(&mut self.container, &other.container);
+        meet(&mut self.netns, &other.netns);
+        meet(&mut self.reason, &other.reason);
+    }
 }
 
 /// A conversation whose owner is wanted.

@@ -3,10 +3,11 @@
 use std::{
     hash::{Hash, Hasher},
     net::{IpAddr, Ipv6Addr},
+    sync::Arc,
     time::Duration,
 };
 
-use super::protocol::Kind;
+use super::{owner::Attribution, protocol::Kind};
 
 /// An interface, the same for as long as its name stays or, when it is renamed, its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,6 +56,18 @@ impl RowKey {
     pub fn remote_address(&self) -> Option<IpAddr> {
         self.kind.is_ip().then(|| self.remote.to_canonical())
     }
+}
+
+/// A row in its place. There are several of one key where the socket went from one owner to another: each has what was
+/// counted while it was its owner's.
+#[derive(Clone, Copy, Debug)]
+pub struct RowView<'a> {
+    /// Which conversation.
+    pub key: &'a RowKey,
+    /// What it sent and received.
+    pub traffic: &'a Traffic,
+    /// Whose it is.
+    pub owner: &'a Arc<Attribution>,
 }
 
 /// The averaging windows, in seconds, in the order of every `[_; 3]` of averages.

@@ -4,14 +4,18 @@
 //! batch do not depend on each other, and the processor waits for all of them at once. Groups get their share when the
 //! interval is closed, row after row in the order of memory.
 
-use std::{ops::Range, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
-use flowtally_common::Count;
+use flowtally_common::{Count, SocketHint};
+
+use hashbrown::HashMap;
 
 use super::{
     accounts::Way,
-    group::{GroupBy, GroupKey},
-    row::{Part, RowKey, Traffic},
+    group::{GroupBy, GroupKey, OwnerKey},
+    owner::{Attribution, Common},
+    ownership::Ownership,
+    row::{Part, RowKey, RowView, Traffic},
     services::Services,
     table::Table,
     window::Closed,
@@ -25,14 +29,18 @@ const NO_GROUP: u32 = u32::MAX;
 /// Rows and groups; `S` says where an amount came from, for when it finds no room.
 pub(crate) struct Rows<S> {
     table: Table<RowKey>,
+    /// Groupings by what is in the rows' keys.
     groups: Vec<(GroupBy, Table<GroupKey>)>,
+    /// All groupings, in the order in which they were asked for.
+    groupings: Vec<GroupBy>,
+    pub(crate) ownership: Ownership,
     /// For each row, the numbers of its groups.
     row_groups: Vec<u32>,
     services: Services,
     waiting: Vec<Amount<S>>,
     numbers: Vec<Option<u32>>,
     /// The rows that were forgotten when the last interval was closed.
-    departed: Vec<(RowKey, Traffic)>,
+    departed: Vec<(RowKey, Traffic, Arc<Attribution>)>,
 }
 
 /// An amount on its way into a row.
@@ -40,6 +48,8 @@ pub(crate) struct Amount<S> {
     pub(crate) row: RowKey,
     pub(crate) way: Way,
     pub(crate) count: Count,
+    /// The socket that it was seen with.
+    pub(crate) socket: SocketHint,
     /// Where it came from.
     pub(crate) source: S,
 }
@@ -49,7 +59,13 @@ impl<S> Rows<S> {
     pub(crate) fn new(limit: usize, groups: Vec<GroupBy>, services: Services) -> Self {
         Self {
             table: Table::new(limit),
-            groups: groups.into_iter().map(|by| (by, Table::new(limit))).collect(),
+            groups: groups
+                .iter()
+                .filter(|by| by.of_owner().is_none())
+                .map(|by| (*by, Table::new(limit)))
+                .collect(),
+            ownership: Ownership::new(&groups),
+            groupings: groups,
             row_groups: Vec::new(),
             services,
             waiting: Vec::with_capacity(BATCH),
@@ -67,13 +83,19 @@ impl<S> Rows<S> {
         }
     }
 
-    fn flush(&mut self, mut refused: impl FnMut(Amount<S>)) {
+    /// Brings what waits into the rows.
+    pub(crate) fn flush(&mut self, mut refused: impl FnMut(Amount<S>)) {
         let Self { table, waiting, numbers, .. } = self;
         table.find_all(waiting.iter().map(|amount| &amount.row), numbers);
         let mut waiting = std::mem::take(waiting);
         for (place, amount) in waiting.drain(..).enumerate() {
             match self.numbers[place].or_else(|| self.open(&amount.row)) {
-                Some(number) => self.table.add(number, amount.way, amount.count),
+                Some(number) => {
+                    self.table.add(number, amount.way, amount.count);
+                    if amount.socket.is_some() {
+                        self.ownership.seen(number, amount.socket);
+                    }
+                }
                 None => refused(amount),
             }
         }
@@ -84,6 +106,7 @@ impl<S> Rows<S> {
     fn open(&mut self, row: &RowKey) -> Option<u32> {
         let (number, new) = self.table.number(row)?;
         if new {
+            self.ownership.open(number);
             let first = number as usize * self.groups.len();
             self.row_groups.resize(self.row_groups.len().max(first + self.groups.len()), NO_GROUP);
             for (place, (by, table)) in self.groups.iter_mut().enumerate() {
@@ -103,7 +126,14 @@ impl<S> Rows<S> {
         refused: impl FnMut(Amount<S>),
     ) {
         self.flush(refused);
-        let Self { table, groups, row_groups, departed, .. } = self;
+        let Self { table, groups, row_groups, departed, ownership, .. } = self;
+        if !ownership.attributions.groups.is_empty() {
+            for (number, pending) in table.pending() {
+                let attribution = ownership.number(number);
+                ownership.attributions.groups.add(attribution, pending);
+            }
+            ownership.attributions.groups.close(length);
+        }
         if !groups.is_empty() {
             for (number, pending) in table.pending() {
                 let numbers = &row_groups[number as usize * groups.len()..];
@@ -115,29 +145,103 @@ impl<S> Rows<S> {
             }
         }
         departed.clear();
-        table.close(length, closed, evict, |row, traffic| departed.push((*row, *traffic)));
+        table.close(length, closed, evict, |number, row, traffic| {
+            departed.push((*row, *traffic, ownership.close(number, row, traffic)));
+        });
         for (_, table) in groups {
-            table.close(length, closed, evict, |_, _| ());
+            table.close(length, closed, evict, |_, _, _| ());
         }
     }
 
     /// The rows that were forgotten when the last interval was closed.
-    pub(crate) fn departed(&self) -> &[(RowKey, Traffic)] {
+    pub(crate) fn departed(&self) -> &[(RowKey, Traffic, Arc<Attribution>)] {
         &self.departed
     }
 
+    /// A row and what it has come to.
+    pub(crate) fn get(&self, number: u32) -> (&RowKey, &Traffic) {
+        self.table.get(number)
+    }
+
+    /// What the open interval has brought a row so far.
+    pub(crate) fn pending_of(&self, number: u32) -> [Count; 2] {
+        self.table.pending_of(number)
+    }
+
+    /// The rows whose owner is wanted, as [`Ownership::wanted`] says, and with `again` those that the open interval has brought
+    /// something and that may have a better answer now.
+    pub(crate) fn wanted(&mut self, most: usize, again: bool) -> Vec<u32> {
+        let Self { table, ownership, .. } = self;
+        if again {
+            for (number, _) in table.pending() {
+                if ownership.is_provisional(number) {
+                    ownership.ask_again(number);
+                }
+            }
+        }
+        ownership.wanted(most, again)
+    }
+
+    /// The owners of all rows that are not idle are wanted again.
+    pub(crate) fn ask_again(&mut self) {
+        for number in self.table.numbers() {
+            let Traffic { sent, received } = self.table.get(number).1;
+            if sent.recent[2] + received.recent[2] > 0 {
+                self.ownership.ask_again(number);
+            }
+        }
+    }
+
+    /// A row is found to be somebody's. What it has come to is its former owner's where it had one and its socket is another
+    /// one now: then the open interval alone goes to the new owner, in a row of its own.
+    pub(crate) fn attribute(&mut self, number: u32, attribution: &Arc<Attribution>) {
+        let (key, traffic) = self.table.get(number);
+        let (key, is_new) = (*key, traffic.packets() == 0);
+        if is_new || !self.ownership.changes_hands(number, attribution) {
+            self.ownership.answer(number, attribution);
+            return;
+        }
+        let former = self.ownership.former(&key, attribution);
+        if let Some(to) = former {
+            self.table.lead_to(number, to);
+            self.take_over(&key, number, to, attribution);
+        } else if let Some(to) = self.table.succeed(number) {
+            self.ownership.hand_over(&key, number, to);
+            self.ownership.open(to);
+            let (from, first, groups) = (number as usize, to as usize, self.groups.len());
+            self.row_groups.resize(self.row_groups.len().max((first + 1) * groups), NO_GROUP);
+            self.row_groups.copy_within(from * groups..(from + 1) * groups, first * groups);
+            self.take_over(&key, number, to, attribution);
+        } else {
+            // There is no room for one more: it all stays with the former owner.
+            let former = Arc::clone(self.ownership.of(number));
+            self.ownership.answer(number, &former);
+        }
+    }
+
+    fn take_over(&mut self, key: &RowKey, from: u32, to: u32, attribution: &Arc<Attribution>) {
+        self.table.move_pending(from, to);
+        self.ownership.hand_over(key, from, to);
+        self.ownership.answer(to, attribution);
+    }
+
     /// Every row.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&RowKey, &Traffic)> {
-        self.table.iter()
+    pub(crate) fn iter(&self) -> impl Iterator<Item = RowView<'_>> {
+        self.table.numbers().map(|number| self.view(number))
+    }
+
+    fn view(&self, number: u32) -> RowView<'_> {
+        let (key, traffic) = self.table.get(number);
+        RowView { key, traffic, owner: self.ownership.of(number) }
     }
 
     /// What some rows got together in closed intervals, with the intervals' sequence numbers.
     pub(crate) fn intervals(
         &self,
         intervals: Range<u64>,
-        part: impl Fn(&RowKey, &Traffic) -> Option<Part>,
+        part: impl Fn(RowView<'_>) -> Option<Part>,
     ) -> impl Iterator<Item = (u64, [u64; 2])> {
-        self.table.intervals(intervals, part)
+        self.table.intervals(intervals, move |number| part(self.view(number)))
     }
 
     /// Begins again with all totals and peaks; what is recent stays.
@@ -146,11 +250,37 @@ impl<S> Rows<S> {
         for (_, table) in &mut self.groups {
             table.forget_totals();
         }
+        self.ownership.attributions.groups.forget_totals();
     }
 
     /// Every grouping, with its groups.
-    pub(crate) fn groups(&self) -> impl Iterator<Item = (GroupBy, &Table<GroupKey>)> {
-        self.groups.iter().map(|(by, table)| (*by, table))
+    pub(crate) fn groups(&self) -> impl Iterator<Item = (GroupBy, Vec<(GroupKey, Traffic)>)> {
+        self.groupings.iter().map(|by| {
+            let groups = if let Some(part) = by.of_owner() {
+                let rows = self.table.numbers();
+                let rows = rows.map(|number| (self.ownership.number(number), self.table.get(number).1));
+                let sums = self.ownership.attributions.groups.sums(part, rows);
+                sums.into_iter().map(|(key, traffic)| (GroupKey::Owner(key), traffic)).collect()
+            } else {
+                let table = self.groups.iter().find(|(known, _)| known == by).map(|(_, table)| table);
+                let groups = table.into_iter().flat_map(Table::iter);
+                groups.map(|(key, traffic)| (key.clone(), *traffic)).collect()
+            };
+            (*by, groups)
+        })
+    }
+
+    /// What the owners of each group by owner have in common.
+    pub(crate) fn in_common(&self) -> HashMap<OwnerKey, Common> {
+        let mut groups: HashMap<OwnerKey, Common> = HashMap::new();
+        for part in self.groupings.iter().filter_map(|by| by.of_owner()) {
+            for attribution in self.ownership.attributions.iter() {
+                let common = attribution.common();
+                let known = groups.entry(OwnerKey::new(part, attribution));
+                known.and_modify(|known| known.meet(&common)).or_insert(common);
+            }
+        }
+        groups
     }
 
     /// How many rows there are.

@@ -1,11 +1,13 @@
 //! Everything a reader may know at one moment: screens, reports and exporters get this and nothing else.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use flowtally_common::Count;
+use hashbrown::HashMap;
 
 use super::{
-    group::{GroupBy, GroupKey},
+    group::{GroupBy, GroupKey, OwnerKey},
+    owner::{Attribution, Common},
     row::{InterfaceId, RowKey, Traffic},
 };
 
@@ -19,8 +21,14 @@ pub struct Snapshot {
     pub window_seconds: [f64; 3],
     /// Every conversation, in no particular order.
     pub rows: Vec<(RowKey, Traffic)>,
+    /// Whose each of `rows` is, in their order; empty where owners are no matter.
+    pub owners: Vec<Arc<Attribution>>,
+    /// Why less than all owners can be found, a sentence each.
+    pub owners_degraded: Vec<String>,
     /// For each grouping the ledger was asked to keep, its groups, in no particular order.
     pub groups: Vec<(GroupBy, Vec<(GroupKey, Traffic)>)>,
+    /// What the owners of each group by owner have in common.
+    pub in_common: HashMap<OwnerKey, Common>,
     /// Everything: all rows, and without a filter what went to `untracked`.
     pub total: Traffic,
     /// Highest rates of two-second slots within the last 40 seconds.

@@ -25,6 +25,8 @@ pub(crate) struct Table<K> {
     used: Vec<u64>,
     accounts: Accounts,
     free: Vec<u32>,
+    /// How many keys have an account beside the one that they are found by.
+    retired: usize,
     limit: usize,
 }
 
@@ -57,6 +59,7 @@ impl<K: Eq + Hash + Clone> Table<K> {
             used: Vec::new(),
             accounts: Accounts::default(),
             free: Vec::new(),
+            retired: 0,
             limit,
         }
     }
@@ -88,8 +91,8 @@ impl<K: Eq + Hash + Clone> Table<K> {
     /// The number of `key`'s account, opened if there is none, and whether it was opened now. `None` when the table is full.
     pub(crate) fn number(&mut self, key: &K) -> Option<(u32, bool)> {
         let hash = self.hash(key);
-        let Self { index, keys, used, accounts, free, limit, .. } = self;
-        let full = index.len() >= *limit;
+        let Self { index, keys, used, accounts, free, retired, limit, .. } = self;
+        let full = index.len() + *retired >= *limit;
         match index.entry(
             filed(hash),
             |place| place.hash == hash && keys[place.number as usize] == *key,
@@ -109,6 +112,50 @@ impl<K: Eq + Hash + Clone> Table<K> {
                 Some((number, true))
             }
         }
+    }
+
+    /// Opens one more account for the key of account `of`, which the key is found by from now on. The other one stays in use
+    /// until it is idle. `None` when the table is full.
+    pub(crate) fn succeed(&mut self, of: u32) -> Option<u32> {
+        if self.len() >= self.limit {
+            return None;
+        }
+        let key = self.keys[of as usize].clone();
+        let Self { keys, used, accounts, free, .. } = self;
+        let number = accounts.open(free.pop())?;
+        match keys.get_mut(number as usize) {
+            Some(place) => *place = key,
+            None => keys.push(key),
+        }
+        used.resize(keys.len().div_ceil(64), 0);
+        used[number as usize / 64] |= 1 << (number % 64);
+        self.retired += 1;
+        self.lead_to(of, number);
+        Some(number)
+    }
+
+    /// Lets a key that is found by account `from` be found by `to`, which is another one of its accounts.
+    pub(crate) fn lead_to(&mut self, from: u32, to: u32) {
+        let hash = self.hash(&self.keys[from as usize]);
+        if let Some(place) = self.index.find_mut(filed(hash), |place| place.number == from) {
+            place.number = to;
+        }
+    }
+
+    /// Moves what the open interval has brought account `from` to account `to`.
+    pub(crate) fn move_pending(&mut self, from: u32, to: u32) {
+        let pending = self.accounts.take_pending(from);
+        self.accounts.add_both(to, pending);
+    }
+
+    /// An account and its key.
+    pub(crate) fn get(&self, number: u32) -> (&K, &Traffic) {
+        (&self.keys[number as usize], self.accounts.get(number))
+    }
+
+    /// What the open interval has brought an account so far.
+    pub(crate) fn pending_of(&self, number: u32) -> [Count; 2] {
+        self.accounts.pending_of(number)
     }
 
     fn hash(&self, key: &K) -> u32 {
@@ -139,44 +186,44 @@ impl<K: Eq + Hash + Clone> Table<K> {
         length: Duration,
         closed: &Closed,
         evict: bool,
-        mut evicted: impl FnMut(&K, &Traffic),
+        mut evicted: impl FnMut(u32, &K, &Traffic),
     ) {
-        let Self { index, hasher, keys, used, accounts, free, .. } = self;
+        let Self { index, hasher, keys, used, accounts, free, retired, .. } = self;
         accounts.close(length, closed, |number, traffic| {
             if evict {
                 let key = &keys[number as usize];
                 let hash = (hasher.hash_one(key) >> 32) as u32;
-                if let Ok(entry) = index.find_entry(filed(hash), |place| place.number == number) {
-                    entry.remove();
-                    used[number as usize / 64] &= !(1 << (number % 64));
-                    free.push(number);
-                    evicted(key, traffic);
+                match index.find_entry(filed(hash), |place| place.number == number) {
+                    Ok(entry) => drop(entry.remove()),
+                    Err(_) => *retired -= 1,
                 }
+                used[number as usize / 64] &= !(1 << (number % 64));
+                free.push(number);
+                evicted(number, key, traffic);
             }
         });
     }
 
     /// The numbers of the accounts in use, in the order of memory.
-    fn numbers(&self) -> impl Iterator<Item = u32> {
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> {
         let words = (0..).step_by(64).zip(&self.used);
         words.flat_map(|(first, word)| bits(*word).map(move |bit| first + bit))
     }
 
     /// Every key with its account, in the order of memory: in that of the index every step would wait for memory.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &Traffic)> {
-        self.numbers().map(|number| (&self.keys[number as usize], self.accounts.get(number)))
+        self.numbers().map(|number| self.get(number))
     }
 
-    /// What some keys got together in closed intervals: of each key the part that is asked for.
+    /// What some accounts got together in closed intervals: of each account the part that is asked for.
     pub(crate) fn intervals(
         &self,
         intervals: Range<u64>,
-        part: impl Fn(&K, &Traffic) -> Option<Part>,
+        part: impl Fn(u32) -> Option<Part>,
     ) -> impl Iterator<Item = (u64, [u64; 2])> {
         let mut parts = vec![None; self.keys.len()];
         for number in self.numbers() {
-            let place = number as usize;
-            parts[place] = part(&self.keys[place], self.accounts.get(number));
+            parts[number as usize] = part(number);
         }
         let closed = self.accounts.closed();
         let (from, to) = (intervals.start.max(closed.start), intervals.end.min(closed.end));
@@ -188,8 +235,8 @@ impl<K: Eq + Hash + Clone> Table<K> {
         self.accounts.forget_totals();
     }
 
-    /// How many keys there are.
+    /// How many accounts there are.
     pub(crate) fn len(&self) -> usize {
-        self.index.len()
+        self.index.len() + self.retired
     }
 }

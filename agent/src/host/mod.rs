@@ -2,7 +2,12 @@
 //! processes.
 
 pub mod clsact;
+pub mod containers;
+pub mod holders;
 pub mod interfaces;
 pub mod names;
+pub mod netns;
+pub mod owners;
 pub mod proc;
+pub mod sockets;
 pub mod users;

@@ -9,7 +9,7 @@ use csv::{ErrorKind, Writer};
 
 use super::{
     Context,
-    fields::{AMOUNTS, Fields, IDENTITY, NAMES},
+    fields::{AMOUNTS, Fields, IDENTITY, NAMES, OWNER},
     request::Request,
     table::{Key, Row, Table, table},
 };
@@ -52,7 +52,7 @@ impl<W: Write> Lines<'_, W> {
         let keys = self.keyed.then_some(["by", "key"]);
         let names = self.fields.with_names().then_some(NAMES);
         let columns = keys.into_iter().flatten().chain(IDENTITY).chain(AMOUNTS);
-        self.writer.write_record(columns.chain(names.into_iter().flatten()))
+        self.writer.write_record(columns.chain(names.into_iter().flatten()).chain(OWNER))
     }
 
     fn table(&mut self, table: &Table<'_>) -> csv::Result<()> {

@@ -1,15 +1,16 @@
 //! The fields of JSON and CSV: one list, so that the two cannot differ.
 
-use std::{fmt, net::IpAddr};
+use std::{fmt, net::IpAddr, time::SystemTime};
 
 use serde::{Serialize, Serializer};
 
 use super::{
-    Context, rates,
+    Context, rates, rfc3339_millis,
     table::{Key, Row},
 };
 use crate::flow::{
-    group::{GroupBy, GroupKey},
+    group::{GroupBy, GroupKey, OwnerKey, OwnerPart},
+    owner::{Attribution, Common, Container, Netns, Owner, Reason},
     protocol::{Kind, unparsed_reason},
     row::{InterfaceId, RowKey, Traffic},
     snapshot::Snapshot,
@@ -38,6 +39,20 @@ pub(super) const AMOUNTS: [&str; 12] = [
 /// Names of its ends, in a report with names only.
 pub(super) const NAMES: [&str; 2] = ["local_name", "remote_name"];
 
+/// Whose it is: of several owners, the first. What the rows of a group do not have in common is not there.
+pub(super) const OWNER: [&str; 10] = [
+    "pid",
+    "start_time",
+    "command",
+    "executable",
+    "user",
+    "uid",
+    "container",
+    "netns",
+    "owner_reason",
+    "owner_count",
+];
+
 /// What frames without addresses are called where addresses are.
 pub(super) const NOT_IP: &str = "not IP";
 
@@ -54,15 +69,25 @@ pub(super) enum Value<'a> {
     Address(IpAddr),
     /// A protocol's name.
     Kind(Kind),
+    /// A moment, as RFC 3339 text in UTC to the millisecond.
+    Moment(SystemTime),
+    /// A container's name.
+    Container(&'a Container),
+    /// A network namespace's name.
+    Netns(&'a Netns),
 }
 
-impl Value<'_> {
+impl<'a> Value<'a> {
     fn of<T>(value: Option<T>, make: impl FnOnce(T) -> Self) -> Self {
         value.map_or(Self::Null, make)
     }
 
     fn number(value: Option<impl Into<u64>>) -> Self {
         Self::of(value, |value| Self::Number(value.into()))
+    }
+
+    fn text(value: Option<&'a String>) -> Self {
+        Self::of(value, |value| Self::Text(value))
     }
 }
 
@@ -75,6 +100,9 @@ impl fmt::Display for Value<'_> {
             Self::Text(value) => value.fmt(f),
             Self::Address(value) => value.fmt(f),
             Self::Kind(value) => value.fmt(f),
+            Self::Moment(value) => f.write_str(&rfc3339_millis(*value)),
+            Self::Container(value) => value.fmt(f),
+            Self::Netns(value) => value.fmt(f),
         }
     }
 }
@@ -85,7 +113,9 @@ impl Serialize for Value<'_> {
             Self::Null => serializer.serialize_none(),
             Self::Number(value) => serializer.serialize_u64(*value),
             Self::Text(value) => serializer.serialize_str(value),
-            Self::Address(_) | Self::Kind(_) => serializer.collect_str(self),
+            Self::Address(_) | Self::Kind(_) | Self::Moment(_) | Self::Container(_) | Self::Netns(_) => {
+                serializer.collect_str(self)
+            }
         }
     }
 }
@@ -95,13 +125,13 @@ impl Serialize for Value<'_> {
 pub(super) struct Fields<'a> {
     /// Names by [`InterfaceId`]: ids are small and dense.
     interfaces: Vec<&'a str>,
-    windows: [f64; 3],
+    snapshot: &'a Snapshot,
     context: &'a Context<'a>,
 }
 
 impl<'a> Fields<'a> {
     pub(super) fn new(snapshot: &'a Snapshot, context: &'a Context<'a>) -> Self {
-        Self { interfaces: interface_names(snapshot), windows: snapshot.window_seconds, context }
+        Self { interfaces: interface_names(snapshot), snapshot, context }
     }
 
     /// Whether the fields [`NAMES`] are there.
@@ -145,7 +175,7 @@ impl<'a> Fields<'a> {
     }
 
     fn rates(&self, recent: [u64; 3]) -> [u64; 3] {
-        std::array::from_fn(|at| rates::window_bps(recent[at], self.windows[at]))
+        std::array::from_fn(|at| rates::window_bps(recent[at], self.snapshot.window_seconds[at]))
     }
 
     /// The values of [`NAMES`].
@@ -159,13 +189,39 @@ impl<'a> Fields<'a> {
     pub(super) fn of(
         &self,
         by: GroupBy,
-        row: &Row<'_>,
+        row: &Row<'a>,
     ) -> impl Iterator<Item = (&'static str, Value<'a>)> + use<'a> {
         let known = Known::of(by, row.key);
         let identity = IDENTITY.into_iter().zip(self.identity(known));
         let amounts = AMOUNTS.into_iter().zip(self.amounts(row.traffic).map(Value::Number));
         let names = self.with_names().then(|| NAMES.into_iter().zip(self.names(known)));
-        identity.chain(amounts).chain(names.into_iter().flatten())
+        let owner = OWNER.into_iter().zip(self.owner(row));
+        identity.chain(amounts).chain(names.into_iter().flatten()).chain(owner)
+    }
+
+    /// The values of [`OWNER`].
+    fn owner(&self, row: &Row<'a>) -> [Value<'a>; 10] {
+        match row.key {
+            Key::Flow(_) => row.owner.map_or([Value::Null; 10], of_attribution),
+            Key::Group(GroupKey::Owner(key)) => match self.snapshot.in_common.get(key) {
+                Some(common) => of_common(key, common),
+                None => of_attribution(&key.example),
+            },
+            Key::Group(_) => [Value::Null; 10],
+        }
+    }
+
+    /// All owners of a row that has several.
+    pub(super) fn owners(
+        row: &Row<'a>,
+    ) -> Option<impl Iterator<Item = impl Iterator<Item = (&'static str, Value<'a>)>>> {
+        let owners: &'a [Owner] = match row.key {
+            Key::Flow(_) => &row.owner?.owners,
+            Key::Group(GroupKey::Owner(key)) if key.part == OwnerPart::Process => &key.example.owners,
+            Key::Group(_) => return None,
+        };
+        let fields = |owner| OWNER.into_iter().zip(of_owner(owner));
+        (owners.len() > 1).then(|| owners.iter().map(fields))
     }
 
     /// What a group is called in the field `key`.
@@ -180,6 +236,49 @@ impl<'a> Fields<'a> {
     fn interface(&self, id: InterfaceId) -> &'a str {
         interface_name(&self.interfaces, id)
     }
+}
+
+/// The values of [`OWNER`] that one owner has.
+fn of_owner(owner: &Owner) -> [Value<'_>; 8] {
+    let Owner { id, start_time, command, executable, uid, user, container, netns } = owner;
+    [
+        Value::Number(id.pid.into()),
+        Value::of(*start_time, Value::Moment),
+        Value::Text(command),
+        Value::text(executable.as_ref()),
+        Value::text(user.as_ref()),
+        Value::number(*uid),
+        Value::of(container.as_ref(), Value::Container),
+        Value::of(netns.as_ref(), Value::Netns),
+    ]
+}
+
+/// The values of [`OWNER`] of a conversation.
+fn of_attribution(attribution: &Attribution) -> [Value<'_>; 10] {
+    let [pid, start_time, command, executable, user, uid, container, netns] =
+        attribution.owners.first().map_or([Value::Null; 8], of_owner);
+    let (reason, count) =
+        (Value::Text(attribution.reason.code()), Value::Number(attribution.owners.len() as u64));
+    [pid, start_time, command, executable, user, uid, container, netns, reason, count]
+}
+
+/// The values of [`OWNER`] of a group.
+fn of_common<'a>(key: &'a OwnerKey, common: &'a Common) -> [Value<'a>; 10] {
+    let Common { pid, start_time, command, executable, uid, user, container, netns, reason } = common;
+    let owners = key.example.owners.len();
+    let count = (key.part == OwnerPart::Process || owners == 0).then_some(owners as u64);
+    [
+        Value::number(*pid),
+        Value::of(*start_time, Value::Moment),
+        Value::text(command.as_ref()),
+        Value::text(executable.as_ref()),
+        Value::text(user.as_ref()),
+        Value::number(*uid),
+        Value::of(container.as_ref(), Value::Container),
+        Value::of(netns.as_ref(), Value::Netns),
+        Value::of(reason.map(Reason::code), Value::Text),
+        Value::number(count),
+    ]
 }
 
 /// The interfaces' names by id.
@@ -218,6 +317,7 @@ impl fmt::Display for GroupName<'_> {
             },
             GroupKey::Service(name) => f.write_str(name),
             GroupKey::Interface(_) => f.write_str(self.interface),
+            GroupKey::Owner(owner) => owner.fmt(f),
         }
     }
 }
@@ -248,7 +348,7 @@ impl Known {
                 Self { local: *local, ..Self::default() }
             }
             Key::Group(GroupKey::Address(remote)) => Self { remote: *remote, ..Self::default() },
-            Key::Group(GroupKey::Service(_) | GroupKey::Subnet(_)) => Self::default(),
+            Key::Group(GroupKey::Service(_) | GroupKey::Subnet(_) | GroupKey::Owner(_)) => Self::default(),
             Key::Group(GroupKey::Pair(pair)) => Self {
                 local: pair.map(|(local, _)| local),
                 remote: pair.map(|(_, remote)| remote),

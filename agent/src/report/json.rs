@@ -10,7 +10,7 @@ use serde::{
 
 use super::{
     Context,
-    fields::{AMOUNTS, Fields},
+    fields::{AMOUNTS, Fields, Value},
     request::Request,
     table::{Key, Row, Table, table},
 };
@@ -57,6 +57,7 @@ impl Serialize for Report<'_> {
         map.serialize_entry("filter", &snapshot.filter)?;
         map.serialize_entry("filtered_out_bytes", &snapshot.filtered_out.bytes)?;
         map.serialize_entry("filtered_out_packets", &snapshot.filtered_out.packets)?;
+        map.serialize_entry("owners_degraded", &snapshot.owners_degraded)?;
         map.serialize_entry("total", &Total { fields, traffic: &snapshot.total })?;
         map.serialize_entry("flows", &Rows { fields, tables: &[table(snapshot, request, GroupBy::Flow)] })?;
 
@@ -123,7 +124,33 @@ impl Serialize for Record<'_> {
         for (name, value) in self.fields.of(self.by, self.row) {
             map.serialize_entry(name, &value)?;
         }
+        map.serialize_entry(
+            "owners",
+            &Fields::owners(self.row).map(|owners| Owners(owners.map(Iterator::collect).collect())),
+        )?;
         map.end()
+    }
+}
+
+/// The owners of a socket that several have.
+struct Owners<'a>(Vec<Vec<(&'static str, Value<'a>)>>);
+
+impl Serialize for Owners<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut owners = serializer.serialize_seq(Some(self.0.len()))?;
+        for owner in &self.0 {
+            owners.serialize_element(&Owner(owner))?;
+        }
+        owners.end()
+    }
+}
+
+/// One of them.
+struct Owner<'a>(&'a [(&'static str, Value<'a>)]);
+
+impl Serialize for Owner<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
     }
 }
 

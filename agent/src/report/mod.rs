@@ -60,6 +60,12 @@ pub(crate) fn rfc3339(moment: SystemTime) -> String {
     humantime::format_rfc3339_seconds(moment.clamp(earliest, earliest + LAST_SECOND)).to_string()
 }
 
+/// The same to the millisecond.
+pub(crate) fn rfc3339_millis(moment: SystemTime) -> String {
+    let earliest = SystemTime::UNIX_EPOCH;
+    humantime::format_rfc3339_millis(moment.clamp(earliest, earliest + LAST_SECOND)).to_string()
+}
+
 /// Writes the report that was asked for, and flushes.
 ///
 /// # Errors

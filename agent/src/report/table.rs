@@ -8,6 +8,7 @@ use super::{
 };
 use crate::flow::{
     group::{GroupBy, GroupKey},
+    owner::Attribution,
     row::{Lane, RowKey, Traffic},
     snapshot::Snapshot,
 };
@@ -39,6 +40,8 @@ pub struct Row<'a> {
     pub key: Key<'a>,
     /// What it sent and received.
     pub traffic: &'a Traffic,
+    /// Whose a conversation is; `None` for groups, and where owners are no matter.
+    pub owner: Option<&'a Attribution>,
     /// The amount it is sorted by: kept beside the references because a million rows are compared twenty times
     /// each, and following two of them each time costs more than the sort.
     rank: u64,
@@ -62,26 +65,28 @@ pub fn tables<'a>(snapshot: &'a Snapshot, request: &Request) -> Vec<Table<'a>> {
 /// The table of one grouping.
 pub(super) fn table<'a>(snapshot: &'a Snapshot, request: &Request, by: GroupBy) -> Table<'a> {
     if by == GroupBy::Flow {
-        return cut(by, request, snapshot.rows.iter().map(|(key, traffic)| (Key::Flow(key), traffic)));
+        let owners = snapshot.owners.iter().map(|owner| Some(&**owner)).chain(std::iter::repeat(None));
+        let rows = snapshot.rows.iter().zip(owners);
+        return cut(by, request, rows.map(|((key, traffic), owner)| (Key::Flow(key), traffic, owner)));
     }
     let groups = snapshot.groups.iter().find(|(kept, _)| *kept == by).map(|(_, groups)| groups.as_slice());
     debug_assert!(groups.is_some(), "the ledger was not asked to group by {by:?}");
     let groups = groups.unwrap_or_default();
-    cut(by, request, groups.iter().map(|(key, traffic)| (Key::Group(key), traffic)))
+    cut(by, request, groups.iter().map(|(key, traffic)| (Key::Group(key), traffic, None)))
 }
 
 /// Sorts rows and takes the first.
 fn cut<'a>(
     by: GroupBy,
     request: &Request,
-    all: impl ExactSizeIterator<Item = (Key<'a>, &'a Traffic)>,
+    all: impl Iterator<Item = (Key<'a>, &'a Traffic, Option<&'a Attribution>)>,
 ) -> Table<'a> {
-    let mut rows = Vec::with_capacity(all.len());
-    rows.extend(all.filter_map(|(key, traffic)| {
+    let mut rows = Vec::with_capacity(all.size_hint().0);
+    rows.extend(all.filter_map(|(key, traffic, owner)| {
         let lane = rates::lane(traffic, request.direction);
         let silent = lane.bytes == 0 && lane.packets == 0;
         let counts = request.direction == Direction::Both || !silent;
-        counts.then(|| Row { key, traffic, rank: rank(&lane, request.sort) })
+        counts.then(|| Row { key, traffic, owner, rank: rank(&lane, request.sort) })
     }));
 
     let mut rest = Rest::default();
@@ -115,5 +120,6 @@ fn rank(lane: &Lane, sort: Sort) -> u64 {
 /// gives the same report.
 fn order(a: &Row<'_>, b: &Row<'_>, direction: Direction) -> Ordering {
     let bytes = |row: &Row<'_>| rates::lane(row.traffic, direction).bytes;
-    b.rank.cmp(&a.rank).then_with(|| bytes(b).cmp(&bytes(a))).then_with(|| a.key.cmp(&b.key))
+    let order = b.rank.cmp(&a.rank).then_with(|| bytes(b).cmp(&bytes(a))).then_with(|| a.key.cmp(&b.key));
+    order.then_with(|| a.owner.cmp(&b.owner))
 }

@@ -22,6 +22,7 @@ use crate::{
     host::{
         clsact::{self, Mark},
         interfaces::{Change, Interface, Netlink, Selection},
+        owners::{Look, Owners},
     },
     kernel::{self, Capacity, Drained, HookChoice, Kernel, Retired, Target},
 };
@@ -39,14 +40,38 @@ pub(super) struct Plan {
     pub max_flows: Option<u32>,
     /// Whether the kernel programs log what is rare, to standard error.
     pub verbose: bool,
+    /// Whether to find out whose traffic it is.
+    pub owners: bool,
     /// What the ledger is made for.
     pub terms: Terms,
 }
 
-/// Kernel and ledger go together to the thread that drains, and back.
+/// Most owners that are asked for at once, unless it is for the last time: closing an interval must not take long.
+const ASKED: usize = 1 << 16;
+/// Intervals after which all owners are asked for again while somebody looks: sockets are handed on.
+const AGAIN: u64 = 10;
+
+/// Kernel, ledger and owners go together to the thread that drains, and back.
 struct Books {
     kernel: Kernel,
     ledger: Ledger,
+    /// What finds owners, where they are wanted at all.
+    owners: Option<Owners>,
+}
+
+impl Books {
+    /// Asks for the owners of rows.
+    fn ask(&mut self, look: Look) {
+        let Self { ledger, owners: Some(owners), .. } = self else { return };
+        let most = if look == Look::Final { usize::MAX } else { ASKED };
+        let (asked, questions) = ledger.questions(most, look != Look::No);
+        let answers = owners.answer(&questions, &mut |_| None, look, Instant::now());
+        for (row, answer) in asked.into_iter().zip(answers) {
+            if let Some(attribution) = answer {
+                ledger.attribute(row, &attribution);
+            }
+        }
+    }
 }
 
 /// A measurement under way.
@@ -62,6 +87,8 @@ pub(super) struct Meter {
     broadcasts: HashSet<Ipv4Addr>,
     started: Instant,
     ticks: Interval,
+    /// Whether somebody looks at owners.
+    looking: bool,
 }
 
 impl Meter {
@@ -83,7 +110,11 @@ impl Meter {
         let mark = Mark::take().context("taking a name for this process's clsact filters")?;
         let tick = plan.terms.tick;
         let mut meter = Self {
-            books: Some(Box::new(Books { kernel, ledger: Ledger::new(plan.terms) })),
+            books: Some(Box::new(Books {
+                kernel,
+                ledger: Ledger::new(plan.terms),
+                owners: plan.owners.then(Owners::new),
+            })),
             netlink,
             selection,
             hook: plan.hook,
@@ -92,6 +123,7 @@ impl Meter {
             broadcasts: HashSet::new(),
             started: Instant::now(),
             ticks: tokio::time::interval(tick),
+            looking: false,
         };
         meter.read_addresses().await?;
         for interface in &interfaces {
@@ -110,7 +142,7 @@ impl Meter {
         let retired = meter.books()?.kernel.flip();
         meter.started = Instant::now();
         let counters = meter.netlink.interfaces().await?;
-        meter.drain(retired, |_, _| ()).await?;
+        meter.drain(retired, |_, _| (), None).await?;
         for mut interface in attached {
             if let Some(now) = counters.iter().find(|now| now.index == interface.index) {
                 interface.counters = now.counters;
@@ -189,7 +221,7 @@ impl Meter {
     pub(super) async fn close(&mut self) -> anyhow::Result<()> {
         let retired = self.books()?.kernel.flip();
         let now = self.started.elapsed();
-        self.drain(retired, record).await?;
+        self.drain(retired, record, Some(self.look_now())).await?;
         self.books()?.ledger.close(now);
         Ok(())
     }
@@ -214,10 +246,10 @@ impl Meter {
                 self.books()?.ledger.read_counters(index, interface.counters);
             }
         }
-        self.drain(retired, record).await?;
-        let books = self.books()?;
-        books.ledger.close(now);
-        Ok(books.ledger.snapshot())
+        let look = self.looking.then_some(Look::Final);
+        self.drain(retired, record, look).await?;
+        self.books()?.ledger.close(now);
+        self.snapshot()
     }
 
     /// Closes the open interval as [`close`](Self::close) does, and reads the interfaces' own counters where it ends.
@@ -232,7 +264,7 @@ impl Meter {
                 self.books()?.ledger.read_counters(interface.index, interface.counters);
             }
         }
-        self.drain(retired, record).await?;
+        self.drain(retired, record, Some(self.look_now())).await?;
         self.books()?.ledger.close(now);
         Ok(())
     }
@@ -285,7 +317,41 @@ impl Meter {
     /// # Errors
     /// After a failed drain.
     pub(super) fn snapshot(&mut self) -> anyhow::Result<Snapshot> {
-        Ok(self.books()?.ledger.snapshot())
+        let owners_degraded = self.owners_degraded()?;
+        Ok(Snapshot { owners_degraded, ..self.books()?.ledger.snapshot() })
+    }
+
+    /// Somebody begins or ceases to look at owners. Who begins has them at once, as far as they can be found.
+    ///
+    /// # Errors
+    /// After a failed drain.
+    pub(super) async fn look(&mut self, looking: bool) -> anyhow::Result<()> {
+        if std::mem::replace(&mut self.looking, looking) || !looking {
+            return Ok(());
+        }
+        self.on_books(|books| {
+            // What was found from notes alone is found better now.
+            books.ledger.ask_again();
+            books.ask(Look::Yes);
+        })
+        .await
+    }
+
+    /// Whether somebody looks at owners.
+    pub(super) const fn looks(&self) -> bool {
+        self.looking
+    }
+
+    /// Why less than all owners can be found, a sentence each.
+    ///
+    /// # Errors
+    /// After a failed drain.
+    pub(super) fn owners_degraded(&mut self) -> anyhow::Result<Vec<String>> {
+        Ok(self.books()?.owners.as_ref().map(Owners::degraded).unwrap_or_default())
+    }
+
+    const fn look_now(&self) -> Look {
+        if self.looking { Look::Yes } else { Look::No }
     }
 
     /// Everything counted so far, both directions.
@@ -301,18 +367,41 @@ impl Meter {
         self.books.as_deref_mut().context("the ledger was lost in an interrupted drain")
     }
 
-    /// Drains on a thread that may wait; the ledger goes along and comes back.
-    async fn drain(&mut self, retired: Retired, into: fn(&mut Ledger, Drained<'_>)) -> anyhow::Result<()> {
+    /// Drains, and asks for owners.
+    async fn drain(
+        &mut self,
+        retired: Retired,
+        into: fn(&mut Ledger, Drained<'_>),
+        look: Option<Look>,
+    ) -> anyhow::Result<()> {
+        let drained = self.on_books(move |books| {
+            let Books { kernel, ledger, .. } = &mut *books;
+            kernel.drain(&retired, |drained| into(ledger, drained))?;
+            if let Some(look) = look {
+                if look == Look::Yes && ledger.closed() % AGAIN == AGAIN - 1 {
+                    ledger.ask_again();
+                }
+                books.ask(look);
+            }
+            Ok(())
+        });
+        drained.await?
+    }
+
+    /// Does something on a thread that may wait; the books go along and come back.
+    async fn on_books<T: Send + 'static>(
+        &mut self,
+        act: impl FnOnce(&mut Books) -> T + Send + 'static,
+    ) -> anyhow::Result<T> {
         let mut books = self.books.take().context("the ledger was lost in an interrupted drain")?;
         let (books, result) = spawn_blocking(move || {
-            let Books { kernel, ledger } = &mut *books;
-            let result = kernel.drain(&retired, |drained| into(ledger, drained));
+            let result = act(&mut books);
             (books, result)
         })
         .await
         .context("draining the kernel's tables")?;
         self.books = Some(books);
-        Ok(result?)
+        Ok(result)
     }
 
     async fn follow(&mut self, change: Change) -> anyhow::Result<()> {
@@ -422,7 +511,7 @@ fn memory() -> u64 {
 #[expect(clippy::needless_pass_by_value, reason = "the type of what a drain feeds")]
 fn record(ledger: &mut Ledger, drained: Drained<'_>) {
     match drained {
-        Drained::Flow(key, count) => ledger.record(key, count),
+        Drained::Flow(key, count) => ledger.record(key, count, flowtally_common::SocketHint::NONE),
         Drained::Health(key, health) => ledger.record_health(key, health),
     }
 }

@@ -7,6 +7,7 @@ macro_rules! say {
     };
 }
 
+mod files;
 mod iftop;
 mod meter;
 mod report;

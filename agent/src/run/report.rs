@@ -51,6 +51,7 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<()> {
     }
     let mut shutdown = Shutdown::listen().context("listening for signals")?;
     let mut meter = Meter::start(plan).await?;
+    meter.look(true).await?;
     let started = SystemTime::now();
     announce(&meter);
     let end = tokio::time::sleep_until((meter.started() + Duration::from_secs(args.seconds)).into());

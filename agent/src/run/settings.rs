@@ -205,6 +205,7 @@ fn plan(
         slots: capture.slots,
         max_flows: capture.max_flows,
         verbose: capture.verbose,
+        owners: true,
         terms: Terms {
             measure,
             retention,

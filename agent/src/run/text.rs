@@ -37,12 +37,14 @@ const RESOLVE_LAST: Duration = Duration::from_secs(2);
 const SLACK: Duration = Duration::from_millis(500);
 
 /// Prints reports until the user or a limit ends it.
-pub(super) async fn text(mut options: Options, plan: Plan) -> anyhow::Result<()> {
+pub(super) async fn text(mut options: Options, mut plan: Plan) -> anyhow::Result<()> {
     let resolver = Resolver::from_system();
     if let Some(reason) = resolver.unavailable().filter(|_| options.dns) {
         say!("host names are those of /etc/hosts alone: {reason}");
     }
     let mut shutdown = Shutdown::listen().context("listening for signals")?;
+    // Text is iftop's, and that knows no owners.
+    plan.owners = false;
     let mut meter = Meter::start(plan).await?;
     describe(&meter).await?;
     let mut printer = Printer {

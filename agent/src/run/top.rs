@@ -15,11 +15,12 @@ use futures_util::StreamExt as _;
 use rustix::process::{Signal, kill_current_process_group};
 use tokio::{
     signal::unix::{SignalKind, signal},
+    task::spawn_blocking,
     time::timeout,
 };
 
 use super::{
-    describe,
+    describe, files,
     meter::{Meter, Plan},
     settings::{dictionary, services},
     shutdown::Shutdown,
@@ -111,6 +112,7 @@ impl Top {
                             if self.fulfil(wish).await? == Next::End {
                                 return Ok(());
                             }
+                            self.look().await?;
                         }
                         // Not `now_or_never`: the stream would remember to wake nobody.
                         match poll_fn(|context| Poll::Ready(events.poll_next_unpin(context))).await {
@@ -142,6 +144,9 @@ impl Top {
 
     fn tick(&mut self) -> anyhow::Result<()> {
         self.display.set_broadcasts(self.meter.broadcasts());
+        if self.meter.looks() {
+            self.display.set_owners_degraded(self.meter.owners_degraded()?);
+        }
         self.display.tick(self.meter.ledger()?);
         Ok(())
     }
@@ -153,6 +158,30 @@ impl Top {
         if self.resolver.update(self.display.names_mut(), wanted) {
             self.screen.draw(&mut self.display, now)?;
         }
+        Ok(())
+    }
+
+    /// Looks for owners from when they are shown until they are not.
+    async fn look(&mut self) -> anyhow::Result<()> {
+        let looks = self.display.looks();
+        if looks != self.meter.looks() {
+            self.meter.look(looks).await?;
+            self.display.set_owners_degraded(self.meter.owners_degraded()?);
+            self.display.owners_found(self.meter.ledger()?);
+        }
+        Ok(())
+    }
+
+    /// Shows what files the owners of the opened row have open.
+    async fn show_files(&mut self) -> anyhow::Result<()> {
+        self.look().await?;
+        let owners = self.display.owners();
+        if owners.is_empty() {
+            self.say("No owner is known whose files could be shown");
+            return Ok(());
+        }
+        let lines = spawn_blocking(move || files::of(&owners)).await.context("reading open files")?;
+        self.display.show_files(lines);
         Ok(())
     }
 
@@ -180,6 +209,7 @@ impl Top {
             },
             Wish::ListInterfaces => self.list_interfaces().await?,
             Wish::Show(names) => self.show(&names).await?,
+            Wish::Files => self.show_files().await?,
         }
         Ok(Next::GoOn)
     }

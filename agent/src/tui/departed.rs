@@ -11,7 +11,7 @@ use super::list::{EntryKey, Grouping, Scope};
 use crate::flow::{
     group::GroupBy,
     ledger::Ledger,
-    row::{InterfaceId, Traffic},
+    row::{InterfaceId, RowView, Traffic},
 };
 
 /// Most groups of one grouping whose totals are kept; then those that have no rows any more are forgotten.
@@ -24,7 +24,7 @@ type Totals = [Count; 2];
 fn groups() -> impl Iterator<Item = (usize, Grouping)> {
     Grouping::ALL.into_iter().enumerate().filter(|(_, grouping)| {
         // A row is a flow, and iftop's pairs forget as iftop does.
-        grouping.is_known() && *grouping != Grouping::By(GroupBy::Flow)
+        *grouping != Grouping(GroupBy::Flow)
     })
 }
 
@@ -40,8 +40,8 @@ impl Departed {
         for (place, grouping) in groups() {
             let scope = Scope { grouping, ..*scope };
             let totals = &mut self.groups[place];
-            for (row, traffic) in ledger.departed() {
-                for (key, part) in scope.shares(row, traffic) {
+            for (row, traffic, owner) in ledger.departed() {
+                for (key, part) in scope.shares(RowView { key: row, traffic, owner }) {
                     let Traffic { sent, received } = part.of_traffic(traffic);
                     let of_group = totals.entry((key, row.interface)).or_default();
                     for (total, lane) in of_group.iter_mut().zip([sent, received]) {
@@ -51,9 +51,9 @@ impl Departed {
             }
             if totals.len() > MOST {
                 let mut alive = HashMap::new();
-                for (row, traffic) in ledger.rows() {
-                    for (key, _) in scope.shares(row, traffic) {
-                        let key = (key, row.interface);
+                for row in ledger.rows() {
+                    for (key, _) in scope.shares(row) {
+                        let key = (key, row.key.interface);
                         if let Some(total) = totals.get(&key) {
                             alive.insert(key, *total);
                         }

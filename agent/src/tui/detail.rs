@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeSet, VecDeque},
     net::IpAddr,
     ops::Range,
+    sync::Arc,
 };
 
 use flowtally_common::Count;
@@ -12,8 +13,9 @@ use super::list::{Entry, EntryKey, Scope};
 use crate::flow::{
     ledger::Ledger,
     orient::Rule,
+    owner::Attribution,
     protocol::Kind,
-    row::{InterfaceId, Interval, RowKey, Traffic},
+    row::{InterfaceId, Interval, RowView, Traffic},
 };
 
 /// Most different values of one kind that are put into words.
@@ -50,12 +52,13 @@ pub(super) struct Facts {
     pub(super) kinds: BTreeSet<Kind>,
     pub(super) vlans: BTreeSet<u16>,
     pub(super) interfaces: BTreeSet<InterfaceId>,
+    pub(super) owners: BTreeSet<Arc<Attribution>>,
     /// Why the local end is the local one, in the words of [`Rule`].
     pub(super) rules: Vec<Rule>,
 }
 
 impl Facts {
-    fn add(&mut self, row: &RowKey, rule: Rule) {
+    fn add(&mut self, RowView { key: row, owner, .. }: RowView<'_>, rule: Rule) {
         fn add<T: Ord>(set: &mut BTreeSet<T>, value: T) {
             if set.len() < MOST {
                 set.insert(value);
@@ -72,6 +75,9 @@ impl Facts {
         add(&mut self.kinds, row.kind);
         add(&mut self.vlans, row.vlan);
         add(&mut self.interfaces, row.interface);
+        if self.owners.len() < MOST && !self.owners.contains(owner) {
+            self.owners.insert(Arc::clone(owner));
+        }
         if !self.rules.contains(&rule) {
             self.rules.push(rule);
         }
@@ -82,12 +88,7 @@ impl Detail {
     /// What is known of an entry, with as much of its past as the ledger has.
     pub(super) fn open(key: &EntryKey) -> Self {
         Self {
-            entry: Entry {
-                key: key.clone(),
-                sent: crate::iftop::pair::Amounts::default(),
-                received: crate::iftop::pair::Amounts::default(),
-                flows: 0,
-            },
+            entry: Entry::new(key.clone()),
             traffic: Traffic::default(),
             flows: 0,
             seconds: VecDeque::new(),
@@ -102,7 +103,7 @@ impl Detail {
     pub(super) fn update<'a>(
         &mut self,
         ledger: &Ledger,
-        rows: impl Iterator<Item = (&'a RowKey, &'a Traffic)>,
+        rows: impl Iterator<Item = RowView<'a>>,
         departed: impl Iterator<Item = (&'a EntryKey, [Count; 2])>,
         entry: Option<Entry>,
         scope: &Scope<'_>,
@@ -116,12 +117,12 @@ impl Detail {
         }
         let key = self.entry.key.clone();
         let (mut traffic, mut flows, mut facts) = (Traffic::default(), 0, Facts::default());
-        for (row, of_row) in rows {
-            let Some(part) = scope.part(&key, row, of_row) else { continue };
-            traffic.merge(&part.of_traffic(of_row));
+        for row in rows {
+            let Some(part) = scope.part(&key, row) else { continue };
+            traffic.merge(&part.of_traffic(row.traffic));
             flows += 1;
-            let loopback = scope.around.loopback.contains(&row.interface);
-            facts.add(row, ledger.orientation().rule(row, loopback));
+            let loopback = scope.around.loopback.contains(&row.key.interface);
+            facts.add(row, ledger.orientation().rule(row.key, loopback));
         }
         for (_, totals) in departed.filter(|(of, _)| **of == key) {
             for (lane, total) in [&mut traffic.sent, &mut traffic.received].into_iter().zip(totals) {
@@ -134,7 +135,7 @@ impl Detail {
             (self.traffic, self.flows, self.facts) = (traffic, flows, facts);
         }
         let new: Range<u64> = self.next.max(end.saturating_sub(SECONDS as u64))..end;
-        for interval in ledger.intervals(new, |row, traffic| scope.part(&key, row, traffic)) {
+        for interval in ledger.intervals(new, |row| scope.part(&key, row)) {
             let rates = rates(&interval);
             for (peak, rate) in self.peak.iter_mut().zip(rates) {
                 *peak = (*peak).max(rate);

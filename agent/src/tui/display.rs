@@ -7,6 +7,7 @@ use std::{
     collections::HashSet,
     io::{self, Write},
     net::{IpAddr, Ipv4Addr},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -20,7 +21,7 @@ use super::{
     detail::Detail,
     export::{self, Format, Heading},
     frame::{Layout, Scene, Theme, bits},
-    list::{EntryKey, List, Scope},
+    list::{EntryKey, List},
     minutes::Minutes,
     press::{Effect, Key, press},
     residue::Residue,
@@ -31,7 +32,8 @@ use crate::{
     flow::{
         ledger::Ledger,
         names::Names,
-        row::{InterfaceId, RowKey, Traffic},
+        owner::{Attribution, Owner},
+        row::{InterfaceId, RowKey, RowView, Traffic},
         snapshot::Snapshot,
     },
     iftop::{
@@ -65,13 +67,21 @@ pub struct Display {
     minutes: Minutes,
     residue: Residue,
     detail: Option<Detail>,
+    /// Why less than all owners can be found.
+    owners_degraded: Vec<String>,
     size: Size,
 }
 
 struct Held {
-    rows: Vec<(RowKey, Traffic)>,
+    rows: Vec<(RowKey, Traffic, Arc<Attribution>)>,
     departed: Departed,
     closed: u64,
+}
+
+impl Held {
+    fn rows(&self) -> impl Iterator<Item = RowView<'_>> {
+        self.rows.iter().map(|(key, traffic, owner)| RowView { key, traffic, owner })
+    }
 }
 
 /// What a key asks of the outside.
@@ -94,6 +104,8 @@ pub enum Wish {
     ListInterfaces,
     /// These interfaces, with [`Display::show`].
     Show(Vec<String>),
+    /// The files that [`Display::owners`] have open, for [`Display::show_files`].
+    Files,
 }
 
 impl Display {
@@ -119,6 +131,7 @@ impl Display {
             minutes: Minutes::default(),
             residue: Residue::default(),
             detail: None,
+            owners_degraded: Vec::new(),
             size: Size::default(),
         }
     }
@@ -151,8 +164,7 @@ impl Display {
         self.loopback = ledger.loopbacks();
         let Self { screen, names, loopback, broadcast, departed, .. } = self;
         let around = Surroundings { names, loopback, broadcast };
-        departed
-            .take(ledger, &Scope { options: &screen.options, grouping: screen.grouping, around: &around });
+        departed.take(ledger, &screen.scope(&around));
         self.refresh(ledger);
     }
 
@@ -209,17 +221,63 @@ impl Display {
             Effect::ListInterfaces => return Wish::ListInterfaces,
             Effect::Show(names) => return Wish::Show(names),
             Effect::Open(key) => self.open(key, ledger),
+            Effect::Files(key) => {
+                if self.detail.is_none() {
+                    self.open(key, ledger);
+                }
+                if self.detail.is_some() {
+                    return Wish::Files;
+                }
+            }
         }
-        if !matches!(self.screen.page, Page::Detail(..)) {
+        if !matches!(self.screen.page, Page::Detail(..) | Page::Files(..)) {
             self.detail = None;
         }
         Wish::Nothing
     }
 
+    /// Whether what is shown depends on whose traffic it is: then somebody has to look.
+    #[must_use]
+    pub const fn looks(&self) -> bool {
+        self.screen.looks()
+    }
+
+    /// Owners have been found beside the intervals.
+    pub fn owners_found(&mut self, ledger: &Ledger) {
+        if self.held.is_none() {
+            self.gather(ledger);
+        }
+    }
+
+    /// Takes note of why less than all owners can be found, a sentence each.
+    pub fn set_owners_degraded(&mut self, reasons: Vec<String>) {
+        self.owners_degraded = reasons;
+    }
+
+    /// The owners of the entry that is shown in full, each once.
+    #[must_use]
+    pub fn owners(&self) -> Vec<Owner> {
+        let attributions = self.detail.iter().flat_map(|detail| &detail.facts.owners);
+        let mut owners: Vec<Owner> = Vec::new();
+        for owner in attributions.flat_map(|attribution| &attribution.owners) {
+            if owners.iter().all(|known| known.id != owner.id) {
+                owners.push(owner.clone());
+            }
+        }
+        owners
+    }
+
+    /// Shows the files that owners have open, a line each.
+    pub fn show_files(&mut self, lines: Vec<String>) {
+        if let Some(detail) = &self.detail {
+            self.screen.page = Page::Files(detail.entry.key.clone(), lines, Lines::default());
+        }
+    }
+
     /// Stands still, or goes on with what is now.
     fn pause(&mut self, ledger: &Ledger) {
         if self.screen.options.paused {
-            let rows = ledger.rows().map(|(key, traffic)| (*key, *traffic)).collect();
+            let rows = ledger.rows().map(|row| (*row.key, *row.traffic, Arc::clone(row.owner))).collect();
             let departed = self.departed.clone();
             self.held = Some(Held { rows, departed, closed: ledger.closed() });
         } else {
@@ -231,7 +289,7 @@ impl Display {
     fn forget_totals(&mut self, ledger: &mut Ledger) {
         ledger.forget_totals();
         if let Some(held) = &mut self.held {
-            for (_, traffic) in &mut held.rows {
+            for (_, traffic, _) in &mut held.rows {
                 traffic.forget_totals();
             }
             held.departed.forget();
@@ -267,7 +325,9 @@ impl Display {
         let words = Words { options: &screen.options, names, interfaces: &live.interfaces };
         let after = screen.scroll.cursor.as_ref().map(|cursor| cursor.rank);
         let found = list.search(&screen.options, after, |entry| {
-            words.ends(entry).iter().any(|end| end.to_string().to_lowercase().contains(&wanted))
+            let contains = |text: String| text.to_lowercase().contains(&wanted);
+            words.ends(entry).iter().any(|end| contains(end.to_string()))
+                || words.owner(entry).is_some_and(contains)
         });
         match found {
             Some(rank) => {
@@ -357,11 +417,11 @@ impl Display {
     fn gather(&mut self, ledger: &Ledger) {
         let Self { screen, list, names, loopback, broadcast, held, shown, departed, .. } = self;
         let around = Surroundings { names, loopback, broadcast };
-        let scope = Scope { options: &screen.options, grouping: screen.grouping, around: &around };
+        let scope = screen.scope(&around);
         let is_shown = |interface| is_shown(shown.as_ref(), interface);
-        let of_shown = |(key, _): &(&RowKey, &Traffic)| is_shown(key.interface);
+        let of_shown = |row: &RowView<'_>| is_shown(row.key.interface);
         if let Some(held) = held {
-            let rows = held.rows.iter().map(|(key, traffic)| (key, traffic)).filter(of_shown);
+            let rows = held.rows().filter(of_shown);
             list.gather(rows, held.departed.of(scope.grouping, is_shown), &scope);
         } else {
             list.gather(ledger.rows().filter(of_shown), departed.of(scope.grouping, is_shown), &scope);
@@ -374,12 +434,12 @@ impl Display {
         let Self { screen, list, names, loopback, broadcast, held, shown, departed, detail, .. } = self;
         let Some(detail) = detail else { return };
         let around = Surroundings { names, loopback, broadcast };
-        let scope = Scope { options: &screen.options, grouping: screen.grouping, around: &around };
+        let scope = screen.scope(&around);
         let is_shown = |interface| is_shown(shown.as_ref(), interface);
-        let of_shown = |(key, _): &(&RowKey, &Traffic)| is_shown(key.interface);
+        let of_shown = |row: &RowView<'_>| is_shown(row.key.interface);
         let entry = list.get(&detail.entry.key).cloned();
         if let Some(held) = held {
-            let rows = held.rows.iter().map(|(key, traffic)| (key, traffic)).filter(of_shown);
+            let rows = held.rows().filter(of_shown);
             let departed = held.departed.of(scope.grouping, is_shown);
             detail.update(ledger, rows, departed, entry, &scope, held.closed);
         } else {
@@ -405,7 +465,7 @@ impl Display {
             picker.settle(layout.rows.len().saturating_sub(1));
         }
         let text = self.scene(Duration::ZERO).text(self.size).len();
-        if let Page::Help(lines) | Page::Detail(_, lines) = &mut self.screen.page {
+        if let Page::Help(lines) | Page::Detail(_, lines) | Page::Files(_, _, lines) = &mut self.screen.page {
             lines.settle(text, layout.rows.len());
         }
         self.fit_scale();
@@ -448,6 +508,7 @@ impl Display {
             residue: &self.residue,
             detail: self.detail.as_ref(),
             minutes: &self.minutes,
+            owners_degraded: &self.owners_degraded,
             words: Words {
                 options: &self.screen.options,
                 names: &self.names,

@@ -209,11 +209,12 @@ struct Row {
     received_bps_2s: f64,
     received_bps_10s: f64,
     received_bps_40s: f64,
+    owner: Option<String>,
 }
 
 impl Row {
     /// In the order of [`Row::values`].
-    const FIELDS: [&'static str; 11] = [
+    const FIELDS: [&'static str; 12] = [
         "source",
         "destination",
         "flows",
@@ -225,6 +226,7 @@ impl Row {
         "received_bps_2s",
         "received_bps_10s",
         "received_bps_40s",
+        "owner",
     ];
 
     fn new(entry: &Entry, heading: &Heading<'_>) -> Self {
@@ -244,10 +246,11 @@ impl Row {
             received_bps_2s,
             received_bps_10s,
             received_bps_40s,
+            owner: heading.words.owner(entry),
         }
     }
 
-    fn values(&self) -> [String; 11] {
+    fn values(&self) -> [String; 12] {
         [
             self.source.clone(),
             self.destination.clone(),
@@ -260,6 +263,7 @@ impl Row {
             self.received_bps_2s.to_string(),
             self.received_bps_10s.to_string(),
             self.received_bps_40s.to_string(),
+            self.owner.clone().unwrap_or_default(),
         ]
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! There may be a million entries, and a screen shows some twenty: only those are put in order and into words.
 
-use std::{cmp::Ordering, hash::BuildHasher as _, ops::Range};
+use std::{cmp::Ordering, hash::BuildHasher as _, ops::Range, sync::Arc};
 
 use flowtally_common::Count;
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table};
@@ -11,7 +11,8 @@ use super::{filter::ScreenFilter, screen::Scroll, words::Words};
 use crate::{
     flow::{
         group::{GroupBy, GroupKey},
-        row::{Part, RowKey, Traffic},
+        owner::Attribution,
+        row::{Part, RowView},
     },
     iftop::{
         options::{LineDisplay, Options, Sort},
@@ -23,27 +24,23 @@ use crate::{
 
 /// What rows are brought together by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Grouping {
-    /// Something that rows know.
-    By(GroupBy),
-    /// The process at the local end.
-    Process,
-    /// The container that the process is in.
-    Container,
-}
+pub(super) struct Grouping(pub(super) GroupBy);
 
 impl Grouping {
     /// In the order in which they follow each other.
-    pub(super) const ALL: [Self; 9] = [
-        Self::By(GroupBy::Flow),
-        Self::By(GroupBy::Remote),
-        Self::By(GroupBy::Local),
-        Self::By(GroupBy::Port),
-        Self::By(GroupBy::Protocol),
-        Self::By(GroupBy::Interface),
-        Self::By(GroupBy::Subnet { v4: 24, v6: 64 }),
-        Self::Process,
-        Self::Container,
+    pub(super) const ALL: [Self; 12] = [
+        Self(GroupBy::Flow),
+        Self(GroupBy::Remote),
+        Self(GroupBy::Local),
+        Self(GroupBy::Port),
+        Self(GroupBy::Protocol),
+        Self(GroupBy::Interface),
+        Self(GroupBy::Subnet { v4: 24, v6: 64 }),
+        Self(GroupBy::Process),
+        Self(GroupBy::Command),
+        Self(GroupBy::User),
+        Self(GroupBy::Container),
+        Self(GroupBy::Netns),
     ];
 
     /// The one after it; after the last the first.
@@ -56,27 +53,22 @@ impl Grouping {
     /// In words.
     #[must_use]
     pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::By(by) => match by {
-                GroupBy::Flow => "flow",
-                GroupBy::Local => "local host",
-                GroupBy::Remote => "remote host",
-                GroupBy::Host => "pair of hosts",
-                GroupBy::Port => "port",
-                GroupBy::Service => "service",
-                GroupBy::Protocol => "protocol",
-                GroupBy::Interface => "interface",
-                GroupBy::Subnet { .. } => "remote subnet",
-            },
-            Self::Process => "process",
-            Self::Container => "container",
+        match self.0 {
+            GroupBy::Flow => "flow",
+            GroupBy::Local => "local host",
+            GroupBy::Remote => "remote host",
+            GroupBy::Host => "pair of hosts",
+            GroupBy::Port => "port",
+            GroupBy::Service => "service",
+            GroupBy::Protocol => "protocol",
+            GroupBy::Interface => "interface",
+            GroupBy::Subnet { .. } => "remote subnet",
+            GroupBy::Process => "process",
+            GroupBy::Command => "command",
+            GroupBy::User => "user",
+            GroupBy::Container => "container",
+            GroupBy::Netns => "network namespace",
         }
-    }
-
-    /// Whether it can be had.
-    #[must_use]
-    pub(super) const fn is_known(self) -> bool {
-        matches!(self, Self::By(_))
     }
 }
 
@@ -102,11 +94,39 @@ pub(super) struct Entry {
     pub received: Amounts,
     /// How many rows it is made of.
     pub flows: u32,
+    /// Whose it is, as far as that is shown: of the rows with an owner, the one with the most bytes in the longest window.
+    pub owner: Option<Box<Owned>>,
+}
+
+/// Whose an entry is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Owned {
+    /// The owner.
+    pub by: Arc<Attribution>,
+    /// Bytes of the longest window that are the owner's.
+    bytes: u64,
+    /// Whether other rows of the entry have other owners.
+    pub mixed: bool,
 }
 
 impl Entry {
-    fn new(key: EntryKey) -> Self {
-        Self { key, sent: Amounts::default(), received: Amounts::default(), flows: 0 }
+    /// An entry of no rows.
+    pub(super) fn new(key: EntryKey) -> Self {
+        Self { key, sent: Amounts::default(), received: Amounts::default(), flows: 0, owner: None }
+    }
+
+    /// Takes up whose a row of the entry is.
+    fn own(&mut self, by: &Arc<Attribution>, bytes: u64) {
+        match &mut self.owner {
+            None => self.owner = Some(Box::new(Owned { by: Arc::clone(by), bytes, mixed: false })),
+            Some(owned) if owned.by.is_same_owner(by) => owned.bytes += bytes,
+            Some(owned) => {
+                owned.mixed = true;
+                if (by.owners.is_empty(), owned.bytes) < (owned.by.owners.is_empty(), bytes) {
+                    (owned.by, owned.bytes) = (Arc::clone(by), bytes);
+                }
+            }
+        }
     }
 }
 
@@ -116,31 +136,31 @@ pub(super) struct Scope<'a> {
     pub(super) options: &'a Options,
     pub(super) grouping: Grouping,
     pub(super) around: &'a Surroundings<'a>,
+    /// Whether entries say whose they are.
+    pub(super) owners: bool,
 }
 
 impl Scope<'_> {
     /// The entries that a row belongs to, and what each takes of it.
-    pub(super) fn shares(&self, row: &RowKey, traffic: &Traffic) -> impl Iterator<Item = (EntryKey, Part)> {
-        let Self { options, grouping, around } = *self;
-        let group = match grouping {
-            Grouping::By(by) => by.key(row, &around.names.services).map(|key| {
-                // As in the totals, every packet on loopback is one that was sent.
-                let loopback = around.loopback.contains(&row.interface);
-                let part = if loopback { Part::BothAsSent } else { Part::Both };
-                let remote = matches!(by, GroupBy::Remote | GroupBy::Subnet { .. });
-                (if remote { EntryKey::Right(key) } else { EntryKey::Left(key) }, part)
-            }),
-            Grouping::Process | Grouping::Container => None,
-        };
-        let pairs = (grouping == Grouping::By(GroupBy::Flow)).then(|| {
+    pub(super) fn shares(&self, view: RowView<'_>) -> impl Iterator<Item = (EntryKey, Part)> {
+        let Self { options, grouping: Grouping(by), around, .. } = *self;
+        let RowView { key: row, traffic, owner } = view;
+        let group = by.key_of(row, owner, &around.names.services).map(|key| {
+            // As in the totals, every packet on loopback is one that was sent.
+            let loopback = around.loopback.contains(&row.interface);
+            let part = if loopback { Part::BothAsSent } else { Part::Both };
+            let remote = matches!(by, GroupBy::Remote | GroupBy::Subnet { .. });
+            (if remote { EntryKey::Right(key) } else { EntryKey::Left(key) }, part)
+        });
+        let pairs = (by == GroupBy::Flow).then(|| {
             view::parts(row, traffic, options, around).map(|(pair, part)| (EntryKey::Pair(pair), part))
         });
         pairs.into_iter().flatten().chain(group)
     }
 
     /// What an entry takes of a row; `None` if the row has no part in it.
-    pub(super) fn part(&self, key: &EntryKey, row: &RowKey, traffic: &Traffic) -> Option<Part> {
-        self.shares(row, traffic).filter(|(of, _)| of == key).map(|(_, part)| part).reduce(Part::and)
+    pub(super) fn part(&self, key: &EntryKey, row: RowView<'_>) -> Option<Part> {
+        self.shares(row).filter(|(of, _)| of == key).map(|(_, part)| part).reduce(Part::and)
     }
 }
 
@@ -176,7 +196,7 @@ impl List {
     /// `departed` is what groups got from rows that are gone.
     pub(super) fn gather<'a>(
         &mut self,
-        rows: impl Iterator<Item = (&'a RowKey, &'a Traffic)>,
+        rows: impl Iterator<Item = RowView<'a>>,
         departed: impl Iterator<Item = (&'a EntryKey, [Count; 2])>,
         scope: &Scope<'_>,
     ) {
@@ -185,9 +205,9 @@ impl List {
         // Its numbers are those of entries that are gone.
         self.listed.clear();
         self.made_for = None;
-        for (row, traffic) in rows {
-            for (key, part) in scope.shares(row, traffic) {
-                let taken = part.of_traffic(traffic);
+        for row in rows {
+            for (key, part) in scope.shares(row) {
+                let taken = part.of_traffic(row.traffic);
                 let (sent, received) = (Amounts::from(&taken.sent), Amounts::from(&taken.received));
                 if sent.is_idle() && received.is_idle() {
                     continue;
@@ -197,6 +217,9 @@ impl List {
                 entry.sent = entry.sent.plus(sent);
                 entry.received = entry.received.plus(received);
                 entry.flows = entry.flows.saturating_add(1);
+                if scope.owners {
+                    entry.own(row.owner, taken.sent.recent[2].saturating_add(taken.received.recent[2]));
+                }
             }
         }
         for (key, [sent, received]) in departed {
@@ -342,7 +365,9 @@ impl List {
         };
         let matches = |number: &u32| {
             filter.is_none_or(|filter| {
-                words.ends(&entries[*number as usize]).iter().any(|end| filter.matches(&end.to_string()))
+                let entry = &entries[*number as usize];
+                words.ends(entry).iter().any(|end| filter.matches(&end.to_string()))
+                    || words.owner(entry).is_some_and(|owner| filter.matches(&owner))
             })
         };
         listed.clear();

@@ -91,6 +91,7 @@ mod tests {
             sent: amounts(bytes),
             received: amounts(2 * bytes),
             flows: 1,
+            owner: None,
         }
     }
 

@@ -74,6 +74,8 @@ pub(super) enum Effect {
     Show(Vec<String>),
     /// This entry is to be shown in full.
     Open(Option<EntryKey>),
+    /// The files that this entry's owners have open are wanted.
+    Files(Option<EntryKey>),
 }
 
 /// What a key does. `now` is the time since the start.
@@ -115,6 +117,13 @@ pub(super) fn press(screen: &mut Screen, key: Key, now: Duration) -> Effect {
                 return Effect::Show(names);
             }
             Picked::Other => false,
+        },
+        Page::Files(of, _, lines) => match key {
+            Key::Esc | Key::Enter | Key::Backspace => {
+                screen.page = Page::Detail(of.clone(), Lines::default());
+                true
+            }
+            _ => lines_key(lines, key),
         },
         Page::Help(lines) | Page::Detail(_, lines) => match key {
             Key::Esc | Key::Enter | Key::Backspace => {
@@ -274,6 +283,14 @@ fn option_key(screen: &mut Screen, key: Key, now: Duration) -> Effect {
             group(screen, grouping, now);
             return Effect::Gather;
         }
+        'O' => {
+            effect = Effect::Gather;
+            toggle(&mut screen.owners, "Show owners", "Hide owners")
+        }
+        'F' => {
+            let selected = screen.scroll.cursor.as_ref().and_then(|cursor| cursor.key.clone());
+            return Effect::Files(selected);
+        }
         'i' => return Effect::ListInterfaces,
         'r' => {
             effect = Effect::ForgetTotals;
@@ -321,14 +338,12 @@ fn group(screen: &mut Screen, by: Grouping, now: Duration) {
         screen.page = Page::List;
     }
     screen.scroll.reset();
-    let name = by.name();
-    let not_yet = if by.is_known() { "" } else { ": not there yet" };
-    screen.say(format!("Group by {name}{not_yet}"), now);
+    screen.say(format!("Group by {}", by.name()), now);
 }
 
 /// An entry that is shown in full may not exist any more.
 fn leave_detail(screen: &mut Screen) {
-    if matches!(screen.page, Page::Detail(..)) {
+    if matches!(screen.page, Page::Detail(..) | Page::Files(..)) {
         screen.page = Page::List;
     }
 }
@@ -385,7 +400,7 @@ pub(super) mod tests {
     /// Any key, those of the help page most of all.
     pub(in crate::tui) fn any_key() -> impl Strategy<Value = Key> {
         prop_oneof![
-            6 => prop::sample::select("hqPnNsdSDptbBTLjk123<>olf!/egir? ".chars().collect::<Vec<_>>()).prop_map(Key::Char),
+            6 => prop::sample::select("hqPnNsdSDptbBTLjk123<>olf!/egirOF? ".chars().collect::<Vec<_>>()).prop_map(Key::Char),
             1 => any::<char>().prop_map(Key::Char),
             1 => prop::sample::select("acegluwhxz".chars().collect::<Vec<_>>()).prop_map(Key::Control),
             4 => prop::sample::select(vec![
@@ -479,7 +494,7 @@ pub(super) mod tests {
             ["Bars show 40s average", "Bars show 2s average", "Bars show 10s average"]
         );
         assert_eq!(
-            messages(&mut screen(), "ggggggggg"),
+            messages(&mut screen(), "gggggggggggg"),
             [
                 "Group by remote host",
                 "Group by local host",
@@ -487,8 +502,11 @@ pub(super) mod tests {
                 "Group by protocol",
                 "Group by interface",
                 "Group by remote subnet",
-                "Group by process: not there yet",
-                "Group by container: not there yet",
+                "Group by process",
+                "Group by command",
+                "Group by user",
+                "Group by container",
+                "Group by network namespace",
                 "Group by flow",
             ]
         );

@@ -4,11 +4,14 @@ use std::time::Duration;
 
 use super::{
     filter::ScreenFilter,
-    list::{EntryKey, Grouping},
+    list::{EntryKey, Grouping, Scope},
     prompt::Prompt,
     scale::Automatic,
 };
-use crate::{flow::group::GroupBy, iftop::options::Options};
+use crate::{
+    flow::group::GroupBy,
+    iftop::{options::Options, view::Surroundings},
+};
 
 /// How long a message stays.
 const MESSAGE: Duration = Duration::from_secs(2);
@@ -40,6 +43,8 @@ pub(super) struct Screen {
     pub filter: Option<ScreenFilter>,
     /// What was looked for last.
     pub search: String,
+    /// Whether entries say whose they are.
+    pub owners: bool,
 }
 
 /// What is in the place of the list.
@@ -51,6 +56,8 @@ pub(super) enum Page {
     Help(Lines),
     /// Everything about one entry.
     Detail(EntryKey, Lines),
+    /// The files that the owners of an entry have open.
+    Files(EntryKey, Vec<String>, Lines),
     /// The interfaces to choose from.
     Interfaces(Picker),
 }
@@ -241,7 +248,7 @@ impl Screen {
         let filter = options.screen_filter.as_deref().map(ScreenFilter::parse).transpose();
         let complaint = filter.as_ref().err().map(ToString::to_string);
         let screen = Self {
-            grouping: Grouping::By(GroupBy::Flow),
+            grouping: Grouping(GroupBy::Flow),
             page: Page::List,
             scroll: Scroll::default(),
             prompt: None,
@@ -250,9 +257,22 @@ impl Screen {
             bars: FIRST_BARS,
             filter: filter.ok().flatten(),
             search: String::new(),
+            owners: false,
             options,
         };
         (screen, complaint)
+    }
+
+    /// What decides how rows come together.
+    pub(super) const fn scope<'a>(&'a self, around: &'a Surroundings<'a>) -> Scope<'a> {
+        Scope { options: &self.options, grouping: self.grouping, around, owners: self.owners }
+    }
+
+    /// Whether what is shown, or asked for, depends on owners.
+    #[must_use]
+    pub(super) const fn looks(&self) -> bool {
+        let grouped = self.grouping.0.of_owner().is_some();
+        self.owners || grouped || matches!(self.page, Page::Detail(..) | Page::Files(..))
     }
 
     /// Says something for a while.

@@ -37,6 +37,13 @@ impl Words<'_> {
         }
     }
 
+    /// Whose an entry is, where that is shown.
+    pub(super) fn owner(&self, entry: &Entry) -> Option<String> {
+        let owned = entry.owner.as_ref()?;
+        let more = if owned.mixed { " and others" } else { "" };
+        Some(printable(format!("{}{more}", owned.by)))
+    }
+
     /// The text by which an entry stands in an order by host: the left (0) or right (1) end without its port.
     pub(super) fn host(&self, entry: &Entry, side: usize) -> String {
         match &entry.key {
@@ -67,6 +74,7 @@ impl Words<'_> {
             GroupKey::Protocol(kind) | GroupKey::Port(kind, None) => kind.to_string(),
             GroupKey::Interface(id) => self.interface(*id).to_owned(),
             GroupKey::Subnet(Some((network, prefix))) => format!("{network}/{prefix}"),
+            GroupKey::Owner(owner) => printable(owner.to_string()),
         }
     }
 
@@ -80,4 +88,9 @@ impl Words<'_> {
     pub(super) fn interface(&self, id: InterfaceId) -> &str {
         self.interfaces.iter().find(|interface| interface.id == id).map_or("?", |interface| &interface.name)
     }
+}
+
+/// A name that a process has given itself must not command the terminal.
+pub(super) fn printable(name: String) -> String {
+    if name.chars().any(char::is_control) { name.replace(char::is_control, "?") } else { name }
 }

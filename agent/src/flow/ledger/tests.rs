@@ -74,9 +74,9 @@ const fn count(bytes: u64, packets: u64) -> Count {
 #[test]
 fn both_directions_are_one_row() {
     let mut ledger = ledger(|_| ());
-    ledger.record(&query(), count(100, 1));
-    ledger.record(&answer(), count(900, 2));
-    ledger.record(&query(), count(50, 1));
+    ledger.record(&query(), count(100, 1), SocketHint::NONE);
+    ledger.record(&answer(), count(900, 2), SocketHint::NONE);
+    ledger.record(&query(), count(50, 1), SocketHint::NONE);
     ledger.close(SECOND);
     let snapshot = ledger.snapshot();
     let [(row, traffic)] = snapshot.rows.as_slice() else { panic!("{:?}", snapshot.rows) };
@@ -93,8 +93,16 @@ fn both_directions_are_one_row() {
 fn groups_have_their_own_peaks() {
     let mut ledger = ledger(|terms| terms.groups = vec![GroupBy::Service, GroupBy::Remote]);
     for (second, port) in [(1, 40_000), (2, 40_001)] {
-        ledger.record(&key(Direction::Egress, ("10.0.0.1", port), ("192.0.2.53", 53)), count(500, 1));
-        ledger.record(&key(Direction::Egress, ("10.0.0.1", 50_000), ("192.0.2.53", 53)), count(700, 1));
+        ledger.record(
+            &key(Direction::Egress, ("10.0.0.1", port), ("192.0.2.53", 53)),
+            count(500, 1),
+            SocketHint::NONE,
+        );
+        ledger.record(
+            &key(Direction::Egress, ("10.0.0.1", 50_000), ("192.0.2.53", 53)),
+            count(700, 1),
+            SocketHint::NONE,
+        );
         ledger.close(SECOND * second);
     }
     for (by, groups) in ledger.snapshot().groups {
@@ -114,7 +122,7 @@ fn live_rows_leave_with_the_longest_window() {
             terms.retention = retention;
             terms.groups = vec![GroupBy::Port];
         });
-        ledger.record(&query(), count(100, 1));
+        ledger.record(&query(), count(100, 1), SocketHint::NONE);
         for second in 1..=40 {
             ledger.close(SECOND * second);
             assert_eq!(ledger.len(), 1, "after {second} s");
@@ -128,7 +136,7 @@ fn live_rows_leave_with_the_longest_window() {
             "totals never go down"
         );
         // Coming back is a new row, in the place of the old one.
-        ledger.record(&query(), count(7, 1));
+        ledger.record(&query(), count(7, 1), SocketHint::NONE);
         ledger.close(SECOND * 42);
         let snapshot = ledger.snapshot();
         let expected = if retention == Retention::Live { 7 } else { 107 };
@@ -143,8 +151,12 @@ fn what_finds_no_row_is_untracked() {
         terms.max_rows = 1;
         terms.measure = Measure::IpPackets { link_local: false };
     });
-    ledger.record(&query(), count(114, 1));
-    ledger.record(&key(Direction::Egress, ("10.0.0.1", 1), ("192.0.2.1", 2)), count(214, 1));
+    ledger.record(&query(), count(114, 1), SocketHint::NONE);
+    ledger.record(
+        &key(Direction::Egress, ("10.0.0.1", 1), ("192.0.2.1", 2)),
+        count(214, 1),
+        SocketHint::NONE,
+    );
     let kept = HealthKey { ifindex: 7, direction: Direction::Egress as u8, ..HealthKey::default() };
     ledger.record_health(kept, &Health { untracked: count(50, 1), ..Health::default() });
     ledger.close(SECOND);
@@ -159,12 +171,13 @@ fn what_finds_no_row_is_untracked() {
 fn ip_length_is_without_header_and_tags() {
     let measure = |link_local| ledger(move |terms| terms.measure = Measure::IpPackets { link_local });
     let mut ledger = measure(false);
-    ledger.record(&query(), count(2 * 1014, 2));
-    ledger.record(&FlowKey { vlan: 2 << VLAN_TAGS_SHIFT | 5, ..query() }, count(1022, 1));
-    ledger.record(&key(Direction::Egress, ("fe80::1", 1), ("ff02::fb", 2)), count(500, 1));
+    ledger.record(&query(), count(2 * 1014, 2), SocketHint::NONE);
+    ledger.record(&FlowKey { vlan: 2 << VLAN_TAGS_SHIFT | 5, ..query() }, count(1022, 1), SocketHint::NONE);
+    ledger.record(&key(Direction::Egress, ("fe80::1", 1), ("ff02::fb", 2)), count(500, 1), SocketHint::NONE);
     ledger.record(
         &FlowKey { protocol: PROTOCOL_NOT_IP, src_port: [8, 6], dst_port: [0, 0], ..query() },
         count(60, 1),
+        SocketHint::NONE,
     );
     ledger.close(SECOND);
     assert_eq!(ledger.total().sent.bytes, 3000);
@@ -172,7 +185,7 @@ fn ip_length_is_without_header_and_tags() {
     let counted = ledger.snapshot().interfaces[0].egress.counted;
     assert_eq!(counted, count(2 * 1014 + 1022 + 500 + 60, 5), "the reconciliation is in frames");
     let mut ledger = measure(true);
-    ledger.record(&key(Direction::Egress, ("fe80::1", 1), ("ff02::fb", 2)), count(514, 1));
+    ledger.record(&key(Direction::Egress, ("fe80::1", 1), ("ff02::fb", 2)), count(514, 1), SocketHint::NONE);
     ledger.close(SECOND);
     assert_eq!(ledger.total().sent.bytes, 500);
 }
@@ -186,7 +199,7 @@ fn unparsed_frames_are_rows_and_named() {
         dst_port: [0, Unparsed::Truncated as u8],
         ..FlowKey::default()
     };
-    ledger.record(&broken, count(30, 1));
+    ledger.record(&broken, count(30, 1), SocketHint::NONE);
     ledger.close(SECOND);
     let snapshot = ledger.snapshot();
     assert_eq!(snapshot.rows[0].0.kind, Kind::Unparsed(Unparsed::Truncated as u8));
@@ -198,14 +211,14 @@ fn unparsed_frames_are_rows_and_named() {
 fn an_interface_that_comes_back_goes_on() {
     let mut ledger = ledger(|_| ());
     ledger.attach(attached("eth0", 7, [1000, 2000]));
-    ledger.record(&query(), count(100, 1));
+    ledger.record(&query(), count(100, 1), SocketHint::NONE);
     ledger.read_counters(7, [count(1000, 0), count(2100, 1)]);
     ledger.detach(7);
     assert_eq!(ledger.snapshot().interfaces[0].hook, "none");
     // What was counted before it went is drained after.
-    ledger.record(&query(), count(10, 1));
+    ledger.record(&query(), count(10, 1), SocketHint::NONE);
     ledger.attach(attached("eth0", 9, [0, 0]));
-    ledger.record(&FlowKey { ifindex: 9, ..query() }, count(40, 1));
+    ledger.record(&FlowKey { ifindex: 9, ..query() }, count(40, 1), SocketHint::NONE);
     ledger.read_counters(9, [count(0, 0), count(50, 2)]);
     ledger.close(SECOND);
     let snapshot = ledger.snapshot();
@@ -232,9 +245,9 @@ fn the_recent_peak_is_of_two_seconds_and_forgets() {
     let mut ledger = ledger(|_| ());
     for second in 1..=60_u32 {
         if second == 3 {
-            ledger.record(&query(), count(8000, 1));
+            ledger.record(&query(), count(8000, 1), SocketHint::NONE);
         }
-        ledger.record(&answer(), count(100, 1));
+        ledger.record(&answer(), count(100, 1), SocketHint::NONE);
         ledger.close(SECOND * second);
         let peak = ledger.snapshot().recent_peak;
         let remembered = (3..=42).contains(&second);
@@ -249,8 +262,8 @@ fn traffic_that_crosses_no_boundary_is_left_out_and_told() {
     let net = "10.0.0.0/8";
     let boundary = crate::flow::boundary::Ipv4Boundary::parse(net).unwrap();
     let mut ledger = ledger(|terms| terms.orientation = Orientation::with_boundary(Some(boundary), None));
-    ledger.record(&query(), count(100, 1));
-    ledger.record(&key(Direction::Egress, ("10.0.0.1", 1), ("10.0.0.2", 2)), count(60, 1));
+    ledger.record(&query(), count(100, 1), SocketHint::NONE);
+    ledger.record(&key(Direction::Egress, ("10.0.0.1", 1), ("10.0.0.2", 2)), count(60, 1), SocketHint::NONE);
     ledger.close(SECOND);
     let snapshot = ledger.snapshot();
     assert_eq!((snapshot.rows.len(), snapshot.total.sent.bytes), (1, 100));
@@ -262,8 +275,8 @@ fn an_overview_of_some_interfaces_is_exactly_theirs() {
     let mut ledger = ledger(|terms| terms.retention = Retention::Live);
     ledger.attach(attached("wg0", 8, [0, 0]));
     for second in 1..=50 {
-        ledger.record(&query(), count(100, 1));
-        ledger.record(&FlowKey { ifindex: 8, ..answer() }, count(700 * (second % 2), 1));
+        ledger.record(&query(), count(100, 1), SocketHint::NONE);
+        ledger.record(&FlowKey { ifindex: 8, ..answer() }, count(700 * (second % 2), 1), SocketHint::NONE);
         let untracked = Health { untracked: count(1000, 2), ..Health::default() };
         ledger.record_health(HealthKey { ifindex: 8, direction: 0, bank: 0, padding: [0; 2] }, &untracked);
         ledger.close(SECOND * u32::try_from(second).unwrap());
@@ -289,7 +302,7 @@ fn an_overview_of_some_interfaces_is_exactly_theirs() {
 fn totals_begin_again_and_averages_go_on() {
     let mut ledger = ledger(|terms| terms.groups = vec![GroupBy::Remote]);
     for second in 1..=5 {
-        ledger.record(&query(), count(100, 1));
+        ledger.record(&query(), count(100, 1), SocketHint::NONE);
         ledger.close(SECOND * second);
     }
     ledger.forget_totals();
@@ -303,7 +316,7 @@ fn totals_begin_again_and_averages_go_on() {
     zero(&snapshot.groups[0].1[0].1);
     assert_eq!(snapshot.recent_peak, RecentPeak::default());
     assert_eq!(snapshot.interfaces[0].egress.counted, count(500, 5));
-    ledger.record(&query(), count(70, 1));
+    ledger.record(&query(), count(70, 1), SocketHint::NONE);
     ledger.close(SECOND * 6);
     let snapshot = ledger.snapshot();
     assert_eq!((snapshot.total.sent.bytes, snapshot.rows[0].1.sent.peak), (70, 70));
@@ -315,22 +328,22 @@ fn the_past_of_some_rows_by_intervals() {
     let mut ledger = ledger(|terms| terms.retention = Retention::Live);
     let other = key(Direction::Egress, ("10.0.0.1", 1), ("192.0.2.9", 2));
     for second in 1..=60_u32 {
-        ledger.record(&query(), count(u64::from(second), 1));
-        ledger.record(&answer(), count(1000, 1));
-        ledger.record(&other, count(5, 1));
+        ledger.record(&query(), count(u64::from(second), 1), SocketHint::NONE);
+        ledger.record(&answer(), count(1000, 1), SocketHint::NONE);
+        ledger.record(&other, count(5, 1), SocketHint::NONE);
         ledger.close(SECOND * second + Duration::from_millis(u64::from(second % 2) * 100));
     }
     assert_eq!(ledger.closed(), 60);
     let of_query = |row: &RowKey| row.remote_port == 53;
-    let past = ledger.intervals(0..u64::MAX, |row, _| of_query(row).then_some(Part::Both));
+    let past = ledger.intervals(0..u64::MAX, |row| of_query(row.key).then_some(Part::Both));
     assert_eq!(past.len(), 40);
     assert_eq!((past[0].sent, past[39].sent, past[39].received), (21, 60, 1000));
     assert_eq!([past[38].length, past[39].length].map(|length| length.as_millis()), [1100, 900]);
-    let last = ledger.intervals(59..60, |row, _| of_query(row).then_some(Part::BothAsSent));
+    let last = ledger.intervals(59..60, |row| of_query(row.key).then_some(Part::BothAsSent));
     assert_eq!(last.iter().map(|last| (last.sent, last.received)).collect::<Vec<_>>(), [(1060, 0)]);
-    let all = ledger.intervals(59..60, |_, _| Some(Part::Both));
+    let all = ledger.intervals(59..60, |_| Some(Part::Both));
     assert_eq!((all[0].sent, all[0].received), (65, 1000));
-    assert_eq!(ledger.intervals(60..70, |_, _| Some(Part::Both)), []);
+    assert_eq!(ledger.intervals(60..70, |_| Some(Part::Both)), []);
 }
 
 #[test]
@@ -367,9 +380,9 @@ fn filter(text: &str) -> Option<Filter> {
 fn what_does_not_match_the_filter_is_left_out_and_told() {
     let mut ledger = ledger(|terms| terms.filter = filter("port 53"));
     let other = key(Direction::Egress, ("10.0.0.1", 1), ("192.0.2.1", 2));
-    ledger.record(&query(), count(100, 1));
-    ledger.record(&answer(), count(900, 2));
-    ledger.record(&other, count(60, 1));
+    ledger.record(&query(), count(100, 1), SocketHint::NONE);
+    ledger.record(&answer(), count(900, 2), SocketHint::NONE);
+    ledger.record(&other, count(60, 1), SocketHint::NONE);
     let health = HealthKey { ifindex: 7, direction: Direction::Egress as u8, ..HealthKey::default() };
     ledger.record_health(health, &Health { untracked: count(50, 1), ..Health::default() });
     ledger.close(SECOND);
@@ -379,14 +392,14 @@ fn what_does_not_match_the_filter_is_left_out_and_told() {
     assert_eq!(snapshot.interfaces[0].egress.counted, count(210, 3), "everything is reconciled");
     // Another filter is for what comes after it.
     ledger.set_filter(filter("not port 53"));
-    ledger.record(&query(), count(100, 1));
-    ledger.record(&other, count(60, 1));
+    ledger.record(&query(), count(100, 1), SocketHint::NONE);
+    ledger.record(&other, count(60, 1), SocketHint::NONE);
     ledger.close(SECOND * 2);
     let snapshot = ledger.snapshot();
     assert_eq!((snapshot.rows.len(), snapshot.total.bytes()), (2, 1060));
     assert_eq!(snapshot.filtered_out, count(160, 2));
     ledger.set_filter(None);
-    ledger.record(&query(), count(100, 1));
+    ledger.record(&query(), count(100, 1), SocketHint::NONE);
     ledger.close(SECOND * 3);
     assert_eq!(ledger.total().bytes(), 1160);
 }
@@ -397,8 +410,16 @@ fn the_filter_knows_the_broadcast_addresses_of_the_host() {
         terms.orientation.set_addresses([], ["10.0.0.255".parse().unwrap()]);
         terms.filter = filter("broadcast");
     });
-    ledger.record(&key(Direction::Egress, ("10.0.0.1", 1), ("10.0.0.255", 2)), count(60, 1));
-    ledger.record(&key(Direction::Egress, ("10.0.0.1", 1), ("10.0.1.255", 2)), count(600, 1));
+    ledger.record(
+        &key(Direction::Egress, ("10.0.0.1", 1), ("10.0.0.255", 2)),
+        count(60, 1),
+        SocketHint::NONE,
+    );
+    ledger.record(
+        &key(Direction::Egress, ("10.0.0.1", 1), ("10.0.1.255", 2)),
+        count(600, 1),
+        SocketHint::NONE,
+    );
     ledger.close(SECOND);
     assert_eq!(ledger.total().bytes(), 60);
 }
@@ -423,7 +444,7 @@ fn with_ip_packets_loopback_has_only_sent_them() {
             on_loopback(("127.0.0.1", 40_000), ("127.0.0.2", 80), 100),
             on_loopback(("127.0.0.2", 80), ("127.0.0.1", 40_000), 900),
         ] {
-            ledger.record(&key, count);
+            ledger.record(&key, count, SocketHint::NONE);
         }
         ledger.close(SECOND);
         let total = ledger.total();
@@ -431,3 +452,5 @@ fn with_ip_packets_loopback_has_only_sent_them() {
         assert_eq!(ledger.len(), 1);
     }
 }
+
+mod owners;

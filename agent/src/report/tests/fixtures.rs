@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -10,8 +11,9 @@ use flowtally_common::Count;
 
 use crate::{
     flow::{
-        group::{GroupBy, GroupKey},
+        group::{GroupBy, GroupKey, OwnerKey},
         names::Names,
+        owner::{Attribution, Common, Container, Netns, Owner, ProcessId, Reason, Runtime},
         protocol::Kind,
         row::{InterfaceId, Lane, RowKey, Traffic},
         services::Services,
@@ -21,7 +23,7 @@ use crate::{
 };
 
 /// Every grouping there is.
-pub(super) const ALL: [GroupBy; 9] = [
+pub(super) const ALL: [GroupBy; 14] = [
     GroupBy::Flow,
     GroupBy::Local,
     GroupBy::Remote,
@@ -31,6 +33,11 @@ pub(super) const ALL: [GroupBy; 9] = [
     GroupBy::Protocol,
     GroupBy::Interface,
     GroupBy::Subnet { v4: 24, v6: 64 },
+    GroupBy::Process,
+    GroupBy::Command,
+    GroupBy::User,
+    GroupBy::Container,
+    GroupBy::Netns,
 ];
 
 /// 2026-03-01T03:00:00Z: somebody has been woken up.
@@ -85,14 +92,37 @@ pub(super) fn traffic(sent: (u64, u64), received: (u64, u64)) -> Traffic {
 
 /// A snapshot of rows with every grouping, all on as many interfaces as the rows name.
 pub(super) fn snapshot(rows: Vec<(RowKey, Traffic)>, services: &Services) -> Snapshot {
+    owned(rows, &|_| nobody(Reason::NotLooked), services)
+}
+
+/// The same with owners.
+pub(super) fn owned(
+    rows: Vec<(RowKey, Traffic)>,
+    owner: &dyn Fn(&RowKey) -> Arc<Attribution>,
+    services: &Services,
+) -> Snapshot {
     let mut total = Traffic::default();
     for (_, traffic) in &rows {
         total.merge(traffic);
     }
+    let owners: Vec<_> = rows.iter().map(|(key, _)| owner(key)).collect();
+    let mut in_common: hashbrown::HashMap<OwnerKey, Common> = hashbrown::HashMap::new();
+    for (part, owner) in ALL
+        .iter()
+        .filter_map(|by| by.of_owner())
+        .flat_map(|part| owners.iter().map(move |owner| (part, owner)))
+    {
+        let common = owner.common();
+        in_common
+            .entry(OwnerKey::new(part, owner))
+            .and_modify(|known| known.meet(&common))
+            .or_insert_with(|| common.clone());
+    }
+    let looked = owners.iter().any(|owner| owner.reason != Reason::NotLooked);
     let groups = ALL.into_iter().filter(|by| *by != GroupBy::Flow).map(|by| {
         let mut groups: HashMap<GroupKey, Traffic> = HashMap::new();
         for (key, traffic) in &rows {
-            groups.entry(by.key(key, services).unwrap()).or_default().merge(traffic);
+            groups.entry(by.key_of(key, &owner(key), services).unwrap()).or_default().merge(traffic);
         }
         (by, groups.into_iter().collect())
     });
@@ -100,11 +130,48 @@ pub(super) fn snapshot(rows: Vec<(RowKey, Traffic)>, services: &Services) -> Sna
         elapsed: Duration::from_secs(20),
         window_seconds: [2.0, 10.0, 20.0],
         groups: groups.collect(),
+        in_common,
+        owners: if looked { owners } else { Vec::new() },
         total,
         interfaces: vec![interface(0, "eth0"), interface(1, "wg0")],
         rows,
         ..Snapshot::default()
     }
+}
+
+/// No owner.
+pub(super) fn nobody(reason: Reason) -> Arc<Attribution> {
+    Arc::new(Attribution { owners: Vec::new(), reason })
+}
+
+/// A process that alice started a second after the epoch and its PID.
+pub(super) fn owner(pid: u32, command: &str) -> Owner {
+    Owner {
+        id: ProcessId { pid, start: Some(100) },
+        start_time: Some(SystemTime::UNIX_EPOCH + STARTED + Duration::from_millis(1_000 + u64::from(pid))),
+        command: command.to_owned(),
+        executable: Some(format!("/usr/bin/{command}")),
+        uid: Some(1000),
+        user: Some("alice".to_owned()),
+        container: Some(Container { runtime: Runtime::Docker, name: "0123456789ab".to_owned() }),
+        netns: Some(Netns { inode: Some(4_026_531_840), name: "host".to_owned() }),
+    }
+}
+
+/// As [`busy`], with an owner or a reason for each row.
+pub(super) fn busy_with_owners() -> Snapshot {
+    let of = |row: &RowKey| match (row.kind, row.remote_port) {
+        (Kind::TCP, 443) => Attribution { owners: vec![owner(812, "curl")], reason: Reason::Connected },
+        (Kind::TCP, _) => {
+            let second = Owner { uid: Some(0), user: None, container: None, ..owner(814, "sshd") };
+            Attribution { owners: vec![owner(813, "sshd"), second], reason: Reason::Open }
+        }
+        (Kind::UDP, 53) => Attribution { owners: vec![owner(815, "curl")], reason: Reason::Created },
+        (Kind::UDP, _) => Attribution { owners: Vec::new(), reason: Reason::Gone },
+        (Kind::Ip(47), _) => Attribution { owners: Vec::new(), reason: Reason::Forwarded },
+        _ => Attribution { owners: Vec::new(), reason: Reason::KernelStack },
+    };
+    owned(busy().rows, &|row| Arc::new(of(row)), &names().services)
 }
 
 pub(super) fn interface(id: u16, name: &str) -> InterfaceView {

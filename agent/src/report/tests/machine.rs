@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{
     csv,
-    fixtures::{ALL, busy, context, names, troubled},
+    fixtures::{ALL, busy, busy_with_owners, context, names, troubled},
     json, print,
 };
 use crate::{
@@ -24,6 +24,8 @@ const FIELDS: &str = "interface,protocol,vlan,local_address,local_port,remote_ad
                       sent_packets,received_bytes,received_packets,sent_bps_2s,sent_bps_10s,sent_bps_40s,\
                       received_bps_2s,received_bps_10s,received_bps_40s,peak_sent_bps,peak_received_bps";
 
+const OWNER: &str = "pid,start_time,command,executable,user,uid,container,netns,owner_reason,owner_count";
+
 fn by(by: &[GroupBy]) -> Request {
     Request { by: by.to_vec(), ..Request::default() }
 }
@@ -33,7 +35,7 @@ fn a_flow_is_flat_and_in_order() {
     let request = Request { format: Format::Json, top: Some(1), ..by(&[]) };
     let names = names();
     let report = print(&busy(), &request, &context(&names));
-    let expected = r#""flows":[{"interface":"eth0","protocol":"tcp","vlan":0,"local_address":"10.0.0.5","local_port":51234,"remote_address":"192.0.2.10","remote_port":443,"sent_bytes":52428800,"sent_packets":600000,"received_bytes":1610612736,"received_packets":1234567,"sent_bps_2s":52428800,"sent_bps_10s":20971520,"sent_bps_40s":20971520,"received_bps_2s":1610612736,"received_bps_10s":644245094,"received_bps_40s":644245094,"peak_sent_bps":52428800,"peak_received_bps":1610612736}]}"#;
+    let expected = r#""flows":[{"interface":"eth0","protocol":"tcp","vlan":0,"local_address":"10.0.0.5","local_port":51234,"remote_address":"192.0.2.10","remote_port":443,"sent_bytes":52428800,"sent_packets":600000,"received_bytes":1610612736,"received_packets":1234567,"sent_bps_2s":52428800,"sent_bps_10s":20971520,"sent_bps_40s":20971520,"received_bps_2s":1610612736,"received_bps_10s":644245094,"received_bps_40s":644245094,"peak_sent_bps":52428800,"peak_received_bps":1610612736,"pid":null,"start_time":null,"command":null,"executable":null,"user":null,"uid":null,"container":null,"netns":null,"owner_reason":null,"owner_count":null,"owners":null}]}"#;
     assert!(report.trim_end().ends_with(expected), "{report}");
     assert!(report.starts_with(
         r#"{"schema":"flowtally.report/1","started":"2026-03-01T03:00:00Z","seconds":20.0,"interfaces":[{"name":"eth0","index":2,"hook":"tcx","degraded":[],"ingress":{"counted_bytes":0,"#
@@ -89,6 +91,46 @@ fn groups_have_keys() {
 }
 
 #[test]
+fn owners_have_fields() {
+    let owners = [GroupBy::Process, GroupBy::Command, GroupBy::User, GroupBy::Container, GroupBy::Netns];
+    let report = json(&busy_with_owners(), &by(&owners), &names());
+    let fields = |row: &Value| {
+        let names = OWNER.split(',').map(|name| (name.to_owned(), row[name].clone()));
+        Value::Object(names.collect())
+    };
+    let curl = json!({
+        "pid": 812, "start_time": "2026-03-01T03:00:01.812Z", "command": "curl", "executable": "/usr/bin/curl",
+        "user": "alice", "uid": 1000, "container": "docker:0123456789ab", "netns": "host",
+        "owner_reason": "connected", "owner_count": 1,
+    });
+    assert_eq!(fields(&report["flows"][0]), curl);
+    assert_eq!(report["flows"][0]["owners"], Value::Null);
+    assert_eq!(fields(&report["process"][0]), curl);
+    assert_eq!(report["process"][0]["key"], "curl 812");
+
+    // Of several the first, and all of them.
+    for row in [&report["flows"][1], &report["process"][1]] {
+        assert_eq!((&row["pid"], &row["owner_count"]), (&json!(813), &json!(2)));
+        assert_eq!((&row["owners"][1]["pid"], &row["owners"][1]["uid"]), (&json!(814), &json!(0)));
+    }
+
+    // What a group has in common: two processes have one command.
+    let row = &report["command"][0];
+    assert_eq!((&row["key"], &row["pid"], &row["start_time"]), (&json!("curl"), &Value::Null, &Value::Null));
+    assert_eq!((&row["executable"], &row["user"]), (&json!("/usr/bin/curl"), &json!("alice")));
+    assert_eq!((&row["owner_reason"], &row["owner_count"]), (&Value::Null, &Value::Null));
+
+    let nobody = report["process"].as_array().unwrap().iter().find(|row| row["key"] == "forwarded").unwrap();
+    assert_eq!((&nobody["owner_reason"], &nobody["owner_count"]), (&json!("forwarded"), &json!(0)));
+    assert_eq!(nobody["pid"], Value::Null);
+    // A group by anything else does not say.
+    assert_eq!(
+        json(&busy_with_owners(), &by(&[GroupBy::Port]), &names())["port"][0]["owner_reason"],
+        Value::Null
+    );
+}
+
+#[test]
 fn two_prefixes_of_subnet_share_one_array() {
     let mut snapshot = busy();
     let wide = GroupBy::Subnet { v4: 8, v6: 32 };
@@ -115,8 +157,8 @@ fn names_are_fields_only_when_asked() {
     assert_eq!(report["flows"][0].get("remote_name"), None);
 
     let report = print(&busy(), &Request { format: Format::Csv, ..by(&[]) }, &asked);
-    assert_eq!(report.lines().next().unwrap(), format!("{FIELDS},local_name,remote_name"));
-    assert!(report.lines().nth(1).unwrap().ends_with(",,cdn.example.net"));
+    assert_eq!(report.lines().next().unwrap(), format!("{FIELDS},local_name,remote_name,{OWNER}"));
+    assert!(report.lines().nth(1).unwrap().contains(",,cdn.example.net,"));
 }
 
 #[test]
@@ -146,7 +188,7 @@ fn a_filter_is_named() {
 fn csv_of_flows_has_the_flat_columns() {
     for request in [by(&[]), by(&[GroupBy::Flow])] {
         let lines = csv(&busy(), &request, &names());
-        assert_eq!(lines[0].join(","), FIELDS);
+        assert_eq!(lines[0].join(","), format!("{FIELDS},{OWNER}"));
         assert_eq!(lines.len(), 1 + busy().rows.len());
     }
 }
@@ -154,7 +196,7 @@ fn csv_of_flows_has_the_flat_columns() {
 #[test]
 fn csv_of_groups_is_stacked() {
     let lines = csv(&busy(), &by(&[GroupBy::Protocol, GroupBy::Flow]), &names());
-    assert_eq!(lines[0].join(","), format!("by,key,{FIELDS}"));
+    assert_eq!(lines[0].join(","), format!("by,key,{FIELDS},{OWNER}"));
     assert_eq!(lines[1][..4], ["protocol", "tcp", "", "tcp"]);
     let flows: Vec<_> = lines.iter().filter(|line| line[0] == "flow").collect();
     assert_eq!(flows.len(), busy().rows.len());

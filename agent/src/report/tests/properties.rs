@@ -141,7 +141,8 @@ proptest! {
                     };
                     prop_assert_eq!(&expected, cell, "{}", field);
                 }
-                let more = usize::from(by == GroupBy::Port);
+                // The port of a group by port, and all owners.
+                let more = 1 + usize::from(by == GroupBy::Port);
                 let keys = if keyed { 1 + usize::from(by == GroupBy::Flow) } else { 0 };
                 prop_assert_eq!(row.as_object().unwrap().len() + keys, header.len() + more);
             }

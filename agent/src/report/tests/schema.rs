@@ -4,7 +4,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use super::{
-    fixtures::{ALL, busy, context, names, snapshot, troubled},
+    fixtures::{ALL, busy, busy_with_owners, context, names, snapshot, troubled},
     json, print,
 };
 use crate::report::{Context, Format, Request};
@@ -30,6 +30,7 @@ fn reports_are_valid() {
     let all = Request { by: ALL.to_vec(), ..Request::default() };
     check(&json(&busy(), &Request::default(), &names));
     check(&json(&troubled(), &all, &names));
+    check(&json(&busy_with_owners(), &all, &names));
     check(&json(&snapshot(Vec::new(), &names.services), &all, &names));
 
     let request = Request { format: Format::Json, ..all };

@@ -5,7 +5,9 @@ use std::time::Duration;
 use insta::assert_snapshot;
 
 use super::{
-    fixtures::{ALL, address, busy, context, flow, frames, names, snapshot, traffic, troubled},
+    fixtures::{
+        ALL, address, busy, busy_with_owners, context, flow, frames, names, snapshot, traffic, troubled,
+    },
     print,
 };
 use crate::{
@@ -38,6 +40,15 @@ fn default_report_on_200_columns() {
 fn every_grouping_cut_to_two() {
     let request = Request { by: ALL.to_vec(), top: Some(2), ..Request::default() };
     assert_snapshot!(text(&busy(), &request, 100));
+}
+
+#[test]
+fn owners_and_what_is_theirs() {
+    let by = ALL.into_iter().filter(|by| by.of_owner().is_some() || *by == GroupBy::Flow).collect();
+    let request = Request { by, ..Request::default() };
+    let mut snapshot = busy_with_owners();
+    snapshot.owners_degraded = vec!["cgroup v2 is not mounted: sockets are not noted.".to_owned()];
+    assert_snapshot!(text(&snapshot, &request, 120));
 }
 
 #[test]

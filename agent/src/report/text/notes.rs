@@ -176,6 +176,10 @@ pub(super) fn losses(out: &mut impl Write, snapshot: &Snapshot, width: usize) ->
             Many(snapshot.late_ticks, "interval")
         ));
     }
+    let reasons = snapshot.owners_degraded.iter();
+    notes.extend(
+        reasons.map(|reason| format!("Owners: {}", Plain(reason.strip_prefix("owners: ").unwrap_or(reason)))),
+    );
     if !notes.is_empty() {
         writeln!(out)?;
     }

@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use hashbrown::HashMap;
+
 use super::{
     amounts::Amounts,
     grid::{Align, Column, Fit, Grid},
@@ -10,7 +12,8 @@ use super::{
 };
 use crate::{
     flow::{
-        group::{GroupBy, GroupKey},
+        group::{GroupBy, GroupKey, OwnerKey, OwnerPart},
+        owner::{Attribution, Common, Reason},
         row::RowKey,
         snapshot::Snapshot,
     },
@@ -18,7 +21,7 @@ use crate::{
         Context,
         fields::{NOT_IP, interface_name, interface_names},
         request::{Direction, Request, Sort},
-        table::{Key, Table},
+        table::{Key, Row, Table},
     },
 };
 
@@ -26,6 +29,8 @@ use crate::{
 const END: Fit = Fit::Cut { good: 21, least: 13 };
 /// A protocol with its service.
 const KIND: Fit = Fit::Cut { good: 12, least: 8 };
+/// A container's runtime and id, or a unit.
+const CONTAINER: Fit = Fit::Cut { good: 24, least: 12 };
 /// Anything else in front.
 const NAME: Fit = Fit::Cut { good: 16, least: 8 };
 
@@ -37,6 +42,7 @@ pub(super) struct Printer<'a> {
     labels: Labels<'a>,
     interfaces: Vec<&'a str>,
     amounts: Amounts<'a>,
+    in_common: &'a HashMap<OwnerKey, Common>,
 }
 
 impl<'a> Printer<'a> {
@@ -47,6 +53,7 @@ impl<'a> Printer<'a> {
             labels: Labels::new(context),
             interfaces: interface_names(snapshot),
             amounts: Amounts::of_rows(snapshot, request),
+            in_common: &snapshot.in_common,
         }
     }
 
@@ -62,7 +69,7 @@ impl<'a> Printer<'a> {
         let mut grid = Grid::new(columns);
         for row in &table.rows {
             match row.key {
-                Key::Flow(key) => self.flow(&mut grid, key, &optional),
+                Key::Flow(key) => self.flow(&mut grid, key, row.owner, &optional),
                 Key::Group(key) => self.group(&mut grid, key),
             }
             self.amounts.cells(&mut grid, row.traffic, self.request.direction);
@@ -86,6 +93,11 @@ impl<'a> Printer<'a> {
             GroupBy::Protocol => write!(out, "Protocols")?,
             GroupBy::Interface => write!(out, "Interfaces")?,
             GroupBy::Subnet { v4, v6 } => write!(out, "Remote networks (/{v4} and /{v6})")?,
+            GroupBy::Process => write!(out, "Processes")?,
+            GroupBy::Command => write!(out, "Commands")?,
+            GroupBy::User => write!(out, "Users")?,
+            GroupBy::Container => write!(out, "Containers and units")?,
+            GroupBy::Netns => write!(out, "Network namespaces")?,
         }
         match table.rows.len() {
             0 if table.rest.rows == 0 => write!(out, ": none")?,
@@ -111,7 +123,7 @@ impl<'a> Printer<'a> {
         writeln!(out, ", by {sort}{direction}")
     }
 
-    fn flow(&self, grid: &mut Grid, key: &RowKey, optional: &Optional) {
+    fn flow(&self, grid: &mut Grid, key: &RowKey, owner: Option<&Attribution>, optional: &Optional) {
         grid.cell(self.labels.flow_kind(key));
         for end in self.labels.ends(key) {
             grid.cell(end);
@@ -123,6 +135,12 @@ impl<'a> Printer<'a> {
             match key.vlan {
                 0 => grid.cell(""),
                 vlan => grid.cell(vlan),
+            }
+        }
+        if optional.owner {
+            match owner {
+                Some(owner) => grid.cell(Plain(&owner.to_string())),
+                None => grid.cell(""),
             }
         }
     }
@@ -146,6 +164,36 @@ impl<'a> Printer<'a> {
             GroupKey::Interface(id) => grid.cell(Plain(interface_name(&self.interfaces, *id))),
             GroupKey::Subnet(Some((network, prefix))) => grid.cell(format_args!("{network}/{prefix}")),
             GroupKey::Subnet(None) => grid.cell(NOT_IP),
+            GroupKey::Owner(key) => self.owner(grid, key),
+        }
+    }
+
+    fn owner(&self, grid: &mut Grid, key: &OwnerKey) {
+        let common = match self.in_common.get(key) {
+            Some(common) => common,
+            None => &key.example.common(),
+        };
+        if key.part != OwnerPart::Process {
+            grid.cell(Plain(&key.to_string()));
+        }
+        let mut cell = |text: Option<String>| grid.cell(Plain(&text.unwrap_or_default()));
+        match key.part {
+            OwnerPart::Process => {
+                let pids: Vec<String> =
+                    key.example.owners.iter().map(|owner| owner.id.pid.to_string()).collect();
+                let nobody = key.nobody().and_then(Reason::nobody).map(str::to_owned);
+                cell(Some(pids.join(",")));
+                cell(common.command.clone().or(nobody));
+                cell(common.user.clone().or(common.uid.map(|uid| uid.to_string())));
+                cell(common.container.as_ref().map(ToString::to_string));
+            }
+            OwnerPart::User => cell(common.uid.map(|uid| uid.to_string())),
+            OwnerPart::Netns => {
+                let inode = common.netns.as_ref().and_then(|netns| netns.inode);
+                cell(inode.map(|inode| inode.to_string()));
+            }
+            OwnerPart::Command => cell(common.user.clone()),
+            OwnerPart::Container => {}
         }
     }
 }
@@ -155,12 +203,18 @@ impl<'a> Printer<'a> {
 struct Optional {
     interface: bool,
     vlan: bool,
+    owner: bool,
 }
 
 impl Optional {
     fn of(table: &Table<'_>, interfaces: &[&str]) -> Self {
         let tagged = |key| matches!(key, Key::Flow(RowKey { vlan: 1.., .. }));
-        Self { interface: interfaces.len() > 1, vlan: table.rows.iter().any(|row| tagged(row.key)) }
+        let looked = |row: &Row<'_>| row.owner.is_some_and(|owner| owner.reason != Reason::NotLooked);
+        Self {
+            interface: interfaces.len() > 1,
+            vlan: table.rows.iter().any(|row| tagged(row.key)),
+            owner: table.rows.iter().any(looked),
+        }
     }
 }
 
@@ -173,6 +227,7 @@ fn name_columns(by: GroupBy, optional: &Optional) -> Vec<Column> {
             columns.extend(optional.interface.then_some(name("iface", NAME)));
             let vlan = Column { title: "vlan", align: Align::Right, fit: Fit::Late };
             columns.extend(optional.vlan.then_some(vlan));
+            columns.extend(optional.owner.then_some(name("owner", NAME)));
             columns
         }
         GroupBy::Local => vec![name("local", END)],
@@ -183,5 +238,19 @@ fn name_columns(by: GroupBy, optional: &Optional) -> Vec<Column> {
         GroupBy::Protocol => vec![name("protocol", NAME)],
         GroupBy::Interface => vec![name("interface", NAME)],
         GroupBy::Subnet { .. } => vec![name("network", END)],
+        GroupBy::Process => vec![
+            Column { title: "pid", align: Align::Right, fit: NAME },
+            name("command", NAME),
+            name("user", Fit::Late),
+            name("container", NAME),
+        ],
+        GroupBy::Command => vec![name("command", NAME), name("user", Fit::Late)],
+        GroupBy::User => {
+            vec![name("user", NAME), Column { title: "uid", align: Align::Right, fit: Fit::Late }]
+        }
+        GroupBy::Container => vec![name("container", CONTAINER)],
+        GroupBy::Netns => {
+            vec![name("netns", NAME), Column { title: "inode", align: Align::Right, fit: Fit::Late }]
+        }
     }
 }

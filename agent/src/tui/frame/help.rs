@@ -18,7 +18,8 @@ const SECTIONS: &[Section] = &[
             ("n", "names of hosts"),
             ("s d", "hide source, destination"),
             ("t", "one or two lines, direction"),
-            ("g", "group: hosts, ports, ..."),
+            ("g", "group: hosts, owners, ..."),
+            ("O F", "owners; their open files"),
         ],
     ),
     ("Ports", &[("N", "names of services"), ("S D", "source, destination port"), ("p", "both ports")]),
@@ -113,7 +114,7 @@ mod tests {
     #[test]
     fn it_fits_an_ordinary_screen() {
         assert!(lines(80, 18).len() <= 18);
-        assert!(lines(300, 94).len() <= 31);
+        assert!(lines(300, 94).len() <= 32);
         assert_eq!(lines(60, 18).len(), lines(0, 0).len());
     }
 }

@@ -54,6 +54,7 @@ pub(super) struct Scene<'a> {
     pub(super) residue: &'a Residue,
     pub(super) detail: Option<&'a Detail>,
     pub(super) minutes: &'a Minutes,
+    pub(super) owners_degraded: &'a [String],
     pub(super) words: Words<'a>,
     pub(super) now: Duration,
 }
@@ -69,7 +70,7 @@ impl Scene<'_> {
         match &self.screen.page {
             Page::List => rows::list(&mut canvas, &layout, &scale, self),
             Page::Interfaces(picker) => page::interfaces(&mut canvas, &layout, picker, self),
-            Page::Help(lines) | Page::Detail(_, lines) => {
+            Page::Help(lines) | Page::Detail(_, lines) | Page::Files(_, _, lines) => {
                 page::text(&mut canvas, &layout, &self.text(area.as_size()), *lines);
             }
         }
@@ -90,6 +91,7 @@ impl Scene<'_> {
             Page::Detail(..) => {
                 self.detail.map_or_else(Vec::new, |detail| page::detail(detail, size.width, self))
             }
+            Page::Files(_, files, _) => page::files(files),
             Page::List | Page::Interfaces(_) => Vec::new(),
         }
     }

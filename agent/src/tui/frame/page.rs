@@ -1,6 +1,6 @@
 //! Pages in the place of the list: a text, everything about one entry, the interfaces to choose from.
 
-use std::{collections::BTreeSet, net::IpAddr};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use ratatui::{
     style::Style,
@@ -9,12 +9,17 @@ use ratatui::{
 
 use super::{Canvas, Layout, Scene, Theme, wrap};
 use crate::{
-    flow::protocol::Kind,
+    flow::{
+        owner::{Attribution, Owner},
+        protocol::Kind,
+    },
     iftop::number::Amount,
+    report::rfc3339,
     tui::{
         detail::{Detail, SECONDS, rates},
         minutes::KEPT,
         screen::{Lines, Picker},
+        words::printable,
     },
 };
 
@@ -202,9 +207,63 @@ fn facts(detail: &Detail, scene: &Scene<'_>) -> Vec<Line<'static>> {
                 detail.flows
             ),
         ),
-        ("owner", "not known yet".to_owned()),
     ];
-    lines.into_iter().map(|(title, text)| Line::from(format!("{title:<LABEL$}{text}"))).collect()
+    let lines = lines.into_iter().map(|(title, text)| (title, text));
+    let lines = lines.chain(owners(&facts.owners, scene));
+    lines.map(|(title, text)| Line::from(format!("{title:<LABEL$}{text}"))).collect()
+}
+
+/// Whose it is: of a few owners everything, of more their names.
+fn owners(attributions: &BTreeSet<Arc<Attribution>>, scene: &Scene<'_>) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    let mut known: Vec<&Owner> = Vec::new();
+    for attribution in attributions {
+        if let [] = &attribution.owners[..] {
+            let reason = attribution.reason;
+            lines.push((reason.nobody().unwrap_or_default().to_owned(), vec![reason.because().to_owned()]));
+        }
+        for owner in &attribution.owners {
+            if known.iter().any(|before| before.id == owner.id) {
+                continue;
+            }
+            known.push(owner);
+            let because = attribution.reason.because();
+            let shared = match attribution.owners.len() {
+                1 => String::new(),
+                owners => format!(", as {} more do", owners - 1),
+            };
+            let mut about = vec![format!("runs {}", owner.executable.as_deref().unwrap_or("-"))];
+            let user = match (&owner.user, owner.uid) {
+                (Some(user), Some(uid)) => format!("{user} ({uid})"),
+                (None, Some(uid)) => uid.to_string(),
+                (Some(user), None) => user.clone(),
+                (None, None) => "-".to_owned(),
+            };
+            let container = owner.container.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+            let netns = owner.netns.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
+            about.push(format!("user {user}  container {container}  netns {netns}"));
+            about.push(format!("because: {because}{shared}"));
+            let since =
+                owner.start_time.map_or_else(String::new, |moment| format!("  since {}", rfc3339(moment)));
+            lines.push((format!("{}  pid {}{since}", owner.command, owner.id.pid), about));
+        }
+    }
+    let several = lines.len() > NAMED;
+    let mut text = Vec::new();
+    for (name, about) in lines {
+        text.push(name);
+        if !several {
+            text.extend(about);
+        }
+    }
+    text.extend(scene.owners_degraded.iter().cloned());
+    let titles = std::iter::once("owner").chain(std::iter::repeat(""));
+    titles.zip(text.into_iter().map(printable)).collect()
+}
+
+/// The files that owners have open.
+pub(super) fn files(lines: &[String]) -> Vec<Line<'static>> {
+    lines.iter().map(|line| Line::from(printable(line.clone()))).collect()
 }
 
 /// A few values one by one, more of them as a number.

@@ -11,6 +11,11 @@ use crate::{
     tui::{list::Entry, scale::Scale},
 };
 
+/// Blanks between an end and its owner in one line.
+const GAP: u16 = 2;
+/// Columns that an owner is worth.
+const LEAST: u16 = 6;
+
 /// The labels and the ticks, or a plain rule.
 pub(super) fn scale(canvas: &mut Canvas<'_>, layout: &Layout, scale: &Scale, scene: &Scene<'_>) {
     let (theme, width) = (scene.theme, canvas.size.width);
@@ -62,9 +67,7 @@ pub(super) fn list(canvas: &mut Canvas<'_>, layout: &Layout, scale: &Scale, scen
 /// Why there is nothing, where that is not for want of traffic.
 fn nothing(scene: &Scene<'_>) -> Option<&'static str> {
     let screen = scene.screen;
-    if !screen.grouping.is_known() {
-        Some("Whose traffic it is is not known yet. Press g for the next grouping.")
-    } else if screen.filter.is_some() {
+    if screen.filter.is_some() {
         Some("Nothing matches the screen filter. Press l to change it.")
     } else {
         None
@@ -90,6 +93,19 @@ fn row(canvas: &mut Canvas<'_>, layout: &Layout, line: u16, entry: &Entry, scene
     let [left, right] = scene.words.ends(entry).map(|label| label.fit(usize::from(host)));
     canvas.text(0, line, &left, host, Style::new());
     canvas.text(host + ARROW, line, &right, host, Style::new());
+    if let Some(owner) = scene.words.owner(entry) {
+        let [left, _] = scene.words.ends(entry).map(|label| label.to_string());
+        let used = match options.line_display {
+            // There is nothing in the second line's column.
+            LineDisplay::TwoLine => 0,
+            _ => u16::try_from(left.chars().count()).unwrap_or(u16::MAX).saturating_add(GAP),
+        };
+        let line = if used == 0 { line + 1 } else { line };
+        let room = host.saturating_sub(used);
+        if room >= LEAST {
+            canvas.text(used, line, &owner, room, Theme::FAINT);
+        }
+    }
     let arrows: &[&str] = match options.line_display {
         LineDisplay::TwoLine => &[" => ", " <= "],
         LineDisplay::OneLineBoth => &["<=> "],

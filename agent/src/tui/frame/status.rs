@@ -57,7 +57,7 @@ fn parts(scene: &Scene<'_>) -> Vec<Part> {
     let part = |weight, text: String, style| Part { weight, text, style };
     let plain = |weight, text| part(weight, text, Style::new());
     let mut parts = vec![plain(20, interfaces(&scene.live.interfaces))];
-    if screen.grouping != Grouping::By(GroupBy::Flow) {
+    if screen.grouping != Grouping(GroupBy::Flow) {
         parts.push(plain(8, format!("by {}", screen.grouping.name())));
     }
     parts.push(plain(7, format!("sort {}", sort(options.sort))));
@@ -139,10 +139,20 @@ fn troubles(scene: &Scene<'_>) -> Vec<String> {
         .filter(|interface| !interface.degraded.is_empty())
         .map(|interface| interface.name.as_str())
         .collect();
+    if let Some(reason) = scene.owners_degraded.first().filter(|_| scene.screen.looks()) {
+        // All of it is on a row's page.
+        troubles.push(format!("owners: {}", short(reason)));
+    }
     match degraded[..] {
         [] => {}
         [name] => troubles.push(format!("degraded {name}")),
         [..] => troubles.push(format!("degraded {} interfaces", degraded.len())),
     }
     troubles
+}
+
+/// What a sentence says before it says why.
+fn short(sentence: &str) -> &str {
+    let sentence = sentence.strip_prefix("owners: ").unwrap_or(sentence);
+    sentence.split([':', ';', '.', ',', '(']).next().unwrap_or(sentence).trim_end()
 }

@@ -21,11 +21,11 @@ fn csv_has_every_row_of_the_list_in_its_order() {
     let (file, count) = written(&mut test, Format::Csv);
     assert_eq!(count, 4);
     insta::assert_snapshot!(file, @"
-    source,destination,flows,sent_bytes,received_bytes,sent_bps_2s,sent_bps_10s,sent_bps_40s,received_bps_2s,received_bps_10s,received_bps_40s
-    10.77.0.1:40001,10.77.0.2:5001,1,4500000,0,800000,800000,800000,0,0,0
-    10.77.0.1:40002,10.77.0.20:5002,1,1125000,0,200000,200000,200000,0,0,0
-    10.77.0.1:6001,10.77.0.2:50001,1,0,450000,0,0,0,80000,80000,80000
-    10.77.0.1:40004,10.77.0.2:domain,1,45000,0,8000,8000,8000,0,0,0
+    source,destination,flows,sent_bytes,received_bytes,sent_bps_2s,sent_bps_10s,sent_bps_40s,received_bps_2s,received_bps_10s,received_bps_40s,owner
+    10.77.0.1:40001,10.77.0.2:5001,1,4500000,0,800000,800000,800000,0,0,0,
+    10.77.0.1:40002,10.77.0.20:5002,1,1125000,0,200000,200000,200000,0,0,0,
+    10.77.0.1:6001,10.77.0.2:50001,1,0,450000,0,0,0,80000,80000,80000,
+    10.77.0.1:40004,10.77.0.2:domain,1,45000,0,8000,8000,8000,0,0,0,
     ");
 }
 
@@ -50,6 +50,7 @@ fn json_says_how_the_list_came_about() {
             "sent_bytes": 45 * 146_000, "received_bytes": 450_000,
             "sent_bps_2s": 1_168_000.0, "sent_bps_10s": 1_168_000.0, "sent_bps_40s": 1_168_000.0,
             "received_bps_2s": 80_000.0, "received_bps_10s": 80_000.0, "received_bps_40s": 80_000.0,
+            "owner": null,
         })
     );
 }

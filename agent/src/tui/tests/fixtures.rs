@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use flowtally_common::{Count, Direction, FlowKey, settings::Layer};
+use flowtally_common::{Count, Direction, FlowKey, SocketHint, settings::Layer};
 use ratatui::{
     buffer::Buffer,
     layout::Rect,
@@ -137,7 +137,7 @@ impl Test {
             let own = ["10.77.0.1", "fd77::1", "127.0.0.1"].contains(&flow.0.0);
             let direction = if own { Direction::Egress } else { Direction::Ingress };
             let count = Count { bytes: flow.3, packets: flow.3.div_ceil(1000) };
-            self.ledger.record(&key(interface, *flow, direction), count);
+            self.ledger.record(&key(interface, *flow, direction), count, SocketHint::NONE);
         }
     }
 

@@ -232,7 +232,7 @@ fn what_is_not_as_it_should_be() {
     );
     let mut unparsed = super::fixtures::key(VA, TRAFFIC[0], Direction::Ingress);
     (unparsed.protocol, unparsed.src_port, unparsed.dst_port) = (PROTOCOL_NOT_IP, [0, 0], [0, 1]);
-    test.ledger.record(&unparsed, count(60, 3));
+    test.ledger.record(&unparsed, count(60, 3), flowtally_common::SocketHint::NONE);
     for _ in 0..3 {
         test.second += 9;
         test.run(1, &TRAFFIC);

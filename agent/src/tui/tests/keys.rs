@@ -91,7 +91,7 @@ fn a_pause_stops_all_but_the_sums() {
     assert_eq!(test.list().len(), list.len() / 2);
     test.keys("gg");
     assert_eq!(test.list().len(), 2);
-    test.keys("ggggggg");
+    test.keys("gggggggggg");
     test.keys("P");
     assert!(test.list()[0].contains("4.88Mb"), "{:?}", test.list());
 }

@@ -65,6 +65,10 @@ fn take(test: &mut Test, step: Step) {
                 test.display.write(&mut Vec::new(), format, std::time::SystemTime::UNIX_EPOCH).unwrap();
             }
             Wish::NetFilter(filter) => test.display.filter_installed(&filter, test.now()),
+            Wish::Files => {
+                let owners = test.display.owners();
+                test.display.show_files(owners.iter().map(|owner| owner.command.clone()).collect());
+            }
             Wish::Nothing | Wish::Quit | Wish::Suspend | Wish::Repaint => {}
         },
         Step::Seconds(seconds, flows) => {

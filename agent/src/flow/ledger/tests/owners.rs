@@ -1,0 +1,272 @@
+//! Whose rows are.
+
+use std::collections::{BTreeMap, HashMap};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::flow::{
+    group::{GroupKey, OwnerKey, OwnerPart},
+    owner::{Owner, ProcessId, Reason},
+};
+
+fn process(pid: u32, command: &str, reason: Reason) -> Arc<Attribution> {
+    let owner = Owner {
+        id: ProcessId { pid, start: Some(1) },
+        start_time: None,
+        command: command.to_owned(),
+        executable: None,
+        uid: Some(pid),
+        user: None,
+        container: None,
+        netns: None,
+    };
+    Arc::new(Attribution { owners: vec![owner], reason })
+}
+
+/// Answers everything that is asked by `answer`, as the wiring does; returns how much was asked.
+fn answer(ledger: &mut Ledger, again: bool, answer: impl Fn(&Question) -> Option<Arc<Attribution>>) -> usize {
+    let (asked, questions) = ledger.questions(usize::MAX, again);
+    assert_eq!(asked.len(), questions.len());
+    for (row, question) in asked.iter().zip(&questions) {
+        if let Some(attribution) = answer(question) {
+            ledger.attribute(*row, &attribution);
+        }
+    }
+    asked.len()
+}
+
+/// Bytes sent, by the pid of the row's owner; 0 for none.
+fn by_pid(ledger: &Ledger) -> Vec<(u32, u64)> {
+    let mut rows: Vec<_> = ledger
+        .rows()
+        .map(|row| (row.owner.owners.first().map_or(0, |owner| owner.id.pid), row.traffic.sent.bytes))
+        .collect();
+    rows.sort_unstable();
+    rows
+}
+
+#[test]
+fn a_row_is_asked_about_when_it_is_new_and_when_its_socket_changes() {
+    let mut ledger = ledger(|_| ());
+    let none = |_: &Question| None;
+    ledger.record(&query(), count(100, 1), SocketHint::NONE);
+    let (_, questions) = ledger.questions(usize::MAX, false);
+    let [Question { ifindex, local_is_own, socket, seen, .. }] = questions[..] else {
+        panic!("{questions:?}")
+    };
+    assert_eq!((ifindex, local_is_own, socket, seen), (7, true, SocketHint::NONE, [true, false]));
+    ledger.close(SECOND);
+    ledger.record(&query(), count(100, 1), SocketHint::NONE);
+    assert_eq!(answer(&mut ledger, false, none), 0, "nothing is new");
+    assert_eq!(answer(&mut ledger, true, none), 1, "but it has no answer");
+    ledger.record(&answer_of(), count(1, 1), SocketHint(SocketHint::BOUND | 5));
+    assert_eq!(answer(&mut ledger, false, |_| Some(process(5, "a", Reason::Listener))), 1);
+    assert_eq!(answer(&mut ledger, true, none), 0);
+    ledger.record(&query(), count(1, 1), SocketHint(9));
+    ledger.record(&answer_of(), count(1, 1), SocketHint(SocketHint::BOUND | 5));
+    let (_, questions) = ledger.questions(usize::MAX, false);
+    assert_eq!(questions.iter().map(|question| question.socket).collect::<Vec<_>>(), [SocketHint(9)]);
+}
+
+fn answer_of() -> FlowKey {
+    super::answer()
+}
+
+#[test]
+fn what_was_counted_before_a_better_answer_goes_with_it() {
+    let mut ledger = ledger(|_| ());
+    ledger.record(&query(), count(100, 1), SocketHint(SocketHint::BOUND | 5));
+    answer(&mut ledger, true, |_| Some(process(5, "listener", Reason::Listener)));
+    ledger.close(SECOND);
+    ledger.record(&query(), count(10, 1), SocketHint(6));
+    answer(&mut ledger, true, |_| Some(process(6, "child", Reason::Accepted)));
+    ledger.close(SECOND * 2);
+    assert_eq!(by_pid(&ledger), [(6, 110)]);
+}
+
+#[test]
+fn a_conversation_that_changes_hands_is_a_row_for_each_owner() {
+    let mut ledger = ledger(|terms| terms.groups = vec![GroupBy::Process, GroupBy::Remote]);
+    let owner = |question: &Question| {
+        let pid = u32::try_from(question.socket.cookie()).unwrap() / 10;
+        Some(process(pid, "x", Reason::Connected))
+    };
+    // Sockets 11 and 12 are process 1's, 21 is process 2's; then process 1 is back.
+    for (second, (cookie, bytes)) in
+        (1..).zip([(11, 100), (12, 20), (21, 3_000), (11, 40_000), (21, 500_000)])
+    {
+        ledger.record(&query(), count(bytes, 1), SocketHint(cookie));
+        answer(&mut ledger, false, owner);
+        ledger.close(SECOND * second);
+    }
+    assert_eq!(by_pid(&ledger), [(1, 40_120), (2, 503_000)]);
+    assert_eq!(ledger.len(), 2);
+    let snapshot = ledger.snapshot();
+    let mut groups: Vec<_> = snapshot.groups[0]
+        .1
+        .iter()
+        .map(|(key, traffic)| (name(key), traffic.sent.bytes, traffic.sent.peak))
+        .collect();
+    groups.sort();
+    assert_eq!(groups, [("x 1".to_owned(), 40_120, 40_000), ("x 2".to_owned(), 503_000, 500_000)]);
+    assert_eq!(snapshot.groups[1].1[0].1.sent.bytes, 543_120);
+    assert_eq!(snapshot.total.sent.bytes, 543_120);
+}
+
+#[test]
+fn rows_that_are_live_leave_whoever_owns_them() {
+    let mut ledger = ledger(|terms| {
+        terms.retention = Retention::Live;
+        terms.groups = vec![GroupBy::Command];
+    });
+    for (second, cookie) in [(1, 1), (2, 2), (3, 1)] {
+        ledger.record(&query(), count(100, 1), SocketHint(cookie));
+        answer(&mut ledger, false, |question| {
+            Some(process(u32::try_from(question.socket.cookie()).unwrap(), "x", Reason::Created))
+        });
+        ledger.close(SECOND * second);
+    }
+    assert_eq!(by_pid(&ledger), [(1, 200), (2, 100)]);
+    for second in 4..=42 {
+        ledger.close(SECOND * second);
+    }
+    assert_eq!(by_pid(&ledger), [(1, 200)], "the second owner's row is gone");
+    assert_eq!(ledger.departed()[0].2.owners[0].id.pid, 2);
+    assert_eq!(ledger.snapshot().groups[0].1[0].1.sent.bytes, 300, "what a group had it keeps");
+    ledger.close(SECOND * 43);
+    ledger.close(SECOND * 44);
+    assert!(ledger.is_empty() && ledger.snapshot().groups[0].1.is_empty());
+    ledger.record(&query(), count(7, 1), SocketHint::NONE);
+    assert_eq!(answer(&mut ledger, false, |_| None), 1);
+    ledger.close(SECOND * 45);
+    assert_eq!(by_pid(&ledger), [(0, 7)], "a row that comes back has no owner yet");
+}
+
+#[test]
+fn without_room_a_conversation_stays_with_its_owner() {
+    let mut ledger = ledger(|terms| terms.max_rows = 1);
+    for (second, cookie) in [(1, 1), (2, 2), (3, 3)] {
+        ledger.record(&query(), count(100, 1), SocketHint(cookie));
+        answer(&mut ledger, true, |question| {
+            Some(process(u32::try_from(question.socket.cookie()).unwrap(), "x", Reason::Created))
+        });
+        ledger.close(SECOND * second);
+    }
+    assert_eq!(by_pid(&ledger), [(1, 300)]);
+    assert_eq!(answer(&mut ledger, true, |_| None), 0);
+}
+
+#[test]
+fn only_the_local_ends_socket_counts() {
+    let mut ledger = ledger(|_| ());
+    ledger.attach(Attached { loopback: true, ..attached("lo", 1, [0, 0]) });
+    let on_lo = |src: u16, dst: u16| FlowKey {
+        ifindex: 1,
+        ..key(Direction::Egress, ("127.0.0.1", src), ("127.0.0.1", dst))
+    };
+    ledger.record(&on_lo(40_000, 80), count(100, 1), SocketHint(1));
+    ledger.record(&on_lo(80, 40_000), count(100, 1), SocketHint(2));
+    let (_, questions) = ledger.questions(usize::MAX, false);
+    let [Question { row, socket, local_is_own: true, .. }] = &questions[..] else { panic!("{questions:?}") };
+    assert_eq!(socket.cookie(), if row.local_port == 80 { 2 } else { 1 });
+}
+
+#[test]
+fn what_a_group_has_in_common_is_told() {
+    let mut ledger = ledger(|terms| terms.groups = vec![GroupBy::Command, GroupBy::Process]);
+    for (port, pid) in [(1, 1), (2, 2), (3, 2)] {
+        let key = key(Direction::Egress, ("10.0.0.1", port), ("192.0.2.53", 53));
+        ledger.record(&key, count(100, 1), SocketHint(pid));
+    }
+    answer(&mut ledger, false, |question| {
+        let reason = if question.row.local_port == 3 { Reason::Bound } else { Reason::Created };
+        Some(process(u32::try_from(question.socket.cookie()).unwrap(), "x", reason))
+    });
+    ledger.close(SECOND);
+    let snapshot = ledger.snapshot();
+    let common = |part, pid| &snapshot.in_common[&OwnerKey::new(part, &process(pid, "x", Reason::Open))];
+    let command = common(OwnerPart::Command, 1);
+    assert_eq!((command.command.as_deref(), command.uid, command.reason), (Some("x"), None, None));
+    let second = common(OwnerPart::Process, 2);
+    assert_eq!((second.pid, second.uid, second.reason), (Some(2), Some(2), None));
+    assert_eq!(common(OwnerPart::Process, 1).reason, Some(Reason::Created));
+}
+
+fn name(key: &GroupKey) -> String {
+    match key {
+        GroupKey::Owner(owner) => owner.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+proptest! {
+    /// Whatever is answered whenever: groups are the sums of their rows, rows are what was recorded, and with an answer in
+    /// the interval every byte is its owner's.
+    #[test]
+    fn groups_are_the_sums_of_their_rows(
+        live: bool,
+        seconds in prop::collection::vec(
+            (prop::collection::vec((0_u16..4, 0_u64..6, 1_u64..1000), 0..6), 0_u8..4, any::<bool>()), 1..70),
+    ) {
+        let groups = vec![GroupBy::Process, GroupBy::Command, GroupBy::Port];
+        let mut ledger = ledger(|terms| {
+            terms.groups.clone_from(&groups);
+            terms.retention = if live { Retention::Live } else { Retention::Run };
+        });
+        // Two sockets to a process, two processes to a command.
+        let owner = |question: &Question| match question.socket.cookie() {
+            0 => Some(Arc::new(Attribution { owners: Vec::new(), reason: Reason::NoSocket })),
+            cookie => Some(process(
+                u32::try_from(cookie).unwrap() / 2,
+                if cookie < 4 { "a" } else { "b" },
+                if cookie % 2 == 0 { Reason::Created } else { Reason::Connected },
+            )),
+        };
+        let (mut all_answered, mut expected) = (true, BTreeMap::<u32, u64>::new());
+        for (second, (flows, answers, again)) in (1..).zip(seconds) {
+            // Within an interval a conversation has one socket, as far as the ledger can tell: the last.
+            let mut last = HashMap::new();
+            for (port, cookie, bytes) in &flows {
+                let socket = last.get(port).copied().unwrap_or_else(|| SocketHint(*cookie + 1));
+                last.insert(*port, socket);
+                let key = key(Direction::Egress, ("10.0.0.1", 1000 + port), ("192.0.2.53", 53));
+                ledger.record(&key, count(*bytes, 1), socket);
+                *expected.entry(u32::try_from(socket.cookie()).unwrap() / 2).or_default() += bytes;
+            }
+            if answers > 0 {
+                answer(&mut ledger, again, owner);
+            } else {
+                all_answered = false;
+            }
+            ledger.close(SECOND * second);
+
+            let snapshot = ledger.snapshot();
+            prop_assert_eq!(snapshot.rows.len(), ledger.len());
+            prop_assert_eq!(snapshot.rows.len(), snapshot.owners.len());
+            for (by, groups) in &snapshot.groups {
+                let mut sums: HashMap<GroupKey, Traffic> = HashMap::new();
+                for ((row, traffic), owner) in snapshot.rows.iter().zip(&snapshot.owners) {
+                    let key = by.key_of(row, owner, &Services::default()).unwrap();
+                    sums.entry(key).or_default().merge(traffic);
+                }
+                prop_assert_eq!(groups.len(), sums.len(), "{:?}", by);
+                for (key, traffic) in groups {
+                    let sum = &sums[key];
+                    prop_assert_eq!(traffic.sent.recent, sum.sent.recent);
+                    prop_assert!(traffic.sent.bytes >= sum.sent.bytes && traffic.sent.peak >= sum.sent.peak);
+                    prop_assert!(live || traffic.sent.bytes == sum.sent.bytes && traffic.sent.packets == sum.sent.packets);
+                }
+            }
+            let all: u64 = snapshot.rows.iter().map(|(_, traffic)| traffic.sent.bytes).sum();
+            prop_assert!(live || all == snapshot.total.sent.bytes);
+            if all_answered && !live {
+                let mut sums = BTreeMap::new();
+                for (pid, bytes) in by_pid(&ledger) {
+                    *sums.entry(pid).or_default() += bytes;
+                }
+                prop_assert_eq!(&sums, &expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! Who has sockets open: one walk through /proc/*/fd.
+//!
+//! A walk costs a system call for each open file of the host, so it is shared by the processors, and whoever starts one
+//! has a reason.
+
+use std::{
+    collections::BTreeMap,
+    ffi::CStr,
+    mem::MaybeUninit,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
+
+use hashbrown::HashMap;
+use rustix::{
+    fd::{AsFd, OwnedFd},
+    fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat_raw},
+    io::{Errno, Result},
+};
+
+use super::proc::{inode_in, pids};
+
+/// Processes that one thread takes at a time.
+const SHARE: usize = 16;
+/// More threads than this wait for each other's locks in the kernel more than they help.
+const THREADS: usize = 8;
+/// Longest link of interest, `socket:[18446744073709551615]`: what is longer is no socket.
+const LINK: usize = 40;
+
+/// A file descriptor of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holder {
+    /// The process.
+    pub pid: u32,
+    /// The number of its descriptor.
+    pub fd: u32,
+}
+
+/// What a walk found.
+#[derive(Debug, Default)]
+pub struct Holders {
+    /// By the socket's inode number, who has it open, in ascending order; one more descriptor of a process is one more entry.
+    sockets: HashMap<u64, Vec<Holder>>,
+    /// By the inode number of a network namespace, a process that lives in it: the first one.
+    pub namespaces: BTreeMap<u64, u32>,
+    /// Processes whose descriptors may not be read.
+    pub refused: Vec<u32>,
+    /// Whether every process of the host was there to be read.
+    pub is_complete: bool,
+}
+
+impl Holders {
+    /// Walks through all processes. What closes meanwhile may be missing.
+    ///
+    /// # Errors
+    /// When /proc cannot be read.
+    pub fn walk() -> Result<Self> {
+        let pids = pids()?;
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut found = Found::default();
+            while let Some(share) = pids.get(next.fetch_add(SHARE, Ordering::Relaxed)..) {
+                if share.is_empty() {
+                    break;
+                }
+                for pid in share.iter().take(SHARE) {
+                    found.process(*pid);
+                }
+            }
+            found
+        };
+        let threads = thread::available_parallelism().map_or(1, Into::into).min(THREADS);
+        let threads = threads.min(pids.len() / (2 * SHARE)).max(1);
+        let mut all = thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mut all = vec![work()];
+            // A thread that panicked found nothing.
+            all.extend(others.into_iter().filter_map(|thread| thread.join().ok()));
+            all
+        });
+        let mut holders = Self::default();
+        holders.sockets.reserve(all.iter().map(|found| found.sockets.len()).sum());
+        for found in &mut all {
+            for (inode, holder) in found.sockets.drain(..) {
+                holders.sockets.entry(inode).or_default().push(holder);
+            }
+            for (namespace, pid) in found.namespaces.drain() {
+                let first = holders.namespaces.entry(namespace).or_insert(pid);
+                *first = pid.min(*first);
+            }
+            holders.refused.append(&mut found.refused);
+        }
+        for holders in holders.sockets.values_mut().filter(|holders| holders.len() > 1) {
+            holders.sort_unstable();
+        }
+        holders.refused.sort_unstable();
+        // Process 1 is hidden where others' processes are (`hidepid` in proc(5)).
+        holders.is_complete = holders.refused.is_empty() && sees_all() && pids.first() == Some(&1);
+        Ok(holders)
+    }
+
+    /// Who has the socket with this inode number open.
+    #[must_use]
+    pub fn of(&self, inode: u64) -> &[Holder] {
+        self.sockets.get(&inode).map_or(&[], Vec::as_slice)
+    }
+
+    /// Every socket that is open, by its inode number.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &[Holder])> {
+        self.sockets.iter().map(|(inode, holders)| (*inode, holders.as_slice()))
+    }
+}
+
+/// Whether this process sees the host's processes under their own numbers, as the kernel programs do: whether it is in the first
+/// PID namespace (`include/linux/proc_ns.h`, `PROC_PID_INIT_INO`).
+#[must_use]
+pub fn sees_all() -> bool {
+    const FIRST: u64 = 0xefff_fffc;
+    link_inode(CWD, c"/proc/self/ns/pid", "pid") == Ok(Some(FIRST))
+}
+
+/// The inode number in a link such as `net:[4026531840]`; `None` for another link.
+pub(super) fn link_inode(dir: impl AsFd, name: &CStr, kind: &str) -> Result<Option<u64>> {
+    let mut buffer = [MaybeUninit::<u8>::uninit(); LINK];
+    let (link, _) = readlinkat_raw(dir, name, &mut buffer[..])?;
+    Ok(inode_in(link, kind))
+}
+
+/// What one thread found.
+#[derive(Default)]
+struct Found {
+    sockets: Vec<(u64, Holder)>,
+    namespaces: HashMap<u64, u32>,
+    refused: Vec<u32>,
+}
+
+impl Found {
+    fn process(&mut self, pid: u32) {
+        match self.read(pid) {
+            Err(Errno::ACCESS | Errno::PERM) => self.refused.push(pid),
+            // It has ended.
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    fn read(&mut self, pid: u32) -> Result<()> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let dir: OwnedFd = openat(CWD, format!("/proc/{pid}"), flags, Mode::empty())?;
+        if let Some(namespace) = link_inode(&dir, c"ns/net", "net")? {
+            self.namespaces.entry(namespace).or_insert(pid);
+        }
+        let fds = openat(&dir, c"fd", flags, Mode::empty())?;
+        let mut buffer = [MaybeUninit::<u8>::uninit(); 16 * 1024];
+        let mut entries = RawDir::new(&fds, &mut buffer);
+        while let Some(entry) = entries.next() {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(fd) = name.to_str().ok().and_then(|name| name.parse().ok()) else { continue };
+            match link_inode(&fds, name, "socket") {
+                Ok(Some(inode)) => self.sockets.push((inode, Holder { pid, fd })),
+                Err(Errno::ACCESS | Errno::PERM) => return Err(Errno::ACCESS),
+                Ok(None) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::UdpSocket, os::fd::AsRawFd as _};
+
+    use rustix::fs::fstat;
+
+    use super::*;
+
+    #[test]
+    fn every_descriptor_of_a_socket_is_found() {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let again = socket.try_clone().unwrap();
+        let inode = fstat(&socket).unwrap().st_ino;
+        let holders = Holders::walk().unwrap();
+        let pid = std::process::id();
+        let mut expected =
+            [&socket, &again].map(|socket| Holder { pid, fd: socket.as_raw_fd().unsigned_abs() });
+        expected.sort_unstable();
+        assert_eq!(holders.of(inode), expected);
+        let own = link_inode(CWD, c"/proc/self/ns/net", "net").unwrap().unwrap();
+        assert!(holders.namespaces.contains_key(&own));
+        assert!(holders.of(0).is_empty());
+        assert!(holders.iter().any(|(found, _)| found == inode));
+    }
+}

@@ -1,0 +1,336 @@
+//! Whose traffic a conversation is, answered from the kernel's notes and from the host: `sock_diag`, /proc, cgroups, in every
+//! network namespace that a process lives in.
+//!
+//! Notes are cheap and outlive their process, so they come first. The host is read only when somebody looks and something is
+//! left open, at most once a call, and no more often than a fixed share of a processor pays for.
+
+mod budget;
+mod cgroups;
+mod nobody;
+mod processes;
+mod read;
+mod table;
+
+use std::{fs, sync::Arc, time::Instant};
+
+use flowtally_common::{Occasion, SocketHint, SocketNote};
+use hashbrown::HashSet;
+
+use self::{
+    budget::{Budget, processor_time},
+    cgroups::Cgroups,
+    nobody::Facts,
+    processes::Processes,
+    read::Host,
+    table::{By, Ends, Entry, Match},
+};
+use super::{
+    holders,
+    sockets::{State, protocol},
+};
+use crate::flow::{
+    owner::{Attribution, Owner, Question, Reason},
+    protocol::Kind,
+};
+
+/// So many different answers are kept to be shared; then those that nobody has any more are forgotten.
+const SHARED: usize = 1 << 15;
+
+/// Whether somebody looks at owners.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Nobody: what the kernel noted is said, nothing is read.
+    No,
+    /// Somebody does: the host is read, as often as its budget allows.
+    Yes,
+    /// Somebody does, and for the last time: everything is answered, with a reason where there is no owner.
+    Final,
+}
+
+/// Finds owners. All of it may block for as long as reading the host takes (tenths of a second where there are tens of
+/// thousands of sockets): not for a thread that others wait for.
+#[derive(Debug)]
+pub struct Owners {
+    processes: Processes,
+    cgroups: Cgroups,
+    host: Host,
+    budget: Budget,
+    facts: Facts,
+    /// Whether PIDs here are those that the kernel programs note.
+    sees_all: bool,
+    shared: HashSet<Arc<Attribution>>,
+}
+
+impl Default for Owners {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Owners {
+    /// Nothing is read yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            processes: Processes::new(),
+            cgroups: Cgroups::default(),
+            host: Host::default(),
+            budget: Budget::default(),
+            facts: Facts { ephemeral: ephemeral_ports() },
+            sees_all: holders::sees_all(),
+            shared: HashSet::new(),
+        }
+    }
+
+    /// Answers what can be answered now; `None` is not yet: ask again in the next tick. An answer may become better later,
+    /// when another process has inherited the socket or the owner has executed another program, so what lives long is worth
+    /// asking for again. `note` looks a socket's cookie up in the kernel's notes; `now` is for the budget.
+    pub fn answer(
+        &mut self,
+        questions: &[Question],
+        note: &mut dyn FnMut(u64) -> Option<SocketNote>,
+        look: Look,
+        now: Instant,
+    ) -> Vec<Option<Arc<Attribution>>> {
+        self.processes.begin();
+        let notes: Vec<Option<SocketNote>> = questions
+            .iter()
+            .map(|question| question.socket.is_some().then(|| note(question.socket.cookie())).flatten())
+            .collect();
+        if look == Look::No {
+            let noted = questions.iter().zip(&notes).map(|(question, note)| {
+                let note = note.as_ref()?;
+                let owner = self.noted(note, false);
+                Some(self.share(Attribution {
+                    owners: vec![owner],
+                    reason: noted_reason(question, note, self.facts)?,
+                }))
+            });
+            return noted.collect();
+        }
+        self.host.begin();
+        let mut may_read = !questions.is_empty() && (look == Look::Final || self.budget.allows(now));
+        let cost = processor_time();
+        if look == Look::Final && may_read {
+            self.host.read(questions);
+        }
+        if self.misses_cgroup(&notes) && may_read {
+            self.cgroups.walk();
+        }
+        let mut answers: Vec<Option<Arc<Attribution>>> = Vec::with_capacity(questions.len());
+        for (question, note) in questions.iter().zip(&notes) {
+            let answer = note.as_ref().and_then(|note| self.from_note(question, note));
+            let answer = answer.or_else(|| self.from_known(question));
+            answers.push(answer.map(|answer| self.share(answer)));
+        }
+        let open: Vec<usize> =
+            answers.iter().enumerate().filter(|(_, answer)| answer.is_none()).map(|(at, _)| at).collect();
+        may_read &= !open.is_empty();
+        if may_read {
+            if look != Look::Final {
+                let questions: Vec<Question> =
+                    open.iter().filter_map(|at| questions.get(*at).copied()).collect();
+                self.host.read(&questions);
+            }
+            for at in open {
+                if let (Some(question), Some(answer)) = (questions.get(at), answers.get_mut(at)) {
+                    let found = self.from_host(question);
+                    *answer = Some(self.share(found));
+                }
+            }
+        }
+        if self.host.was_read() {
+            self.budget.spend(now, processor_time().saturating_sub(cost));
+        }
+        answers
+    }
+
+    /// What of the host may not be read, in words, with what would allow it.
+    #[must_use]
+    pub fn degraded(&self) -> Vec<String> {
+        let mut words = self.host.degraded();
+        if !self.sees_all {
+            words.push(
+                "owners: processes outside this PID namespace cannot be seen; run flowtally on the host"
+                    .to_owned(),
+            );
+        }
+        words
+    }
+
+    /// Whether a note's cgroup was never seen.
+    fn misses_cgroup(&self, notes: &[Option<SocketNote>]) -> bool {
+        notes.iter().flatten().any(|note| note.cgroup != 0 && self.cgroups.path(note.cgroup).is_none())
+    }
+
+    /// The same answer for all that are equal.
+    fn share(&mut self, answer: Attribution) -> Arc<Attribution> {
+        if self.shared.len() >= SHARED {
+            self.shared.retain(|answer| Arc::strong_count(answer) > 1);
+        }
+        match self.shared.get(&answer) {
+            Some(shared) => Arc::clone(shared),
+            None => {
+                let answer = Arc::new(answer);
+                self.shared.insert(Arc::clone(&answer));
+                answer
+            }
+        }
+    }
+
+    fn noted(&mut self, note: &SocketNote, look: bool) -> Owner {
+        let netns = self.host.netns_by_cookie(note.netns);
+        self.processes.noted(note, look && self.sees_all, &self.host.namespaces, &self.cgroups, netns)
+    }
+
+    /// By the kernel's note of the socket, and by who has it open as far as that is known.
+    fn from_note(&mut self, question: &Question, note: &SocketNote) -> Option<Attribution> {
+        let reason = noted_reason(question, note, self.facts)?;
+        let noted = self.noted(note, true);
+        let inode = self.host.table.by_cookie(question.socket.cookie());
+        let entry = inode.and_then(|place| self.host.table.get(place)).copied();
+        let mut owners = entry.map(|entry| self.holders([entry.socket.inode])).unwrap_or_default();
+        if owners.iter().any(|owner| owner.id == noted.id) {
+            return Some(Attribution { owners, reason });
+        }
+        if owners.is_empty() {
+            owners.push(noted);
+            return Some(Attribution { owners, reason });
+        }
+        // It was handed on: to a child, or over a UNIX socket.
+        let reason = if reason == Reason::Listener { reason } else { Reason::Open };
+        Some(Attribution { owners, reason })
+    }
+
+    /// By what was read before, as far as that cannot have changed.
+    fn from_known(&mut self, question: &Question) -> Option<Attribution> {
+        let found = match question.socket.is_exact() {
+            true => self.by_cookie(question.socket)?,
+            false => self.host.table.by_ends(self.host.own(), &ends(question)?)?,
+        };
+        let entries = self.entries(&found);
+        let owners = self.holders(entries.iter().map(|entry| entry.socket.inode));
+        (!owners.is_empty()).then_some(Attribution { owners, reason: reason(found.by) })
+    }
+
+    /// By what was read just now: there is an answer in any case.
+    fn from_host(&mut self, question: &Question) -> Attribution {
+        let nobody = |reason| Attribution { owners: Vec::new(), reason };
+        match self.host.find(question) {
+            Some(read::Found::Sockets(found)) => {
+                let found = self.attribute(question, &found);
+                // Of a connection that has no process any more, the listener's is known.
+                if found.owners.is_empty() { self.from_listener(question).unwrap_or(found) } else { found }
+            }
+            Some(read::Found::Inodes(inodes)) => {
+                let owners = self.holders(inodes);
+                let reason = if owners.is_empty() { self.host.without_holder(&[]) } else { Reason::Open };
+                Attribution { owners, reason }
+            }
+            None => nobody(nobody::without_socket(question, self.facts)),
+        }
+    }
+
+    fn from_listener(&mut self, question: &Question) -> Option<Attribution> {
+        let ends = ends(question).filter(|ends| ends.protocol == protocol::TCP)?;
+        let found = self.host.table.bound(self.host.own(), &ends)?;
+        let entries = self.entries(&found);
+        let owners = self.holders(entries.iter().map(|entry| entry.socket.inode));
+        (!owners.is_empty()).then_some(Attribution { owners, reason: Reason::Listener })
+    }
+
+    /// Whose these sockets are, or why they are nobody's.
+    fn attribute(&mut self, question: &Question, found: &Match) -> Attribution {
+        let entries = self.entries(found);
+        let owners = self.holders(entries.iter().map(|entry| entry.socket.inode));
+        if !owners.is_empty() {
+            return Attribution { owners, reason: reason(found.by) };
+        }
+        let reason = match entries.iter().find(|entry| entry.socket.inode != 0) {
+            Some(_) => {
+                let inodes: Vec<u64> = entries.iter().map(|entry| entry.socket.inode).collect();
+                self.host.without_holder(&inodes)
+            }
+            // A connection whose socket nobody has any more. What TIME-WAIT was there before the traffic, the kernel answered.
+            None if ends(question).is_some_and(|ends| self.host.was_waiting(&ends)) => Reason::KernelStack,
+            None => Reason::Gone,
+        };
+        Attribution { owners, reason }
+    }
+
+    fn by_cookie(&self, hint: SocketHint) -> Option<Match> {
+        let place = self.host.table.by_cookie(hint.cookie())?;
+        let is_listener = self.host.table.get(place)?.socket.state == State::Listen;
+        let by = if is_listener { By::Listener } else { By::Ends };
+        Some(Match { by, sockets: vec![place] })
+    }
+
+    fn entries(&self, found: &Match) -> Vec<Entry> {
+        found.sockets.iter().filter_map(|place| self.host.table.get(*place)).copied().collect()
+    }
+
+    /// The living processes that had one of these open when that was last looked at, by PID.
+    fn holders(&mut self, inodes: impl IntoIterator<Item = u64>) -> Vec<Owner> {
+        let mut pids: Vec<u32> = inodes
+            .into_iter()
+            .filter(|inode| *inode != 0)
+            .flat_map(|inode| self.host.holders.of(inode).iter().map(|holder| holder.pid))
+            .collect();
+        pids.sort_unstable();
+        pids.dedup();
+        let walked = self.host.walked;
+        pids.into_iter().filter_map(|pid| self.processes.living(pid, walked, &self.host.namespaces)).collect()
+    }
+}
+
+/// What a note's owner is to a conversation; `None` for a note that says nothing.
+fn noted_reason(question: &Question, note: &SocketNote, facts: Facts) -> Option<Reason> {
+    let occasion = Occasion::from_raw(note.occasion)?;
+    // A TCP socket that was never connected nor accepted and has traffic is the listener, which sent a SYN-ACK.
+    let is_listener = question.row.kind == Kind::TCP
+        && (!question.socket.is_exact()
+            || occasion <= Occasion::Bound && !nobody::is_client(question, facts));
+    Some(match occasion {
+        _ if is_listener => Reason::Listener,
+        Occasion::Created => Reason::Created,
+        Occasion::Bound => Reason::Bound,
+        Occasion::Connected => Reason::Connected,
+        Occasion::Accepted => Reason::Accepted,
+        Occasion::Closed => Reason::Closed,
+    })
+}
+
+const fn reason(by: By) -> Reason {
+    match by {
+        By::Ends | By::Bound => Reason::Open,
+        By::Listener => Reason::Listener,
+    }
+}
+
+/// The conversation's ends as a socket of the local end has them; `None` for frames that are not IP.
+fn ends(question: &Question) -> Option<Ends> {
+    let row = &question.row;
+    let Kind::Ip(protocol) = row.kind else { return None };
+    Some(Ends {
+        protocol,
+        local: row.local,
+        local_port: row.local_port,
+        remote: row.remote,
+        remote_port: row.remote_port,
+        interface: question.ifindex,
+    })
+}
+
+/// The ports that the kernel chooses from for who asks for none; its default where that cannot be read.
+fn ephemeral_ports() -> (u16, u16) {
+    const DEFAULT: (u16, u16) = (32_768, 60_999);
+    let read = || {
+        let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").ok()?;
+        let mut numbers = text.split_ascii_whitespace().map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    };
+    read().unwrap_or(DEFAULT)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,327 @@
+//! What was last read of the host: sockets, who has them open, and namespaces.
+
+use std::collections::BTreeMap;
+
+use hashbrown::{HashMap, HashSet};
+use rustix::{io::Errno, net::netlink::SOCK_DIAG};
+
+use super::{
+    ends,
+    nobody::{is_group, is_here},
+    processes::since_boot,
+    table::{By, Ends, Match, Table},
+};
+use crate::{
+    flow::{
+        owner::{Netns, Question, Reason},
+        protocol::Kind,
+    },
+    host::{
+        holders::Holders,
+        netns::{self, Namespaces},
+        sockets::{Connection, Sockets, State, Wanted, protocol},
+    },
+};
+
+/// More sockets of the kernel's own than any host has; then they are found anew.
+const KERNELS: usize = 1 << 12;
+
+/// What belongs to a conversation.
+#[derive(Clone, Debug)]
+pub(super) enum Found {
+    /// Sockets of the Internet families.
+    Sockets(Match),
+    /// Others, by their inode numbers.
+    Inodes(Vec<u64>),
+}
+
+/// The host, as it was last read.
+#[derive(Debug, Default)]
+pub(super) struct Host {
+    pub(super) table: Table,
+    pub(super) holders: Holders,
+    /// When who has what open was last looked at, in nanoseconds since boot.
+    pub(super) walked: u64,
+    pub(super) namespaces: Namespaces,
+    /// Namespaces by their cookies.
+    cookies: HashMap<u64, u64>,
+    peers: HashMap<u32, u64>,
+    /// Everything that was ever asked for: of a table that is read again nothing may be missing.
+    wanted: Wanted,
+    /// Connections that were over when the host was read before.
+    waiting: HashSet<Ends>,
+    /// Sockets that no process has and that are there all the same.
+    kernels: HashSet<u64>,
+    /// What `sock_diag` refuses, and which namespaces could not be entered.
+    refused: BTreeMap<&'static str, Errno>,
+    not_entered: Option<(usize, Errno)>,
+    /// Whether anything was read in this call; whether everything.
+    read: bool,
+}
+
+impl Host {
+    /// Begins a call.
+    pub(super) fn begin(&mut self) {
+        self.read = false;
+        if self.namespaces.own.is_none() {
+            self.namespaces = Namespaces::find(&BTreeMap::new());
+        }
+    }
+
+    /// Whether the host was read in this call.
+    pub(super) const fn was_read(&self) -> bool {
+        self.read
+    }
+
+    /// The namespace that this process's interfaces are in.
+    pub(super) fn own(&self) -> u64 {
+        self.namespaces.own.unwrap_or(0)
+    }
+
+    /// What a namespace is, by its cookie; `None` where none was noted.
+    pub(super) fn netns_by_cookie(&self, cookie: u64) -> Option<Netns> {
+        if cookie == 0 {
+            return None;
+        }
+        let inode = self.cookies.get(&cookie).copied();
+        Some(Netns { inode, name: inode.map_or("", |inode| self.namespaces.name(inode)).to_owned() })
+    }
+
+    /// Reads what these questions need: the own namespace's sockets; who has them open, if that is not known of all; and other
+    /// namespaces' sockets, if something is left that may be theirs.
+    pub(super) fn read(&mut self, questions: &[Question]) {
+        self.read = true;
+        self.wanted = self.wanted.or(wanted(questions));
+        self.waiting = self.table.waiting(self.own()).collect();
+        self.table = Table::default();
+        self.refused.clear();
+        self.read_own();
+        let needs_others = questions.iter().any(|question| self.may_be_elsewhere(question));
+        if needs_others || questions.iter().any(|question| self.is_open(question)) {
+            self.walk();
+        }
+        if needs_others {
+            self.read_others();
+        }
+        self.find_kernels(questions);
+    }
+
+    fn read_own(&mut self) {
+        let mut sockets = Sockets::default();
+        match Connection::open(Some(SOCK_DIAG)) {
+            Ok(mut connection) => {
+                if let (Some(cookie), Some(own)) = (netns::cookie(&connection), self.namespaces.own) {
+                    self.cookies.insert(cookie, own);
+                }
+                sockets.read_over(&mut connection, self.wanted);
+            }
+            Err(_) => sockets = Sockets::read(self.wanted),
+        }
+        self.refused.extend(sockets.refused.iter().copied());
+        self.table.add(self.own(), true, sockets);
+    }
+
+    fn walk(&mut self) {
+        let now = since_boot();
+        // Without /proc nobody is known.
+        self.holders = Holders::walk().unwrap_or_default();
+        self.walked = now;
+        self.namespaces = Namespaces::find(&self.holders.namespaces);
+    }
+
+    fn read_others(&mut self) {
+        let own = self.own();
+        let others: Vec<u64> = self.namespaces.files.keys().copied().filter(|inode| *inode != own).collect();
+        let wanted = Wanted { unix: false, ..self.wanted };
+        let pids = &self.holders.namespaces;
+        let read = self.namespaces.inside(others.into_iter(), |inode, entered| {
+            let connection = entered.and_then(|()| Connection::open(Some(SOCK_DIAG)));
+            match connection {
+                Ok(mut connection) => {
+                    let mut sockets = Sockets::default();
+                    sockets.read_over(&mut connection, wanted);
+                    (inode, netns::cookie(&connection), sockets, None)
+                }
+                Err(error) => {
+                    let sockets = pids.get(&inode).map(|pid| Sockets::read_of_process(*pid, wanted));
+                    (inode, None, sockets.unwrap_or_default(), Some(error))
+                }
+            }
+        });
+        self.not_entered = None;
+        for (inode, cookie, sockets, error) in read {
+            self.cookies.extend(cookie.map(|cookie| (cookie, inode)));
+            self.refused.extend(sockets.refused.iter().copied());
+            self.table.add(inode, false, sockets);
+            // One that has gone away meanwhile is no failure.
+            if let Some(error) = error.filter(|error| *error != Errno::NOENT) {
+                let (count, _) = self.not_entered.unwrap_or((0, error));
+                self.not_entered = Some((count + 1, error));
+            }
+        }
+        let living = |inode: &u64| self.namespaces.files.contains_key(inode);
+        if self.cookies.len() > self.namespaces.files.len() * 2 + 1024 {
+            self.cookies.retain(|_, inode| living(inode));
+        }
+        self.peers = self.namespaces.peers().unwrap_or_default();
+    }
+
+    /// Whether a conversation's sockets may be in another namespace.
+    fn may_be_elsewhere(&self, question: &Question) -> bool {
+        if self.namespaces.own.is_none() {
+            return false;
+        }
+        match question.row.kind {
+            Kind::Ip(1 | 58 | 2) => !question.local_is_own,
+            Kind::Ip(_) => self.find(question).is_none(),
+            _ => false,
+        }
+    }
+
+    /// Whether the sockets of a conversation are known, but not who has one of them open.
+    fn is_open(&self, question: &Question) -> bool {
+        let inodes = match self.find(question) {
+            Some(Found::Sockets(found)) => self.inodes(&found),
+            Some(Found::Inodes(inodes)) => inodes,
+            None => return false,
+        };
+        inodes
+            .iter()
+            .any(|inode| *inode != 0 && self.holders.of(*inode).is_empty() && !self.kernels.contains(inode))
+    }
+
+    fn inodes(&self, found: &Match) -> Vec<u64> {
+        found.sockets.iter().filter_map(|place| Some(self.table.get(*place)?.socket.inode)).collect()
+    }
+
+    /// Sockets that a conversation needs and nobody has, while all of /proc could be read: those that are still there are the
+    /// kernel's own.
+    fn find_kernels(&mut self, questions: &[Question]) {
+        if !self.holders.is_complete || !questions.iter().any(|question| self.is_open(question)) {
+            return;
+        }
+        if self.kernels.len() > KERNELS {
+            self.kernels.clear();
+        }
+        let now = Sockets::read(Wanted { unix: false, packet: false, ..self.wanted });
+        let held = |inode: &u64| *inode == 0 || !self.holders.of(*inode).is_empty();
+        let without: HashSet<u64> = self.table.inodes(self.own()).filter(|inode| !held(inode)).collect();
+        let still = now.inet.iter().map(|socket| socket.inode).filter(|inode| without.contains(inode));
+        self.kernels.extend(still);
+    }
+
+    /// Why a socket with such an inode number is nobody's.
+    pub(super) fn without_holder(&self, inodes: &[u64]) -> Reason {
+        if inodes.iter().any(|inode| self.kernels.contains(inode)) {
+            Reason::Kernel
+        } else if self.holders.is_complete {
+            Reason::Gone
+        } else {
+            Reason::NotPermitted
+        }
+    }
+
+    /// Whether a connection was over before: what came since, the kernel answered.
+    pub(super) fn was_waiting(&self, ends: &Ends) -> bool {
+        self.waiting.contains(&Ends { interface: 0, ..*ends })
+    }
+
+    /// The sockets of a conversation, in the namespaces that may be meant.
+    pub(super) fn find(&self, question: &Question) -> Option<Found> {
+        let (table, own) = (&self.table, self.own());
+        if question.socket.is_exact() {
+            let cookie = question.socket.cookie();
+            if let Some(place) = table.by_cookie(cookie) {
+                let is_listener = table.get(place).is_some_and(|entry| entry.socket.state == State::Listen);
+                // A listener's cookie is on its SYN-ACK, and the connection may have a socket of its own by now.
+                let better = is_listener.then(|| ends(question)).flatten();
+                let better = better.and_then(|ends| table.find(own, &ends));
+                let by = if is_listener { By::Listener } else { By::Ends };
+                return Some(Found::Sockets(better.unwrap_or(Match { by, sockets: vec![place] })));
+            }
+            if let Some((inode, _)) = table.packet_by_cookie(cookie) {
+                return Some(Found::Inodes(vec![inode]));
+            }
+        }
+        let Some(ends) = ends(question) else {
+            let Kind::Frame(ethertype) = question.row.kind else { return None };
+            let inodes = table.packet_by_type(own, ethertype, question.ifindex);
+            return (!inodes.is_empty()).then_some(Found::Inodes(inodes));
+        };
+        if !is_asked_by_processes(question) {
+            return None;
+        }
+        let found = if !question.local_is_own && is_group(question) {
+            table.members(own, &ends)
+        } else if is_here(question) {
+            table.find(own, &ends)
+        } else {
+            None
+        };
+        found.or_else(|| self.find_elsewhere(question, &ends)).map(Found::Sockets)
+    }
+
+    fn find_elsewhere(&self, question: &Question, ends: &Ends) -> Option<Match> {
+        let elsewhere = Ends { interface: 0, ..*ends };
+        if question.local_is_own {
+            return self.table.translated(&elsewhere);
+        }
+        if let Some(namespace) = self.peers.get(&question.ifindex) {
+            let ways = [elsewhere.reversed(), elsewhere];
+            let exact = ways.iter().find_map(|ends| self.table.by_ends(*namespace, ends));
+            return exact.or_else(|| ways.iter().find_map(|ends| self.table.find(*namespace, ends)));
+        }
+        let others: Vec<u64> =
+            self.namespaces.files.keys().copied().filter(|inode| *inode != self.own()).collect();
+        self.table.elsewhere(&others, &elsewhere)
+    }
+
+    /// What may not be read, in words.
+    pub(super) fn degraded(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        for (name, error) in &self.refused {
+            words.push(format!(
+                "owners: sock_diag refuses to list {name} sockets ({error}): /proc/net is read instead"
+            ));
+        }
+        if let Some((count, error)) = self.not_entered {
+            words.push(format!(
+                "owners: {count} network namespaces cannot be entered ({error}): their /proc/PID/net is read instead; CAP_SYS_ADMIN allows it"
+            ));
+        }
+        if !self.holders.refused.is_empty() {
+            words.push(format!(
+                "owners: open files of {} processes may not be read; CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH allow it",
+                self.holders.refused.len()
+            ));
+        }
+        words
+    }
+}
+
+/// Whether processes have to do with it at all: of ICMP only queries, of which a process may be the asker.
+fn is_asked_by_processes(question: &Question) -> bool {
+    match (question.row.kind, question.row.local_port) {
+        (Kind::Ip(1), of_type) => matches!(of_type, 8 | 13 | 15 | 17 | 42),
+        (Kind::Ip(58), of_type) => matches!(of_type, 128 | 160),
+        _ => true,
+    }
+}
+
+/// The lists that questions need.
+fn wanted(questions: &[Question]) -> Wanted {
+    let mut wanted = Wanted::default();
+    for question in questions {
+        match question.row.kind {
+            Kind::Ip(protocol::TCP) => wanted.tcp = true,
+            Kind::Ip(protocol::UDP) => wanted.udp = true,
+            Kind::Ip(protocol::UDPLITE) => wanted.udplite = true,
+            Kind::Ip(protocol::SCTP) => wanted.sctp = true,
+            Kind::Ip(_) => wanted.raw = true,
+            _ => wanted.packet = true,
+        }
+        // The frames of a packet socket may be anything.
+        wanted.packet |= question.socket.is_exact();
+    }
+    wanted
+}

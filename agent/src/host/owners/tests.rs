@@ -1,0 +1,314 @@
+//! Sockets of this process and its children, on the real kernel. Namespaces need root: without it those tests say so.
+
+use std::{
+    fs::File,
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    os::fd::{AsFd, OwnedFd},
+    process::{Child, Command, Stdio},
+    thread,
+};
+
+use nix::sched::{CloneFlags, unshare};
+use rustix::{fs::fstat, net::sockopt::socket_cookie};
+
+use super::*;
+use crate::flow::row::{InterfaceId, RowKey};
+
+const LOOPBACK: u32 = 1;
+
+fn question(kind: Kind, local: SocketAddr, remote: SocketAddr) -> Question {
+    let mapped = |address: SocketAddr| match address.ip() {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => address,
+    };
+    let row = RowKey {
+        local: mapped(local),
+        remote: mapped(remote),
+        local_port: local.port(),
+        remote_port: remote.port(),
+        vlan: 0,
+        interface: InterfaceId(0),
+        kind,
+    };
+    Question { row, ifindex: LOOPBACK, local_is_own: true, socket: SocketHint::NONE, seen: [true; 2] }
+}
+
+fn answer(owners: &mut Owners, question: Question) -> Attribution {
+    let answers = owners.answer(&[question], &mut |_| None, Look::Final, Instant::now());
+    answers[0].as_deref().expect("the last look answers everything").clone()
+}
+
+fn pids(answer: &Attribution) -> (Vec<u32>, Reason) {
+    (answer.owners.iter().map(|owner| owner.id.pid).collect(), answer.reason)
+}
+
+/// A process that has these open as its standard input and output until it is told to end.
+struct Heir(Child);
+
+impl Heir {
+    fn of(socket: impl AsFd) -> Self {
+        let copy: OwnedFd = socket.as_fd().try_clone_to_owned().unwrap();
+        Self(Command::new("sleep").arg("1000").stdin(Stdio::from(copy)).spawn().unwrap())
+    }
+}
+
+impl Drop for Heir {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+/// Whether the reason for "nobody has it open" can be told on this host: not while a process hides its descriptors.
+fn sees_everybody(owners: &Owners) -> bool {
+    owners.host.holders.is_complete
+}
+
+#[test]
+fn connections_listeners_and_datagrams_are_this_processs() {
+    let me = std::process::id();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    let bound = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let connected = UdpSocket::bind("[::1]:0").unwrap();
+    connected.connect("[::1]:9").unwrap();
+    let mapped = UdpSocket::bind("[::]:0").unwrap();
+    let mut owners = Owners::new();
+    let to = |address: &str| address.parse::<SocketAddr>().unwrap();
+    let any = |socket: &UdpSocket| SocketAddr::from(([127, 0, 0, 1], socket.local_addr().unwrap().port()));
+    for (name, kind, local, remote, reason) in [
+        ("client", Kind::TCP, client.local_addr().unwrap(), client.peer_addr().unwrap(), Reason::Open),
+        ("server", Kind::TCP, server.local_addr().unwrap(), server.peer_addr().unwrap(), Reason::Open),
+        ("over", Kind::TCP, listener.local_addr().unwrap(), to("127.0.0.1:1"), Reason::Listener),
+        ("bound", Kind::UDP, any(&bound), to("127.0.0.1:9"), Reason::Open),
+        ("connected", Kind::UDP, connected.local_addr().unwrap(), to("[::1]:9"), Reason::Open),
+        ("v4-mapped", Kind::UDP, any(&mapped), to("127.0.0.1:9"), Reason::Open),
+    ] {
+        let answer = answer(&mut owners, question(kind, local, remote));
+        assert_eq!(pids(&answer), (vec![me], reason), "{name}");
+    }
+    let owner = &answer(&mut owners, question(Kind::UDP, any(&bound), to("127.0.0.1:9"))).owners[0];
+    assert_eq!(owner.executable.as_deref(), std::env::current_exe().unwrap().to_str());
+    assert_eq!(owner.netns.as_ref().and_then(|netns| netns.inode), crate::host::netns::own());
+    let port = bound.local_addr().unwrap().port();
+    drop(bound);
+    let closed = question(Kind::UDP, SocketAddr::from(([127, 0, 0, 1], port)), to("127.0.0.1:9"));
+    let closed = Question { seen: [false, true], ..closed };
+    assert_eq!(pids(&answer(&mut owners, closed)), (vec![], Reason::NoSocket));
+}
+
+#[test]
+fn a_cookie_is_enough_and_a_socket_may_have_several_owners() {
+    let me = std::process::id();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let heir = Heir::of(&socket);
+    let nowhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let hint = SocketHint(socket_cookie(&socket).unwrap());
+    let asked = Question { socket: hint, ..question(Kind::UDP, nowhere, nowhere) };
+    let mut owners = Owners::new();
+    let found = answer(&mut owners, asked);
+    let mut both = vec![me, heir.0.id()];
+    both.sort_unstable();
+    assert_eq!(pids(&found), (both, Reason::Open));
+    // What is known is said again without reading anything, and is the same answer.
+    let again = owners.answer(&[asked, asked], &mut |_| None, Look::Yes, Instant::now());
+    let [Some(first), Some(second)] = &again[..] else { panic!("{again:?}") };
+    assert!(Arc::ptr_eq(first, second) && **first == found);
+    assert!(!owners.host.was_read());
+    // The heir alone has it now, and then nobody.
+    drop(socket);
+    let mut owners = Owners::new();
+    assert_eq!(pids(&answer(&mut owners, asked)), (vec![heir.0.id()], Reason::Open));
+    drop(heir);
+    let gone = answer(&mut owners, asked);
+    assert_eq!(pids(&gone), (vec![], Reason::Gone));
+}
+
+#[test]
+fn notes_answer_without_reading_anything() {
+    let child = Heir::of(File::open("/dev/null").unwrap());
+    let note = |start_time: u64, occasion: Occasion| {
+        let mut command = [0; 16];
+        command[..4].copy_from_slice(b"brie");
+        let noted = processes::since_boot();
+        let tgid = child.0.id();
+        SocketNote {
+            tgid,
+            start_time,
+            noted,
+            uid: 0,
+            command,
+            occasion: occasion as u8,
+            ..SocketNote::default()
+        }
+    };
+    let mut owners = Owners::new();
+    let (near, far) = ("127.0.0.1:40000".parse().unwrap(), "127.0.0.1:80".parse().unwrap());
+    let asked = Question { socket: SocketHint(77), ..question(Kind::TCP, near, far) };
+    let mut ask = |note: SocketNote, look| {
+        let answers =
+            owners.answer(&[asked], &mut |cookie| (cookie == 77).then_some(note), look, Instant::now());
+        answers[0].as_deref().expect("a note is an answer").clone()
+    };
+    let noted = ask(note(10_000_000, Occasion::Connected), Look::No);
+    assert_eq!(noted.reason, Reason::Connected);
+    let owner = &noted.owners[0];
+    assert_eq!((owner.command.as_str(), owner.id.start, owner.executable.as_ref()), ("brie", Some(1), None));
+    // Another process has the number now; or the same one, which says more.
+    let other = ask(note(10_000_000, Occasion::Closed), Look::Yes);
+    assert_eq!((other.owners[0].command.as_str(), other.reason), ("brie", Reason::Closed));
+    let same = ask(note(0, Occasion::Created), Look::Yes);
+    assert_eq!((same.owners[0].id.pid, same.reason), (child.0.id(), Reason::Created));
+    assert!(same.owners[0].executable.is_some());
+    assert!(!owners.host.was_read());
+    // Without a note there is no answer yet, and no reading while nobody looks.
+    let answers = owners.answer(&[asked], &mut |_| None, Look::No, Instant::now());
+    assert_eq!(answers, [None]);
+}
+
+#[test]
+fn a_connection_that_is_over_is_the_listeners_or_gone() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    let (near, far) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+    // Whoever closes first keeps the connection in TIME-WAIT.
+    drop(client);
+    drop(server);
+    let mut owners = Owners::new();
+    assert_eq!(pids(&answer(&mut owners, question(Kind::TCP, near, far))), (vec![], Reason::Gone));
+    let accepted = answer(&mut owners, question(Kind::TCP, far, near));
+    assert_eq!(pids(&accepted), (vec![std::process::id()], Reason::Listener));
+    // From then on only the kernel answers for it.
+    let later = answer(&mut owners, question(Kind::TCP, near, far));
+    assert_eq!(pids(&later), (vec![], Reason::KernelStack));
+}
+
+#[test]
+fn a_budget_puts_readings_off() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let asked = question(Kind::UDP, socket.local_addr().unwrap(), "127.0.0.1:9".parse().unwrap());
+    let mut owners = Owners::new();
+    let start = Instant::now();
+    let first = owners.answer(&[asked], &mut |_| None, Look::Yes, start);
+    assert!(first[0].is_some() && owners.host.was_read());
+    let other = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let asked = question(Kind::UDP, other.local_addr().unwrap(), "127.0.0.1:9".parse().unwrap());
+    assert_eq!(owners.answer(&[asked], &mut |_| None, Look::Yes, start), [None]);
+    let later = start + std::time::Duration::from_secs(3600);
+    assert!(owners.answer(&[asked], &mut |_| None, Look::Yes, later)[0].is_some());
+}
+
+#[test]
+fn what_nobody_has_open_has_a_reason() {
+    let mut owners = Owners::new();
+    // A socket that this process has closed, but for the copy on its way through another socket: no process has it open.
+    let (left, right) = std::os::unix::net::UnixDatagram::pair().unwrap();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let local = socket.local_addr().unwrap();
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut ancillary = rustix::net::SendAncillaryBuffer::new(&mut space);
+    let files = [socket.as_fd()];
+    assert!(ancillary.push(rustix::net::SendAncillaryMessage::ScmRights(&files)));
+    let data = [std::io::IoSlice::new(b"x")];
+    rustix::net::sendmsg(&left, &data, &mut ancillary, rustix::net::SendFlags::empty()).unwrap();
+    drop(socket);
+    let answer = answer(&mut owners, question(Kind::UDP, local, "127.0.0.1:9".parse().unwrap()));
+    let expected = if sees_everybody(&owners) { Reason::Kernel } else { Reason::NotPermitted };
+    assert_eq!(pids(&answer), (vec![], expected));
+    assert_eq!(owners.degraded().is_empty(), sees_everybody(&owners), "{:?}", owners.degraded());
+    drop(right);
+}
+
+/// A process in a network namespace of its own, with a UDP socket; and a file of the namespace.
+struct Tenant {
+    heir: Heir,
+    cookie: u64,
+    local: SocketAddr,
+    inode: u64,
+}
+
+impl Tenant {
+    fn new(port: u16) -> Self {
+        thread::spawn(move || {
+            unshare(CloneFlags::CLONE_NEWNET).unwrap();
+            let file = File::open("/proc/thread-self/ns/net").unwrap();
+            let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
+            assert!(up.is_ok_and(|status| status.success()), "install iproute2: `apt-get install iproute2`");
+            let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
+            socket.connect((Ipv4Addr::LOCALHOST, 9)).unwrap();
+            let cookie = socket_cookie(&socket).unwrap();
+            let (local, inode) = (socket.local_addr().unwrap(), fstat(&file).unwrap().st_ino);
+            Self { heir: Heir::of(&socket), cookie, local, inode }
+        })
+        .join()
+        .unwrap()
+    }
+}
+
+fn is_root() -> bool {
+    let is_root = rustix::process::geteuid().is_root();
+    if !is_root {
+        eprintln!("not tested: making network namespaces needs root");
+    }
+    is_root
+}
+
+#[test]
+fn equal_sockets_in_two_namespaces_are_told_apart() {
+    if !is_root() {
+        return;
+    }
+    let tenants = [Tenant::new(41_234), Tenant::new(41_234)];
+    assert_eq!(tenants[0].local, tenants[1].local);
+    let mut owners = Owners::new();
+    let far = "127.0.0.1:9".parse().unwrap();
+    for tenant in &tenants {
+        let asked = Question {
+            socket: SocketHint(tenant.cookie),
+            local_is_own: false,
+            ..question(Kind::UDP, tenant.local, far)
+        };
+        let answer = answer(&mut owners, asked);
+        assert_eq!(pids(&answer), (vec![tenant.heir.0.id()], Reason::Open));
+        assert_eq!(answer.owners[0].netns.as_ref().and_then(|netns| netns.inode), Some(tenant.inode));
+    }
+    // Without a hint they are no more told apart than by anybody else.
+    let asked = Question { local_is_own: false, ..question(Kind::UDP, tenants[0].local, far) };
+    assert_eq!(pids(&answer(&mut owners, asked)), (vec![], Reason::Forwarded));
+    // One that ends takes its namespace with it: nothing here keeps it.
+    let [first, second] = tenants;
+    drop(first);
+    let again =
+        answer(&mut owners, Question { local_is_own: false, ..question(Kind::UDP, second.local, far) });
+    assert_eq!(pids(&again), (vec![second.heir.0.id()], Reason::Open));
+}
+
+#[test]
+fn the_peer_of_a_veth_says_which_namespace_is_meant() {
+    if !is_root() {
+        return;
+    }
+    let tenants = [Tenant::new(41_235), Tenant::new(41_235)];
+    let far: SocketAddr = "127.0.0.1:9".parse().unwrap();
+    let ask = || {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        let mut owners = Owners::new();
+        for (number, tenant) in tenants.iter().enumerate() {
+            let name = format!("tenant{number}");
+            let arguments = format!("link add {name} type veth peer name eth0 netns {}", tenant.heir.0.id());
+            let made = Command::new("ip").args(arguments.split(' ')).status().unwrap();
+            assert!(made.success(), "ip {arguments}");
+            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+            let ifindex = rustix::net::netdevice::name_to_index(&socket, &name).unwrap();
+            for (near, far) in [(tenant.local, far), (far, tenant.local)] {
+                let asked = Question { ifindex, local_is_own: false, ..question(Kind::UDP, near, far) };
+                let expected = (vec![tenant.heir.0.id()], Reason::Open);
+                assert_eq!(pids(&answer(&mut owners, asked)), expected, "{name} {near} {far}");
+            }
+        }
+    };
+    thread::scope(|scope| scope.spawn(ask).join())
+        .unwrap_or_else(|payload| std::panic::resume_unwind(payload));
+}

@@ -1,0 +1,158 @@
+//! Sockets of the Internet families over `sock_diag`: `linux/inet_diag.h`.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use rustix::io::Result;
+
+use super::{
+    Class, Socket, State,
+    netlink::{Attributes, Connection, cookie_at, u32_at},
+    protocol,
+};
+
+/// `IPPROTO_RAW`: the protocol number under which raw sockets are listed.
+pub(super) const RAW: u8 = 255;
+
+const AF_INET: u8 = 2;
+const AF_INET6: u8 = 10;
+
+/// The message of `struct inet_diag_req_v2`: one family, one protocol.
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+/// The message of the older `struct inet_diag_req`: TCP of both families, in one pass over a table that all namespaces share and
+/// that may have half a million buckets.
+const TCPDIAG_GETSOCK: u16 = 18;
+
+/// Length of `struct inet_diag_sockid`.
+const SOCKET_ID: usize = 48;
+/// Length of `struct inet_diag_msg`.
+const MESSAGE: usize = 72;
+
+/// `INET_DIAG_SKV6ONLY` and `INET_DIAG_PROTOCOL`: a byte each.
+const V6_ONLY: u16 = 11;
+const PROTOCOL: u16 = 10;
+
+/// Every TCP socket.
+pub(super) fn dump_tcp(connection: &mut Connection, each: &mut impl FnMut(Socket)) -> Result<()> {
+    // Family, two prefix lengths, extensions; identity; states; a table's number.
+    let mut request = [0; 4 + SOCKET_ID + 8];
+    if let Some(states) = request.get_mut(4 + SOCKET_ID..4 + SOCKET_ID + 4) {
+        states.fill(0xff);
+    }
+    connection.dump(TCPDIAG_GETSOCK, &request, &mut |message| {
+        if let Some(socket) = parse(message, protocol::TCP) {
+            each(socket);
+        }
+    })
+}
+
+/// Every socket of a protocol, or with [`RAW`] every raw socket.
+pub(super) fn dump(connection: &mut Connection, protocol: u8, each: &mut impl FnMut(Socket)) -> Result<()> {
+    for family in [AF_INET, AF_INET6] {
+        let mut request = [0; 8 + SOCKET_ID];
+        request[..8].copy_from_slice(&[family, protocol, 0, 0, 0xff, 0xff, 0xff, 0xff]);
+        connection.dump(SOCK_DIAG_BY_FAMILY, &request, &mut |message| {
+            if let Some(socket) = parse(message, protocol) {
+                each(socket);
+            }
+        })?;
+    }
+    Ok(())
+}
+
+/// Reads a `struct inet_diag_msg` and the attributes behind it.
+fn parse(message: &[u8], protocol: u8) -> Option<Socket> {
+    let is_v6 = match *message.first()? {
+        AF_INET => false,
+        AF_INET6 => true,
+        _ => return None,
+    };
+    let port = |at: usize| Some(u16::from_be_bytes(*message.get(at..)?.first_chunk()?));
+    let address = |at: usize| -> Option<Ipv6Addr> {
+        Some(if is_v6 {
+            Ipv6Addr::from(*message.get(at..)?.first_chunk::<16>()?)
+        } else {
+            Ipv4Addr::from(*message.get(at..)?.first_chunk::<4>()?).to_ipv6_mapped()
+        })
+    };
+    let is_raw = protocol == RAW;
+    let mut socket = Socket {
+        class: if is_raw { Class::Raw } else { Class::Transport },
+        protocol,
+        is_v6,
+        v6_only: false,
+        state: State::from_raw(*message.get(1)?),
+        local_port: if is_raw { 0 } else { port(4)? },
+        remote_port: if is_raw { 0 } else { port(6)? },
+        local: address(8)?,
+        remote: address(24)?,
+        interface: u32_at(message, 40)?,
+        cookie: cookie_at(message, 44)?,
+        // At 52 the timer's time.
+        receive_queue: u32_at(message, 56)?,
+        send_queue: u32_at(message, 60)?,
+        uid: u32_at(message, 64)?,
+        inode: u64::from(u32_at(message, 68)?),
+    };
+    // Only these have the attributes that count, and most sockets are neither.
+    if is_raw || is_v6 && matches!(socket.state, State::Listen | State::Close) {
+        for (kind, content) in Attributes(message.get(MESSAGE..).unwrap_or_default()) {
+            match (kind, content) {
+                (V6_ONLY, [flag, ..]) => socket.v6_only = *flag != 0,
+                (PROTOCOL, [number, ..]) if is_raw => socket.protocol = *number,
+                _ => {}
+            }
+        }
+    }
+    Some(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A listener on [::]:443, as a kernel lists it.
+    fn listener() -> Vec<u8> {
+        let mut message = vec![AF_INET6, 10, 0, 0];
+        message.extend_from_slice(&443_u16.to_be_bytes());
+        message.extend_from_slice(&[0; 2 + 32]);
+        for number in [0_u32, 0x1234, 1, 0, 3, 128, 33, 4711] {
+            message.extend_from_slice(&number.to_ne_bytes());
+        }
+        message.extend_from_slice(&[5, 0, 8, 0, 0, 0, 0, 0, 5, 0, 11, 0, 1, 0, 0, 0]);
+        message
+    }
+
+    #[test]
+    fn a_message_is_a_socket() {
+        let socket = parse(&listener(), protocol::TCP).unwrap();
+        assert_eq!((socket.local_end().to_string(), socket.state), ("[::]:443".to_owned(), State::Listen));
+        assert_eq!((socket.cookie, socket.inode, socket.uid), (0x1_0000_1234, 4711, 33));
+        assert_eq!((socket.receive_queue, socket.send_queue), (3, 128));
+        assert!(socket.v6_only && socket.is_v6 && socket.has_no_peer());
+    }
+
+    #[test]
+    fn short_addresses_are_mapped_and_raw_sockets_have_no_ports() {
+        let mut message = vec![AF_INET, 7, 0, 0, 0, 1, 0, 0, 192, 0, 2, 1];
+        message.resize(MESSAGE, 0);
+        message.extend_from_slice(&[5, 0, 10, 0, 89, 0, 0, 0]);
+        let socket = parse(&message, RAW).unwrap();
+        assert_eq!(socket.local_end().to_string(), "192.0.2.1:0");
+        assert_eq!(
+            (socket.class, socket.protocol, socket.remote),
+            (Class::Raw, 89, Ipv4Addr::UNSPECIFIED.to_ipv6_mapped())
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_socket_or_none(bytes in prop::collection::vec(any::<u8>(), 0..120), cut in 0_usize..88) {
+            let _ = parse(&bytes, RAW);
+            let mut message = listener();
+            message.truncate(cut);
+            prop_assert_eq!(parse(&message, protocol::TCP).is_some(), cut >= MESSAGE);
+        }
+    }
+}
