@@ -83,7 +83,7 @@ pub struct Row {
     pub owner: Owner,
     /// Everyone whose it is, where there are several.
     #[serde(default)]
-    pub owners: Vec<Owner>,
+    pub owners: Option<Vec<Owner>>,
 }
 
 /// Identity of a conversation on one interface.

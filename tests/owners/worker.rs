@@ -309,7 +309,8 @@ fn bytes(hex: &str) -> Result<Vec<u8>> {
 }
 
 fn line(word: &str, protocol: &str, local: SocketAddr, remote: SocketAddr) -> Result<()> {
-    let stat = fs::read_to_string("/proc/self/stat")?;
+    let stat = fs::read("/proc/self/stat")?;
+    let stat = String::from_utf8_lossy(&stat);
     // Fields from the third one on stand behind the name (proc(5)).
     let started =
         stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)).ok_or("no start")?;
