@@ -132,7 +132,8 @@ pub struct ReportArgs {
     /// How long to measure
     #[arg(short, long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub seconds: u64,
-    /// A table of flow, local, remote, host, port, service, protocol, interface or subnet[/PREFIX]; may be repeated
+    /// A table of flow, local, remote, host, port, service, protocol, interface, process, command, user, container, netns or
+    /// subnet[/PREFIX]; may be repeated
     /// [default: remote, port and flow]
     #[arg(long, value_name = "GROUPING")]
     pub by: Vec<GroupBy>,

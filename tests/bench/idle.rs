@@ -66,7 +66,7 @@ fn screen(pair: &NetPair) -> Child {
 }
 
 /// The share of a core that a process uses between two seconds after `start`, in percent.
-pub(crate) fn share(child: &Child, start: Instant, from: u64, to: u64) -> f64 {
+fn share(child: &Child, start: Instant, from: u64, to: u64) -> f64 {
     let pid = Pid::from_raw(i32::try_from(child.id()).expect("a process id"));
     let clock = clock_getcpuclockid(pid).expect("the clock of flowtally's processor time");
     let used_at = |second: u64| -> (Duration, Duration) {

@@ -1,5 +1,5 @@
-//! The benchmarks: what a frame costs in the kernel, what a tick and the screen cost in user space, what idling costs, and
-//! what it costs to know owners.
+//! The benchmarks: what a frame costs in the kernel, what a tick and the screen cost in user space, and what
+//! idling and finding owners cost.
 //!
 //! Run as `cargo xtask bench`. Everything happens in network namespaces of its own. Figures are never a test: the
 //! program prints them beside their targets and ends well either way. What they mean is in `docs/performance.md`.
@@ -32,9 +32,9 @@ struct Options {
     /// The screen's child process: the number of flows
     #[arg(long, hide = true)]
     screen_child: Option<u32>,
-    /// The owners' child process: the first port of its sockets
+    /// A child process with many sockets
     #[arg(long, hide = true)]
-    owners_child: Option<u16>,
+    owners_child: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,7 +49,7 @@ enum Part {
     Screen,
     /// The cost of a report and of the screen on an idle link
     Idle,
-    /// The cost of saying whose traffic it is
+    /// The cost of finding the owners of traffic
     Owners,
 }
 
@@ -63,8 +63,8 @@ fn main() {
         screen::child(flows, options.quick);
         return;
     }
-    if let Some(first) = options.owners_child {
-        owners::child(first);
+    if options.owners_child {
+        owners::child();
         return;
     }
     let wanted = |part| options.only.is_none_or(|only| only == part);

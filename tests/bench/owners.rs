@@ -1,99 +1,177 @@
-//! What it costs to say whose traffic it is, on a host with many sockets that are older than flowtally: those that the kernel
-//! has noted cost nothing of this.
+//! What finding owners costs on a host with many sockets: one refresh, and watching for a minute.
+//!
+//! The sockets are TCP connections over loopback, both ends of them, in a namespace of their own and spread over processes.
+//! Everything is asked for without a note of the kernel, as for sockets that are older than flowtally.
 
 use std::{
     env,
-    io::{self, Read as _},
-    net::UdpSocket,
-    process::{Child, Command, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
+    io::{self, BufRead as _, BufReader, Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    process::{Child, ChildStdin, Command, Stdio},
     time::{Duration, Instant},
 };
 
-use harness::{
-    NetPair, agent,
-    frames::{FAR_V4, NEAR_V4},
+use flowtally::{
+    flow::{
+        owner::{Question, Reason},
+        protocol::Kind,
+        row::{InterfaceId, RowKey},
+    },
+    host::{
+        owners::{Look, Owners},
+        sockets::{Socket, Sockets, State, Wanted},
+    },
 };
+use flowtally_common::SocketHint;
+use harness::Namespace;
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::{
-    idle::share,
-    table::{Table, verdict},
+    programs::processor_time,
+    table::{Table, median, verdict},
+    tick::milliseconds,
 };
 
-/// Sockets of the host, and how many of them a process has.
-const SOCKETS: u16 = 50_000;
-const EACH: u16 = 1_000;
-/// Their ports: from here on.
-const FIRST: u16 = 10_000;
-/// Percent of one core.
+const PROCESSES: usize = 25;
+/// Sockets of each process: both ends of half as many connections.
+const SOCKETS: usize = 2_000;
+/// Targets: milliseconds, and percent of a core.
+const REFRESH: f64 = 150.0;
 const WATCHING: f64 = 2.0;
-/// Sockets that receive something every second.
-const BUSY: u16 = 200;
-/// Of these, those that did not before.
-const NEW: u16 = 20;
+/// Conversations that are new in each second of watching, and seconds.
+const NEW: usize = 100;
+const SECONDS: u64 = 60;
 
-/// A process that has sockets until its standard input ends.
-pub(crate) fn child(first: u16) {
-    let open = |port| UdpSocket::bind((NEAR_V4, port)).expect("open a socket");
-    let sockets: Vec<_> = (first..first + EACH).map(open).collect();
-    println!("{}", sockets.len());
-    // Nothing is ever written there.
-    drop(io::stdin().read(&mut [0]));
+/// A process with many sockets, until the value is dropped.
+struct Holder {
+    child: Child,
+    /// It ends when this does.
+    input: ChildStdin,
 }
 
 /// Runs the measurement and prints it.
 pub(crate) fn run(quick: bool) {
-    let (from, to) = if quick { (3, 7) } else { (3, 18) };
-    let mut table = Table::new(["what has traffic", "% of a core", "target"]);
-    for (name, new) in [("the same sockets all the time", 0), ("20 other sockets each second", NEW)] {
-        let pair = NetPair::new();
-        let mut holders = pair.near.namespace.enter(hold);
-        let begin = Instant::now();
-        let mut command = Command::new(agent::program());
-        command.args(["report", "-i", pair.near.interface, "--seconds", "3600", "--by", "process"]);
-        command.stdout(Stdio::null()).stderr(Stdio::null());
-        let mut watching = pair.near.namespace.enter(|| command.spawn()).expect("start flowtally");
-        let stop = AtomicBool::new(false);
-        let used = thread::scope(|scope| {
-            scope.spawn(|| send(&pair, new, &stop));
-            let used = share(&watching, begin, from, to);
-            stop.store(true, Ordering::Relaxed);
-            used
-        });
-        let ended = watching.try_wait().expect("ask for flowtally");
-        assert!(ended.is_none(), "flowtally has ended early: {ended:?}");
-        for child in holders.iter_mut().chain([&mut watching]) {
-            child.kill().expect("end a process");
-            child.wait().expect("wait for a process");
-        }
-        table.row([name.to_owned(), format!("{used:.3}"), verdict(used, WATCHING, "")]);
+    let (processes, rounds) = if quick { (5, 3) } else { (PROCESSES, 9) };
+    let namespace = Namespace::new();
+    let holders: Vec<Holder> = (0..processes).map(|_| hold(&namespace)).collect();
+    let (questions, refreshes, share, listed) = namespace.enter(|| {
+        let questions = questions();
+        let refreshes: Vec<(f64, f64)> = (0..rounds).map(|_| refresh(&questions)).collect();
+        (questions.len(), refreshes, watch(&questions), ss())
+    });
+    for mut holder in holders {
+        drop(holder.input);
+        holder.child.wait().expect("wait for a process with sockets");
     }
-    table.print(&format!("Owners: processor time from second {from} to {to} beside {SOCKETS} older sockets"));
+    let wall = median(&refreshes.iter().map(|(wall, _)| *wall).collect::<Vec<_>>());
+    let used = median(&refreshes.iter().map(|(_, used)| *used).collect::<Vec<_>>());
+    let mut table = Table::new(["what", "figure", "target", "beside ss"]);
+    table.row([
+        "a refresh, ms".to_owned(),
+        format!("{wall:.1}"),
+        verdict(wall, REFRESH, ""),
+        listed.map_or("-".to_owned(), |listed| format!("{:.1} times as fast", listed / wall)),
+    ]);
+    table.row(["its processor time, ms".to_owned(), format!("{used:.1}"), "-".to_owned(), "-".to_owned()]);
+    table.row([
+        "watching, % of a core".to_owned(),
+        format!("{share:.2}"),
+        verdict(share, WATCHING, ""),
+        "-".to_owned(),
+    ]);
+    table.print(&format!(
+        "Owners: {questions} sockets of {processes} processes; a refresh finds {NEW} owners, `ss -tnp` lists them all"
+    ));
 }
 
-/// Processes with all the sockets.
-fn hold() -> Vec<Child> {
-    let start = |first: u16| {
-        let mut command = Command::new(env::current_exe().expect("the benchmark's own program"));
-        command.args(["--owners-child", &first.to_string()]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        let mut child = command.spawn().expect("start a process");
-        let mut ready = [0];
-        child.stdout.take().expect("its output").read_exact(&mut ready).expect("it opens its sockets");
-        child
+/// Starts a process with sockets.
+fn hold(namespace: &Namespace) -> Holder {
+    let mut command = Command::new(env::current_exe().expect("the path of this program"));
+    command.arg("--owners-child").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = namespace.enter(|| command.spawn()).expect("start a process that opens sockets");
+    let mut ready = String::new();
+    let stdout = child.stdout.take().expect("its output");
+    BufReader::new(stdout).read_line(&mut ready).expect("read that its sockets are open");
+    assert_eq!(ready, "ready\n", "a process could not open its sockets");
+    Holder { input: child.stdin.take().expect("its input"), child }
+}
+
+/// Opens sockets, says so, and ends when its input does.
+pub(crate) fn child() {
+    let files = SOCKETS as u64 + 64;
+    setrlimit(Resource::Nofile, Rlimit { current: Some(files), maximum: Some(files) })
+        .expect("allow open files");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listen");
+    let address = listener.local_addr().expect("its address");
+    let connections: Vec<_> = (0..SOCKETS / 2)
+        .map(|_| (TcpStream::connect(address).expect("connect"), listener.accept().expect("accept")))
+        .collect();
+    println!("ready");
+    io::stdout().flush().expect("say that the sockets are open");
+    let _ = io::stdin().read_to_end(&mut Vec::new());
+    drop(connections);
+}
+
+/// A question about each connected socket of this namespace.
+fn questions() -> Vec<Question> {
+    let sockets = Sockets::read(Wanted { tcp: true, ..Wanted::default() });
+    let connected = sockets.inet.iter().filter(|socket| socket.state == State::Established);
+    connected.map(question).collect()
+}
+
+fn question(socket: &Socket) -> Question {
+    let row = RowKey {
+        local: socket.local,
+        remote: socket.remote,
+        local_port: socket.local_port,
+        remote_port: socket.remote_port,
+        vlan: 0,
+        interface: InterfaceId(0),
+        kind: Kind::TCP,
     };
-    (0..SOCKETS / EACH).map(|number| start(FIRST + number * EACH)).collect()
+    Question { row, ifindex: 1, local_is_own: true, socket: SocketHint::NONE, seen: [true; 2] }
 }
 
-/// Sends datagrams to the sockets, in each second to so many others.
-fn send(pair: &NetPair, new: u16, stop: &AtomicBool) {
-    let socket = pair.far.namespace.enter(|| UdpSocket::bind((FAR_V4, 5000))).expect("open a socket");
-    let mut first = FIRST;
-    while !stop.load(Ordering::Relaxed) {
-        for port in first..first + BUSY {
-            socket.send_to(&[0; 100], (NEAR_V4, port)).expect("send a datagram");
-        }
-        first += new;
-        thread::sleep(Duration::from_secs(1));
+/// The first look at a host: milliseconds, on the clock and of processor time.
+fn refresh(questions: &[Question]) -> (f64, f64) {
+    let mut owners = Owners::new();
+    let (start, used) = (Instant::now(), processor_time());
+    let some: Vec<Question> = questions.iter().step_by(questions.len() / NEW).copied().collect();
+    let answers = owners.answer(&some, &mut |_| None, Look::Yes, start);
+    let figures = (milliseconds(start.elapsed()), milliseconds(processor_time().saturating_sub(used)));
+    for answer in answers {
+        assert_eq!(answer.expect("an answer").reason, Reason::Open, "every owner is found");
     }
+    figures
+}
+
+/// A minute of looking at owners, in which new conversations come each second that nothing is known of: percent of a core.
+/// The minute is imagined; what is done in it is real.
+fn watch(questions: &[Question]) -> f64 {
+    let mut owners = Owners::new();
+    let (start, used) = (Instant::now(), processor_time());
+    for second in 0..SECONDS {
+        // A port that was closed: neither a socket nor a note.
+        let unknown = |question: &Question| {
+            let mut question = *question;
+            question.row.remote_port = u16::try_from(second + 1).unwrap_or(1);
+            question.row.local_port = 1;
+            question
+        };
+        let new: Vec<Question> = questions.iter().take(NEW).map(unknown).collect();
+        owners.answer(&new, &mut |_| None, Look::Yes, start + Duration::from_secs(second));
+    }
+    100.0 * processor_time().saturating_sub(used).as_secs_f64() / Duration::from_secs(SECONDS).as_secs_f64()
+}
+
+/// How long `ss` takes for the same, in milliseconds; `None` where it is not installed.
+fn ss() -> Option<f64> {
+    let times: Vec<f64> = (0..3)
+        .map(|_| {
+            let start = Instant::now();
+            let output = Command::new("ss").args(["-t", "-n", "-p"]).output().ok()?;
+            output.status.success().then(|| milliseconds(start.elapsed()))
+        })
+        .collect::<Option<_>>()?;
+    Some(median(&times))
 }

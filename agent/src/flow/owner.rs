@@ -150,7 +150,7 @@ impl Reason {
             Self::NoSocket => "this host has no socket for it",
             Self::Gone => "its process was gone before it could be found",
             Self::NotPermitted => "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are missing",
-            Self::NotLooked => "nobody has looked yet",
+            Self::NotLooked => "owners are looked for while they are shown",
         }
     }
 
@@ -210,13 +210,13 @@ impl Attribution {
     }
 }
 
-/// In a row's width: `curl/1234`, `nginx/812 and 1 more`, `forwarded`.
+/// In a row's width: `curl/1234`, `nginx/812 +1`, `forwarded`.
 impl fmt::Display for Attribution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.owners[..] {
             [] => f.write_str(self.reason.nobody().unwrap_or(self.reason.code())),
             [only] => write!(f, "{}/{}", only.command, only.id.pid),
-            [first, more @ ..] => write!(f, "{}/{} and {} more", first.command, first.id.pid, more.len()),
+            [first, more @ ..] => write!(f, "{}/{} +{}", first.command, first.id.pid, more.len()),
         }
     }
 }

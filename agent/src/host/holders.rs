@@ -136,10 +136,9 @@ struct Found {
 
 impl Found {
     fn process(&mut self, pid: u32) {
-        match self.read(pid) {
-            Err(Errno::ACCESS | Errno::PERM) => self.refused.push(pid),
-            // It has ended.
-            Ok(()) | Err(_) => {}
+        // With any other error it has ended.
+        if let Err(Errno::ACCESS | Errno::PERM) = self.read(pid) {
+            self.refused.push(pid);
         }
     }
 

@@ -40,7 +40,7 @@ impl Words<'_> {
     /// Whose an entry is, where that is shown.
     pub(super) fn owner(&self, entry: &Entry) -> Option<String> {
         let owned = entry.owner.as_ref()?;
-        let more = if owned.mixed { " and others" } else { "" };
+        let more = if owned.mixed { ", others" } else { "" };
         Some(printable(format!("{}{more}", owned.by)))
     }
 

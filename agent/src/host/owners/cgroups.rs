@@ -18,8 +18,16 @@ const DEPTH: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Cgroups {
     paths: HashMap<u64, String>,
-    /// Where version 2 is mounted, once that was looked for.
-    mount: Option<Option<PathBuf>>,
+    mount: Mount,
+}
+
+/// Where version 2 is mounted.
+#[derive(Debug, Default)]
+enum Mount {
+    #[default]
+    NotLooked,
+    Nowhere,
+    At(PathBuf),
 }
 
 impl Cgroups {
@@ -30,13 +38,16 @@ impl Cgroups {
 
     /// Looks at all that there are now.
     pub(super) fn walk(&mut self) {
-        let find = || mount(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default());
-        let Some(mount) = self.mount.get_or_insert_with(find) else { return };
+        if matches!(self.mount, Mount::NotLooked) {
+            let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+            self.mount = mount(&mountinfo).map_or(Mount::Nowhere, Mount::At);
+        }
+        let Mount::At(mount) = &self.mount else { return };
         if self.paths.len() > REMEMBERED {
             self.paths.clear();
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        if let Ok(root) = openat(CWD, &*mount, flags, Mode::empty()) {
+        if let Ok(root) = openat(CWD, mount, flags, Mode::empty()) {
             if let Ok(stat) = fstat(&root) {
                 self.paths.insert(stat.st_ino, "/".to_owned());
             }

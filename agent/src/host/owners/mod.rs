@@ -14,7 +14,7 @@ mod table;
 use std::{fs, sync::Arc, time::Instant};
 
 use flowtally_common::{Occasion, SocketHint, SocketNote};
-use hashbrown::HashSet;
+use hashbrown::{HashMap, HashSet};
 
 use self::{
     budget::{Budget, processor_time},
@@ -59,6 +59,8 @@ pub struct Owners {
     /// Whether PIDs here are those that the kernel programs note.
     sees_all: bool,
     shared: HashSet<Arc<Attribution>>,
+    /// Notes of what could not be answered in the last call, by the socket's cookie.
+    kept: HashMap<u64, SocketNote>,
 }
 
 impl Default for Owners {
@@ -79,6 +81,7 @@ impl Owners {
             facts: Facts { ephemeral: ephemeral_ports() },
             sees_all: holders::sees_all(),
             shared: HashSet::new(),
+            kept: HashMap::new(),
         }
     }
 
@@ -93,20 +96,24 @@ impl Owners {
         now: Instant,
     ) -> Vec<Option<Arc<Attribution>>> {
         self.processes.begin();
+        let mut of_cookie =
+            |hint: SocketHint| note(hint.cookie()).or_else(|| self.kept.remove(&hint.cookie()));
         let notes: Vec<Option<SocketNote>> = questions
             .iter()
-            .map(|question| question.socket.is_some().then(|| note(question.socket.cookie())).flatten())
+            .map(|question| question.socket.is_some().then(|| of_cookie(question.socket)).flatten())
             .collect();
+        self.kept.clear();
         if look == Look::No {
-            let noted = questions.iter().zip(&notes).map(|(question, note)| {
-                let note = note.as_ref()?;
-                let owner = self.noted(note, false);
-                Some(self.share(Attribution {
-                    owners: vec![owner],
-                    reason: noted_reason(question, note, self.facts)?,
-                }))
-            });
-            return noted.collect();
+            return questions
+                .iter()
+                .zip(&notes)
+                .map(|(question, note)| {
+                    let note = note.as_ref()?;
+                    let reason = noted_reason(question, note, self.facts)?;
+                    let owners = vec![self.noted(note, false)];
+                    Some(self.share(Attribution { owners, reason }))
+                })
+                .collect();
         }
         self.host.begin();
         let mut may_read = !questions.is_empty() && (look == Look::Final || self.budget.allows(now));
@@ -119,8 +126,11 @@ impl Owners {
         }
         let mut answers: Vec<Option<Arc<Attribution>>> = Vec::with_capacity(questions.len());
         for (question, note) in questions.iter().zip(&notes) {
-            let answer = note.as_ref().and_then(|note| self.from_note(question, note));
-            let answer = answer.or_else(|| self.from_known(question));
+            let answer = match note {
+                Some(note) if look != Look::Final && self.may_be_shared(question, note) => None,
+                Some(note) => self.by_note(question, note),
+                None => self.by_what_is_known(question),
+            };
             answers.push(answer.map(|answer| self.share(answer)));
         }
         let open: Vec<usize> =
@@ -133,9 +143,18 @@ impl Owners {
                 self.host.read(&questions);
             }
             for at in open {
-                if let (Some(question), Some(answer)) = (questions.get(at), answers.get_mut(at)) {
-                    let found = self.from_host(question);
+                let (Some(question), Some(note)) = (questions.get(at), notes.get(at)) else { continue };
+                let found = note.as_ref().and_then(|note| self.by_note(question, note));
+                let found = found.unwrap_or_else(|| self.by_the_host(question));
+                if let Some(answer) = answers.get_mut(at) {
                     *answer = Some(self.share(found));
+                }
+            }
+        } else {
+            // By the next time the kernel may have forgotten what it noted.
+            for at in open {
+                if let (Some(question), Some(Some(note))) = (questions.get(at), notes.get(at)) {
+                    self.kept.insert(question.socket.cookie(), *note);
                 }
             }
         }
@@ -168,14 +187,12 @@ impl Owners {
         if self.shared.len() >= SHARED {
             self.shared.retain(|answer| Arc::strong_count(answer) > 1);
         }
-        match self.shared.get(&answer) {
-            Some(shared) => Arc::clone(shared),
-            None => {
-                let answer = Arc::new(answer);
-                self.shared.insert(Arc::clone(&answer));
-                answer
-            }
+        if let Some(shared) = self.shared.get(&answer) {
+            return Arc::clone(shared);
         }
+        let answer = Arc::new(answer);
+        self.shared.insert(Arc::clone(&answer));
+        answer
     }
 
     fn noted(&mut self, note: &SocketNote, look: bool) -> Owner {
@@ -183,8 +200,20 @@ impl Owners {
         self.processes.noted(note, look && self.sees_all, &self.host.namespaces, &self.cgroups, netns)
     }
 
+    /// Whether others than the process that was noted may have the socket open, so that it takes reading the host to know: its
+    /// children, or, when it has ended and the socket has not, whoever it left it to.
+    fn may_be_shared(&mut self, question: &Question, note: &SocketNote) -> bool {
+        let cookie = question.socket.cookie();
+        if !self.sees_all || self.host.table.by_cookie(cookie).is_some() {
+            return false;
+        }
+        let noted = self.noted(note, true);
+        let is_alone = self.processes.is_without_children(&noted);
+        !is_alone && ends(question).is_some_and(|ends| self.host.is_open_here(&ends, cookie))
+    }
+
     /// By the kernel's note of the socket, and by who has it open as far as that is known.
-    fn from_note(&mut self, question: &Question, note: &SocketNote) -> Option<Attribution> {
+    fn by_note(&mut self, question: &Question, note: &SocketNote) -> Option<Attribution> {
         let reason = noted_reason(question, note, self.facts)?;
         let noted = self.noted(note, true);
         let inode = self.host.table.by_cookie(question.socket.cookie());
@@ -203,10 +232,11 @@ impl Owners {
     }
 
     /// By what was read before, as far as that cannot have changed.
-    fn from_known(&mut self, question: &Question) -> Option<Attribution> {
-        let found = match question.socket.is_exact() {
-            true => self.by_cookie(question.socket)?,
-            false => self.host.table.by_ends(self.host.own(), &ends(question)?)?,
+    fn by_what_is_known(&mut self, question: &Question) -> Option<Attribution> {
+        let found = if question.socket.is_exact() {
+            self.by_cookie(question.socket)?
+        } else {
+            self.host.table.by_ends(self.host.own(), &ends(question)?)?
         };
         let entries = self.entries(&found);
         let owners = self.holders(entries.iter().map(|entry| entry.socket.inode));
@@ -214,13 +244,13 @@ impl Owners {
     }
 
     /// By what was read just now: there is an answer in any case.
-    fn from_host(&mut self, question: &Question) -> Attribution {
+    fn by_the_host(&mut self, question: &Question) -> Attribution {
         let nobody = |reason| Attribution { owners: Vec::new(), reason };
         match self.host.find(question) {
             Some(read::Found::Sockets(found)) => {
                 let found = self.attribute(question, &found);
                 // Of a connection that has no process any more, the listener's is known.
-                if found.owners.is_empty() { self.from_listener(question).unwrap_or(found) } else { found }
+                if found.owners.is_empty() { self.by_listener(question).unwrap_or(found) } else { found }
             }
             Some(read::Found::Inodes(inodes)) => {
                 let owners = self.holders(inodes);
@@ -231,7 +261,7 @@ impl Owners {
         }
     }
 
-    fn from_listener(&mut self, question: &Question) -> Option<Attribution> {
+    fn by_listener(&mut self, question: &Question) -> Option<Attribution> {
         let ends = ends(question).filter(|ends| ends.protocol == protocol::TCP)?;
         let found = self.host.table.bound(self.host.own(), &ends)?;
         let entries = self.entries(&found);

@@ -38,13 +38,11 @@ pub(super) fn without_socket(question: &Question, facts: Facts) -> Reason {
     }
     match row.kind {
         Kind::TCP => match (sent, received) {
-            // Segments to nobody, which may be dropped before they are refused.
-            (false, _) => Reason::NoSocket,
             // A reset, or the last acknowledgement of a connection that is over.
             (true, false) => Reason::KernelStack,
             (true, true) if is_client(question, facts) => Reason::Gone,
-            // Nobody listens: the kernel refused it.
-            (true, true) => Reason::NoSocket,
+            // Nobody listens: the kernel refused what came, if it was not dropped before.
+            _ => Reason::NoSocket,
         },
         _ if row.kind.has_ports() => {
             if sent || question.socket.is_exact() {

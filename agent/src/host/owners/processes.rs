@@ -1,6 +1,9 @@
 //! What is known of processes, those that have ended included: everything about an owner but which sockets it has.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    fs,
+    time::{Duration, SystemTime},
+};
 
 use flowtally_common::SocketNote;
 use hashbrown::HashMap;
@@ -124,6 +127,12 @@ impl Processes {
         }
     }
 
+    /// Whether a process lives, and has no child that could have inherited what it has open.
+    pub(super) fn is_without_children(&self, owner: &Owner) -> bool {
+        let is_living = self.looked_at.get(&owner.id.pid).is_some_and(|start| *start == owner.id.start);
+        is_living && owner.id.start.is_some() && has_children(owner.id.pid) == Some(false)
+    }
+
     fn start_time(&self, start: u64) -> SystemTime {
         self.boot + Duration::from_nanos(start.saturating_mul(TICK))
     }
@@ -141,10 +150,9 @@ impl Processes {
     fn read(&mut self, pid: u32, namespaces: &Namespaces) -> Option<u64> {
         let process = ProcessDir::open(pid).ok()?;
         process.read("stat", &mut self.text).ok()?;
-        let stat = Stat::parse(&self.text)?;
-        let start = stat.start;
+        let Stat { start, command, .. } = Stat::parse(&self.text)?;
         let uid = process.read("status", &mut self.text).ok().and_then(|()| effective_uid(&self.text));
-        let command = String::from_utf8_lossy(&stat.command).into_owned();
+        let command = String::from_utf8_lossy(&command).into_owned();
         let known = self.known.get(&(pid, start));
         let executable = executable(&process);
         // Neither changes in the life of almost any process; where one does, what it runs does too, mostly.
@@ -184,6 +192,19 @@ fn container(process: &ProcessDir, text: &mut Vec<u8>) -> Option<Container> {
 fn netns(process: &ProcessDir, namespaces: &Namespaces) -> Option<Netns> {
     let inode = link_inode(process.as_dir(), c"ns/net", "net").ok().flatten()?;
     Some(Netns { inode: Some(inode), name: namespaces.name(inode).to_owned() })
+}
+
+/// Whether any thread of a process has children; `None` where the kernel does not tell.
+fn has_children(pid: u32) -> Option<bool> {
+    /// So many threads are looked at, for each is a file.
+    const THREADS: usize = 64;
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    for (number, thread) in threads.flatten().enumerate() {
+        if number >= THREADS || !fs::read(thread.path().join("children")).ok()?.is_empty() {
+            return Some(true);
+        }
+    }
+    Some(false)
 }
 
 /// The second number of the line `Uid:` (proc(5)).

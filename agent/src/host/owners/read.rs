@@ -19,7 +19,7 @@ use crate::{
     host::{
         holders::Holders,
         netns::{self, Namespaces},
-        sockets::{Connection, Sockets, State, Wanted, protocol},
+        sockets::{Connection, Socket, Sockets, State, Wanted, protocol},
     },
 };
 
@@ -55,8 +55,10 @@ pub(super) struct Host {
     /// What `sock_diag` refuses, and which namespaces could not be entered.
     refused: BTreeMap<&'static str, Errno>,
     not_entered: Option<(usize, Errno)>,
-    /// Whether anything was read in this call; whether everything.
+    /// Whether anything was read in this call.
     read: bool,
+    /// To ask about single sockets of the own namespace.
+    connection: Option<Connection>,
 }
 
 impl Host {
@@ -104,6 +106,17 @@ impl Host {
             self.read_others();
         }
         self.find_kernels(questions);
+    }
+
+    /// Whether the own namespace has a socket with these ends and this cookie that somebody has open. It takes one question to the
+    /// kernel, where everything else here takes a list of all sockets.
+    pub(super) fn is_open_here(&mut self, ends: &Ends, cookie: u64) -> bool {
+        if self.connection.is_none() {
+            self.connection = Connection::open(Some(SOCK_DIAG)).ok();
+        }
+        let Some(connection) = &mut self.connection else { return false };
+        let (local, remote) = ((ends.local, ends.local_port), (ends.remote, ends.remote_port));
+        Socket::get(connection, ends.protocol, local, remote, cookie).is_some_and(|socket| socket.inode != 0)
     }
 
     fn read_own(&mut self) {

@@ -119,11 +119,6 @@ impl Table {
         self.packet.extend(sockets.packet.into_iter().map(|socket| (socket, namespace)));
     }
 
-    /// How many sockets there are.
-    pub(super) fn len(&self) -> usize {
-        self.entries.len() + self.packet.len()
-    }
-
     /// Inode numbers of a namespace's sockets.
     pub(super) fn inodes(&self, namespace: u64) -> impl Iterator<Item = u64> {
         self.entries.iter().filter(move |entry| entry.namespace == namespace).map(|entry| entry.socket.inode)
@@ -422,7 +417,6 @@ mod tests {
         assert_eq!(find("10.0.0.1:83", "10.0.0.2:5001"), None, "bound, but it does not listen");
         assert_eq!(found(table.find(THERE, &ends(6, "10.0.0.1:80", "10.0.0.2:5000"))), None);
         assert_eq!(table.by_cookie(102), Some(2));
-        assert_eq!(table.len(), 6);
     }
 
     #[test]

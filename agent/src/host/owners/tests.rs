@@ -6,6 +6,7 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     process::{Child, Command, Stdio},
     thread,
+    time::Duration,
 };
 
 use nix::sched::{CloneFlags, unshare};
@@ -168,6 +169,46 @@ fn notes_answer_without_reading_anything() {
 }
 
 #[test]
+fn what_a_noted_process_shared_or_left_behind_is_found() {
+    let me = std::process::id();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let hint = SocketHint(socket_cookie(&socket).unwrap());
+    let far = "127.0.0.1:9".parse().unwrap();
+    let asked = Question { socket: hint, ..question(Kind::UDP, socket.local_addr().unwrap(), far) };
+    let note = |pid| {
+        let noted = processes::since_boot();
+        SocketNote { tgid: pid, noted, occasion: Occasion::Created as u8, ..SocketNote::default() }
+    };
+    let ask = |owners: &mut Owners, pid, now| {
+        let answers = owners.answer(&[asked], &mut |_| Some(note(pid)), Look::Yes, now);
+        answers[0].as_deref().map(pids)
+    };
+    // This process has a child, which has inherited it.
+    let heir = Heir::of(&socket);
+    let mut owners = Owners::new();
+    let mut both = vec![me, heir.0.id()];
+    both.sort_unstable();
+    let start = Instant::now();
+    assert_eq!(ask(&mut owners, me, start), Some((both, Reason::Created)));
+    // One who has ended has left it to this process; as long as the host may not be read, that is not known.
+    drop(heir);
+    let mut ended = Command::new("true").spawn().unwrap();
+    ended.wait().unwrap();
+    let mut owners = Owners::new();
+    owners.budget.spend(start, Duration::from_secs(1));
+    assert_eq!(ask(&mut owners, ended.id(), start), None);
+    let later = start + Duration::from_hours(1);
+    // The kernel has forgotten its note meanwhile.
+    let answers = owners.answer(&[asked], &mut |_| None, Look::Yes, later);
+    assert_eq!(answers[0].as_deref().map(pids), Some((vec![me], Reason::Open)));
+    // The socket has ended too: the note says all there is.
+    drop(socket);
+    let mut owners = Owners::new();
+    assert_eq!(ask(&mut owners, ended.id(), start), Some((vec![ended.id()], Reason::Created)));
+    assert!(!owners.host.was_read());
+}
+
+#[test]
 fn a_connection_that_is_over_is_the_listeners_or_gone() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -196,7 +237,7 @@ fn a_budget_puts_readings_off() {
     let other = UdpSocket::bind("127.0.0.1:0").unwrap();
     let asked = question(Kind::UDP, other.local_addr().unwrap(), "127.0.0.1:9".parse().unwrap());
     assert_eq!(owners.answer(&[asked], &mut |_| None, Look::Yes, start), [None]);
-    let later = start + std::time::Duration::from_secs(3600);
+    let later = start + Duration::from_hours(1);
     assert!(owners.answer(&[asked], &mut |_| None, Look::Yes, later)[0].is_some());
 }
 

@@ -59,6 +59,40 @@ pub(super) fn dump(connection: &mut Connection, protocol: u8, each: &mut impl Fn
     Ok(())
 }
 
+/// One socket, by its ends and its cookie; an error when there is none.
+pub(super) fn get(
+    connection: &mut Connection,
+    protocol: u8,
+    local: (Ipv6Addr, u16),
+    remote: (Ipv6Addr, u16),
+    cookie: u64,
+) -> Result<Option<Socket>> {
+    // UDP's are asked for the other way round (`net/ipv4/udp_diag.c`, `udp_dump_one`: "for historical reasons").
+    let (source, destination) = if protocol == protocol::TCP { (local, remote) } else { (remote, local) };
+    let address = |address: Ipv6Addr| {
+        let mut octets = [0; 16];
+        match address.to_ipv4_mapped() {
+            Some(address) => octets[..4].copy_from_slice(&address.octets()),
+            None => octets = address.octets(),
+        }
+        octets
+    };
+    let family = if local.0.to_ipv4_mapped().is_some() { AF_INET } else { AF_INET6 };
+    let mut request = Vec::with_capacity(8 + SOCKET_ID);
+    request.extend_from_slice(&[family, protocol, 0, 0, 0xff, 0xff, 0xff, 0xff]);
+    request.extend_from_slice(&source.1.to_be_bytes());
+    request.extend_from_slice(&destination.1.to_be_bytes());
+    request.extend_from_slice(&address(source.0));
+    request.extend_from_slice(&address(destination.0));
+    request.extend_from_slice(&[0; 4]);
+    for half in [cookie & u64::from(u32::MAX), cookie >> 32] {
+        request.extend_from_slice(&u32::try_from(half).unwrap_or_default().to_ne_bytes());
+    }
+    let mut found = None;
+    connection.get(SOCK_DIAG_BY_FAMILY, &request, &mut |message| found = parse(message, protocol))?;
+    Ok(found)
+}
+
 /// Reads a `struct inet_diag_msg` and the attributes behind it.
 fn parse(message: &[u8], protocol: u8) -> Option<Socket> {
     let is_v6 = match *message.first()? {

@@ -133,6 +133,17 @@ impl Socket {
         self.remote_port == 0 && is_any(self.remote)
     }
 
+    /// The socket of the connection's namespace with these ends (of UDP, the one that takes what comes from there) and this cookie.
+    pub(crate) fn get(
+        connection: &mut Connection,
+        protocol: u8,
+        local: (Ipv6Addr, u16),
+        remote: (Ipv6Addr, u16),
+        cookie: u64,
+    ) -> Option<Self> {
+        inet::get(connection, protocol, local, remote, cookie).ok().flatten()
+    }
+
     /// Its own end, as people read it.
     #[must_use]
     pub fn local_end(&self) -> SocketAddr {
@@ -153,6 +164,7 @@ pub const fn is_any(address: Ipv6Addr) -> bool {
 }
 
 /// Which lists are wanted.
+#[expect(clippy::struct_excessive_bools, reason = "a set, whose members have names")]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
     /// TCP.

@@ -36,7 +36,7 @@ pub(super) fn parse<'a>(table: &'a Table, text: &'a [u8]) -> impl Iterator<Item 
     text.split(|byte| *byte == b'\n').filter_map(|line| parse_line(table, std::str::from_utf8(line).ok()?))
 }
 
-/// `sl local_address rem_address st tx_queue:rx_queue tr:when retrnsmt uid timeout inode ...` (proc_net_tcp(5)).
+/// `sl local_address rem_address st tx_queue:rx_queue tr:when retrnsmt uid timeout inode ...` (`Documentation/networking/proc_net_tcp.rst`).
 fn parse_line(table: &Table, line: &str) -> Option<Socket> {
     let mut fields = line.split_ascii_whitespace();
     let (local, local_port) = end(fields.nth(1)?)?;
