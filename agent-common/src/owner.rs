@@ -45,16 +45,18 @@ impl SocketHint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Occasion {
+    /// The connection came to a listener of the process, and nobody is known yet to have accepted it.
+    Listened = 1,
     /// The process made the socket.
-    Created = 1,
+    Created = 2,
     /// It bound it to an address.
-    Bound = 2,
-    /// It connected it, or named a destination while sending.
-    Connected = 3,
+    Bound = 3,
+    /// It connected it.
+    Connected = 4,
     /// It accepted the connection.
-    Accepted = 4,
+    Accepted = 5,
     /// It closed the socket, last of all who had it open: all that is known of a connection that was accepted without a trace.
-    Closed = 5,
+    Closed = 6,
 }
 
 impl Occasion {
@@ -62,11 +64,12 @@ impl Occasion {
     #[must_use]
     pub const fn from_raw(raw: u8) -> Option<Self> {
         Some(match raw {
-            1 => Self::Created,
-            2 => Self::Bound,
-            3 => Self::Connected,
-            4 => Self::Accepted,
-            5 => Self::Closed,
+            1 => Self::Listened,
+            2 => Self::Created,
+            3 => Self::Bound,
+            4 => Self::Connected,
+            5 => Self::Accepted,
+            6 => Self::Closed,
             _ => return None,
         })
     }
@@ -86,9 +89,9 @@ pub struct SocketNote {
     pub netns: u64,
     /// Thread group id: what users call the PID.
     pub tgid: u32,
-    /// The effective user of the process at that moment.
+    /// The user of the process at that moment: the effective one where the kernel's BTF is there, else the real one.
     pub uid: u32,
-    /// Name of the thread at that moment, padded with zeros (`TASK_COMM_LEN`).
+    /// Name of the process (of its thread, without BTF) at that moment, padded with zeros (`TASK_COMM_LEN`).
     pub command: [u8; 16],
     /// An [`Occasion`].
     pub occasion: u8,
@@ -102,7 +105,7 @@ pub struct SocketNote {
 pub struct BoundKey {
     /// Cookie of the network namespace.
     pub netns: u64,
-    /// The address, IPv4 as v4-mapped; all zeros for any.
+    /// The address, IPv4 as v4-mapped: any address of IPv4 is `::ffff:0.0.0.0`, and all zeros is any at all.
     pub address: [u8; 16],
     /// The port, in network order.
     pub port: [u8; 2],
@@ -112,4 +115,22 @@ pub struct BoundKey {
     pub padding: [u8; 5],
 }
 
-const _: () = assert!(size_of::<SocketNote>() == 64 && size_of::<BoundKey>() == 32);
+/// Where the kernel keeps what a note says of a process: offsets in bytes, from its BTF. All 0 where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct TaskOffsets {
+    /// `task_struct.group_leader`
+    pub group_leader: u32,
+    /// `task_struct.start_boottime`
+    pub start_boottime: u32,
+    /// `task_struct.comm`
+    pub comm: u32,
+    /// `task_struct.cred`
+    pub cred: u32,
+    /// `cred.euid`
+    pub euid: u32,
+}
+
+const _: () = {
+    assert!(size_of::<SocketNote>() == 64 && size_of::<BoundKey>() == 32 && size_of::<TaskOffsets>() == 20);
+};

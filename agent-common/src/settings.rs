@@ -15,6 +15,36 @@ pub const SPILL: [&str; 2] = ["SPILL_EVEN", "SPILL_ODD"];
 /// [`Health`](crate::Health) by [`HealthKey`](crate::HealthKey).
 pub const HEALTH: &str = "HEALTH";
 
+/// What the kernel noted of sockets' owners, by socket cookie: [`SocketNote`](crate::SocketNote).
+pub const NOTES: &str = "NOTES";
+/// Sockets by what they are bound to: [`BoundKey`](crate::owner::BoundKey) to cookie.
+pub const BOUND: &str = "BOUND";
+/// What sockets are bound to: cookie to [`BoundKey`](crate::owner::BoundKey).
+pub const BINDINGS: &str = "BINDINGS";
+/// A [`SocketHint`](crate::SocketHint) for each slot of `SLOTS`, written when a flow takes the slot.
+pub const HINTS: &str = "HINTS";
+/// The same for `SHARED`.
+pub const SHARED_HINTS: &str = "SHARED_HINTS";
+
+/// Load-time value: cookie of the network namespace that the interfaces are in.
+pub const NETNS: &str = "NETNS";
+/// Load-time value: [`TaskOffsets`](crate::owner::TaskOffsets).
+pub const TASK: &str = "TASK";
+
+/// The programs that note owners, by the kind of their hook: `linux/bpf.h`, `BPF_CGROUP_INET_SOCK_CREATE` and its like.
+pub const SOCK_PROGRAMS: [&str; 4] =
+    ["flowtally_sock_create", "flowtally_sock_release", "flowtally_post_bind4", "flowtally_post_bind6"];
+/// Those that see an address.
+pub const ADDRESS_PROGRAMS: [&str; 4] =
+    ["flowtally_connect4", "flowtally_connect6", "flowtally_getpeername4", "flowtally_getpeername6"];
+/// The one that follows TCP connections.
+pub const SOCK_OPS_PROGRAM: &str = "flowtally_sock_ops";
+
+/// Fewest sockets whose owners are noted.
+pub const MIN_NOTES: u32 = 16_384;
+/// Most of them.
+pub const MAX_NOTES: u32 = 262_144;
+
 /// Load-time value: binary logarithm of the pairs per CPU and bank.
 pub const PAIR_BITS: &str = "PAIR_BITS";
 /// Load-time value: binary logarithm of the second level's buckets per bank.

@@ -9,14 +9,25 @@ use flowtally_common::{Count, Direction, FlowKey, Health, HealthKey, flow::BUCKE
 use flowtally_ebpf::parse::Packet;
 
 use crate::maps::{
-    BUCKET_BITS, CONTROL, HASH_SEED, HEALTH, LOGGED, PAIR_BITS, SHARED, SHARED_USED, SLOTS, SPILL_EVEN,
-    SPILL_ODD, USED,
+    BUCKET_BITS, CONTROL, HASH_SEED, HEALTH, HINTS, LOGGED, PAIR_BITS, SHARED, SHARED_HINTS, SHARED_USED,
+    SLOTS, SPILL_EVEN, SPILL_ODD, USED,
 };
 
 /// A slot as the words it is compared and written by: six of key and epoch, then bytes and packets.
 type Words = [u64; 8];
 /// The first six words of a slot.
-type Key = [u64; 6];
+pub(crate) type Key = [u64; 6];
+
+/// What became of a frame that hit no slot. The upper half says so, the lower half is the index of the slot that was taken.
+type Outcome = u64;
+/// It, or the flow that made room for it, found no room.
+const UNTRACKED: Outcome = 1 << 63;
+/// Its flow took a slot of the first level.
+const TOOK_OWN: Outcome = 1 << 62;
+/// Its flow took a slot of the second level.
+const TOOK_SHARED: Outcome = 1 << 61;
+/// It was added to what was there.
+const JOINED: Outcome = 0;
 
 const BYTES: usize = 6;
 const PACKETS: usize = 7;
@@ -42,9 +53,15 @@ pub(crate) fn epoch() -> u32 {
     CONTROL.get_ptr(0).map_or(0, |epoch| unsafe { epoch.read_volatile() })
 }
 
-/// Counts one frame of `packet`'s flow.
+/// Counts one frame of `packet`'s flow. When the flow takes a slot, `socket` is asked for the socket that it belongs to.
 #[inline(always)]
-pub(crate) fn account(packet: &Packet, ifindex: u32, direction: Direction, count: Count) {
+pub(crate) fn account(
+    packet: &Packet,
+    ifindex: u32,
+    direction: Direction,
+    count: Count,
+    socket: impl FnOnce(&Key) -> u64,
+) {
     let epoch = epoch();
     let key: Key = [
         packet.src[0],
@@ -70,10 +87,28 @@ pub(crate) fn account(packet: &Packet, ifindex: u32, direction: Direction, count
             add(slots, count);
         } else if same(slots.add(1), &key) {
             add(slots.add(1), count);
-        } else if !miss(&key, hash, pair, count.bytes, count.packets) {
-            // Logged from here, for the stack of a chain of calls is short.
-            log_rare(Rare::Untracked, ifindex, epoch);
+        } else {
+            let outcome = miss(&key, hash, pair, count.bytes, count.packets);
+            // Noted and logged from here, for the stack of a chain of calls is short.
+            if outcome & (TOOK_OWN | TOOK_SHARED) != 0 {
+                hint(outcome, socket(&key));
+            }
+            if outcome & UNTRACKED != 0 {
+                log_rare(Rare::Untracked, ifindex, epoch);
+            }
         }
+    }
+}
+
+/// Writes the socket of a flow beside the slot that it took: always, for a hint of an earlier epoch may stand there.
+#[inline(always)]
+fn hint(outcome: Outcome, socket: u64) {
+    let index = outcome as u32;
+    let hint =
+        if outcome & TOOK_OWN != 0 { HINTS.get_ptr_mut(index) } else { SHARED_HINTS.get_ptr_mut(index) };
+    if let Some(hint) = hint {
+        // SAFETY: an aligned word, which belongs to whoever took the slot.
+        unsafe { hint.write_volatile(socket) };
     }
 }
 
@@ -115,16 +150,16 @@ unsafe fn add(slot: *mut Words, count: Count) {
 
 /// Gives `key` a free slot of its pair. Without one the frame goes to the second level; or now and then, by chance, the
 /// pair's flow with fewer packets does and leaves its slot: so flows with many packets end up in the first level, and
-/// those with few seldom cost more than the addition in the second. `false` when something became untracked.
+/// those with few seldom cost more than the addition in the second.
 #[inline(never)]
-fn miss(key: &Key, hash: u64, pair: u32, bytes: u64, packets: u64) -> bool {
-    let Some(slots) = SLOTS.get_ptr_mut(pair) else { return true };
+fn miss(key: &Key, hash: u64, pair: u32, bytes: u64, packets: u64) -> Outcome {
+    let Some(slots) = SLOTS.get_ptr_mut(pair) else { return JOINED };
     let slots = slots.cast::<Words>();
     let epoch = key[5] >> EPOCH_SHIFT;
     // SAFETY: an element is two slots, and this CPU's slots have no other writer.
     unsafe {
         let (first, second) = (slots, slots.add(1));
-        let mut tracked = true;
+        let mut outcome = TOOK_OWN;
         let slot = if (*first)[5] >> EPOCH_SHIFT != epoch {
             if let Some(used) = USED.get_ptr_mut(pair >> 6) {
                 *used |= 1 << (pair & 63);
@@ -137,9 +172,16 @@ fn miss(key: &Key, hash: u64, pair: u32, bytes: u64, packets: u64) -> bool {
         } else {
             let victim = if (*first)[PACKETS] <= (*second)[PACKETS] { first } else { second };
             let loser = &*victim.cast::<Key>();
-            tracked = deeper(loser, self::hash(loser), (*victim)[BYTES], (*victim)[PACKETS]);
+            let moved = deeper(loser, self::hash(loser), (*victim)[BYTES], (*victim)[PACKETS]);
+            outcome |= moved & UNTRACKED;
+            if moved & TOOK_SHARED != 0
+                && let Some(socket) = HINTS.get_ptr_mut(pair << 1 | u32::from(victim == second))
+            {
+                hint(moved, socket.read_volatile());
+            }
             victim
         };
+        outcome |= u64::from(pair << 1 | u32::from(slot == second));
         let slot = &mut *slot;
         let mut word = 0;
         while word < key.len() {
@@ -148,24 +190,24 @@ fn miss(key: &Key, hash: u64, pair: u32, bytes: u64, packets: u64) -> bool {
         }
         slot[BYTES] = bytes;
         slot[PACKETS] = packets;
-        tracked
+        outcome
     }
 }
 
-/// Adds to the second level, or to the third when all buckets that the key may live in are full; `false` when that is
-/// full too.
+/// Adds to the second level, or to the third when all buckets that the key may live in are full.
 #[inline(always)]
-fn deeper(key: &Key, hash: u64, bytes: u64, packets: u64) -> bool {
-    share(key, hash, bytes, packets) || overflow(key, bytes, packets)
+fn deeper(key: &Key, hash: u64, bytes: u64, packets: u64) -> Outcome {
+    let outcome = share(key, hash, bytes, packets);
+    if outcome == UNTRACKED && overflow(key, bytes, packets) { JOINED } else { outcome }
 }
 
-/// Adds to the second level; `false` when all buckets that the key may live in are full.
+/// Adds to the second level; untracked when all buckets that the key may live in are full.
 ///
 /// Several CPUs write here. A slot belongs to whoever exchanges the last word of a free one for its own with `CLAIMED`;
 /// it is complete when that mark is gone. A CPU that meets a claimed slot takes the next one, even if both hold the same
 /// flow: a drain may hand out a flow in several parts.
 #[inline(never)]
-fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> bool {
+fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> Outcome {
     let epoch = key[5] >> EPOCH_SHIFT;
     let bits = BUCKET_BITS.load() & 31;
     let home = (hash >> (64 - bits)) as u32;
@@ -174,7 +216,7 @@ fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> bool {
     let mut step = 0;
     while step < BUCKETS {
         let bucket = region + ((home + step) & mask);
-        let Some(slots) = SHARED.get_ptr_mut(bucket) else { return false };
+        let Some(slots) = SHARED.get_ptr_mut(bucket) else { return UNTRACKED };
         let mut place = 0;
         while place < BUCKET {
             // SAFETY: an element is that many slots.
@@ -184,7 +226,7 @@ fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> bool {
             if last == key[5] {
                 // SAFETY: a complete slot, whose key nobody changes in this epoch.
                 if unsafe { join(slot, key, bytes, packets) } {
-                    return true;
+                    return JOINED;
                 }
             } else if last >> EPOCH_SHIFT != epoch {
                 // SAFETY: as the word was read.
@@ -192,14 +234,14 @@ fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> bool {
                     if place == 0 {
                         mark_used(bucket);
                     }
-                    return true;
+                    return TOOK_SHARED | (u64::from(bucket) * BUCKET as u64 + place as u64);
                 }
             }
             place += 1;
         }
         step += 1;
     }
-    false
+    UNTRACKED
 }
 
 /// Adds to a slot if its key is `key`.

@@ -1,4 +1,4 @@
-//! The kernel programs: they count every frame of an interface, per flow, and change nothing.
+//! The kernel programs: they count every frame of an interface, per flow, note whose sockets are, and change nothing.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 // `core::sync::atomic` has no read-modify-write operations for the BPF target; the instructions exist.
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
@@ -18,6 +18,10 @@
 mod account;
 #[cfg(target_arch = "bpf")]
 mod maps;
+#[cfg(target_arch = "bpf")]
+mod owner;
+#[cfg(target_arch = "bpf")]
+mod socket;
 #[cfg(target_arch = "bpf")]
 mod tc;
 #[cfg(target_arch = "bpf")]

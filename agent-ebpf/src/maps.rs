@@ -3,11 +3,12 @@
 use aya_ebpf::{
     Global,
     macros::map,
-    maps::{Array, HashMap, PerCpuHashMap},
+    maps::{Array, HashMap, LruHashMap, PerCpuHashMap},
 };
 use flowtally_common::{
-    Count, FlowKey, Health, HealthKey,
+    Count, FlowKey, Health, HealthKey, SocketNote,
     flow::{Bucket, Pair},
+    owner::{BoundKey, TaskOffsets},
     settings,
 };
 
@@ -56,6 +57,35 @@ pub(crate) static HEALTH: PerCpuHashMap<HealthKey, Health> =
 /// By kind of rare event, the epoch whose log line is already written.
 #[map]
 pub(crate) static LOGGED: Array<u32> = Array::with_max_entries(2, 0);
+
+/// The sockets of the flows in `SLOTS`, as hints; cold: written when a flow takes its slot, and read by drains.
+#[map]
+pub(crate) static HINTS: Array<u64> = Array::with_max_entries(2 << 10, BPF_F_MMAPABLE);
+
+/// The sockets of the flows in `SHARED`.
+#[map]
+pub(crate) static SHARED_HINTS: Array<u64> = Array::with_max_entries(2 << 8, BPF_F_MMAPABLE);
+
+/// Owners by socket cookie. They outlive their sockets, and go when there are more than this of younger ones.
+#[map]
+pub(crate) static NOTES: LruHashMap<u64, SocketNote> = LruHashMap::with_max_entries(settings::MIN_NOTES, 0);
+
+/// Socket cookies by what the sockets are bound to.
+#[map]
+pub(crate) static BOUND: LruHashMap<BoundKey, u64> = LruHashMap::with_max_entries(settings::MIN_NOTES, 0);
+
+/// The reverse of `BOUND`: when a socket is released the kernel does not tell what it was bound to.
+#[map]
+pub(crate) static BINDINGS: LruHashMap<u64, BoundKey> = LruHashMap::with_max_entries(settings::MIN_NOTES, 0);
+
+/// Cookie of the network namespace that the interfaces are in; 0 where the kernel does not tell.
+#[unsafe(no_mangle)]
+pub(crate) static NETNS: Global<u64> = Global::new(0);
+
+/// Where the kernel keeps what a note says of a process.
+#[unsafe(no_mangle)]
+pub(crate) static TASK: Global<TaskOffsets> =
+    Global::new(TaskOffsets { group_leader: 0, start_boottime: 0, comm: 0, cred: 0, euid: 0 });
 
 /// Binary logarithm of the pairs in a region.
 #[unsafe(no_mangle)]

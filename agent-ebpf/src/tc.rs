@@ -9,7 +9,10 @@ use flowtally_ebpf::{
     segments::{self, Segmentation},
 };
 
-use crate::account::{Rare, account, epoch, health, log_rare};
+use crate::{
+    account::{Rare, account, epoch, health, log_rare},
+    socket,
+};
 
 /// `TCX_NEXT` and `TC_ACT_UNSPEC`: no verdict, the next program or filter goes on.
 const NEXT: i32 = -1;
@@ -67,7 +70,7 @@ fn count(skb: *mut __sk_buff, direction: Direction, layer: Layer) -> i32 {
         // SAFETY: the function has written it.
         unsafe { frames.assume_init() }
     });
-    account(&packet, skb_ref.ifindex, direction, count);
+    account(&packet, skb_ref.ifindex, direction, count, |key| socket::of_buffer(skb, key, direction));
     NEXT
 }
 

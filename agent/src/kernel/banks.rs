@@ -15,7 +15,7 @@ use aya::{
     maps::{Map, MapData, MapError, PerCpuHashMap, PerCpuValues},
 };
 use flowtally_common::{
-    Count, Direction, FlowKey, Health, HealthKey, Slot,
+    Count, Direction, FlowKey, Health, HealthKey, Slot, SocketHint,
     flow::{BUCKET, Slots},
     settings,
 };
@@ -30,6 +30,11 @@ use super::{
 const EPOCH: usize = 0;
 const SPILLED: usize = 1;
 const CONTROL_WORDS: usize = 3;
+
+/// Maps of a level: its slots, the bitmap of those that were used, and the sockets of the flows in them.
+type LevelMaps = [&'static str; 3];
+const FIRST: LevelMaps = [settings::SLOTS, settings::USED, settings::HINTS];
+const SECOND: LevelMaps = [settings::SHARED, settings::SHARED_USED, settings::SHARED_HINTS];
 
 /// [`HealthKey`] and [`Health`] as aya passes them.
 type HealthMap = PerCpuHashMap<MapData, [u8; 8], [u64; 6]>;
@@ -50,8 +55,8 @@ impl Banks {
     pub(super) fn open(ebpf: &mut Ebpf, capacity: Capacity, cpus: usize) -> Result<Self, KernelError> {
         let banks = Self {
             control: Mapped::open(ebpf, settings::CONTROL, CONTROL_WORDS)?,
-            first: Level::open(ebpf, settings::SLOTS, settings::USED, capacity.pair_bits(), cpus * 2)?,
-            second: Level::open(ebpf, settings::SHARED, settings::SHARED_USED, capacity.bucket_bits(), 2)?,
+            first: Level::open(ebpf, FIRST, capacity.pair_bits(), cpus * 2)?,
+            second: Level::open(ebpf, SECOND, capacity.bucket_bits(), 2)?,
             spill: [take(ebpf, settings::SPILL[0])?, take(ebpf, settings::SPILL[1])?],
             health: HealthMap::try_from(take_map(ebpf, settings::HEALTH)?)
                 .map_err(|error| KernelError::explain("opening the map HEALTH", &error))?,
@@ -105,7 +110,7 @@ impl Banks {
         let failed = |doing| move |error: io::Error| KernelError::explain(doing, &error);
         sys::wait_for_programs().map_err(failed("waiting for the running programs"))?;
         let bank = (retired.epoch & 1) as usize;
-        let mut flows = |key: &FlowKey, count| sink(Drained::Flow(key, count));
+        let mut flows = |key: &FlowKey, count, hint| sink(Drained::Flow(key, count, hint));
         // SAFETY: nobody writes this bank now.
         unsafe {
             for cpu in 0..self.cpus {
@@ -116,6 +121,7 @@ impl Banks {
         let spilled = self.control_word(SPILLED + bank);
         if spilled.load(Ordering::Acquire) != 0 {
             spilled.store(0, Ordering::Relaxed);
+            let mut flows = |key: &FlowKey, count| flows(key, count, SocketHint::NONE);
             sys::take_all(self.spill[bank].fd().as_fd(), &mut flows)
                 .map_err(failed("reading the third level"))?;
         }
@@ -172,14 +178,14 @@ impl Banks {
 struct Level<const N: usize> {
     elements: Mapped<Slots<N>>,
     used: Mapped<u64>,
+    hints: Mapped<u64>,
     bits: u32,
 }
 
 impl<const N: usize> Level<N> {
     fn open(
         ebpf: &mut Ebpf,
-        elements: &'static str,
-        used: &'static str,
+        [elements, used, hints]: LevelMaps,
         bits: u32,
         regions: usize,
     ) -> Result<Self, KernelError> {
@@ -187,6 +193,7 @@ impl<const N: usize> Level<N> {
         Ok(Self {
             elements: Mapped::open(ebpf, elements, count)?,
             used: Mapped::open(ebpf, used, count / 64)?,
+            hints: Mapped::open(ebpf, hints, count * N)?,
             bits,
         })
     }
@@ -195,7 +202,12 @@ impl<const N: usize> Level<N> {
     ///
     /// # Safety
     /// No program may be writing the region.
-    unsafe fn take(&mut self, region: usize, epoch: u32, flows: &mut impl FnMut(&FlowKey, Count)) {
+    unsafe fn take(
+        &mut self,
+        region: usize,
+        epoch: u32,
+        flows: &mut impl FnMut(&FlowKey, Count, SocketHint),
+    ) {
         let words = (1_usize << self.bits) / 64;
         for word in region * words..(region + 1) * words {
             let used = self.used.at(word);
@@ -207,13 +219,15 @@ impl<const N: usize> Level<N> {
             // SAFETY: as above.
             unsafe { used.write(0) };
             while bits != 0 {
-                let element = self.elements.at(word * 64 + bits.trailing_zeros() as usize);
+                let index = word * 64 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
                 // SAFETY: an element of the map, which no program writes now.
-                let Slots(slots) = unsafe { &*element };
-                for Slot { key, epoch: of, bytes, packets } in slots {
+                let Slots(slots) = unsafe { &*self.elements.at(index) };
+                for (place, Slot { key, epoch: of, bytes, packets }) in slots.iter().enumerate() {
                     if *of == epoch {
-                        flows(key, Count { bytes: *bytes, packets: *packets });
+                        // SAFETY: a word of the map, written when the slot was taken, and not now.
+                        let hint = unsafe { self.hints.at(index * N + place).read() };
+                        flows(key, Count { bytes: *bytes, packets: *packets }, SocketHint(hint));
                     }
                 }
             }
@@ -266,8 +280,8 @@ pub struct Retired {
 /// Something counted in a retired epoch.
 #[derive(Debug)]
 pub enum Drained<'a> {
-    /// Of a flow; there may be more of it.
-    Flow(&'a FlowKey, Count),
+    /// Of a flow, and the socket that it was seen with; there may be more of it.
+    Flow(&'a FlowKey, Count, SocketHint),
     /// Of an interface and direction, beside the flows.
     Health(HealthKey, &'a Health),
 }

@@ -3,7 +3,10 @@
 
 mod attach;
 mod banks;
+mod btf;
+mod cgroup;
 mod object;
+mod owners;
 mod privileges;
 mod sys;
 
@@ -23,6 +26,8 @@ use attach::Attachment;
 pub use attach::{Hook, HookChoice, Served, Target};
 pub use banks::{Drained, Retired};
 pub use object::{Capacity, KernelError};
+pub use owners::OwnerNotes;
+pub use sys::netns_cookie;
 
 use banks::Banks;
 
@@ -33,6 +38,7 @@ pub struct Kernel {
     /// Interfaces that are gone, but may have counts in the open epoch.
     leaving: Vec<u32>,
     banks: Banks,
+    owners: OwnerNotes,
     logger: Option<EbpfLogger<KernelLog>>,
     ebpf: Ebpf,
 }
@@ -55,7 +61,27 @@ impl Kernel {
         } else {
             None
         };
-        Ok(Self { attached: HashMap::new(), leaving: Vec::new(), banks, logger, ebpf })
+        Ok(Self {
+            attached: HashMap::new(),
+            leaving: Vec::new(),
+            banks,
+            owners: OwnerNotes::off(),
+            logger,
+            ebpf,
+        })
+    }
+
+    /// Begins to note whose sockets are, as they are made. What cannot be had is in [`OwnerNotes::degraded`].
+    pub fn note_owners(&mut self) {
+        if !self.owners.are_taken() {
+            self.owners = OwnerNotes::attach(&mut self.ebpf);
+        }
+    }
+
+    /// What was noted of sockets' owners.
+    #[must_use]
+    pub const fn owners(&self) -> &OwnerNotes {
+        &self.owners
     }
 
     /// Puts the programs on an interface, both directions or none. `mark` identifies this process's clsact filters.

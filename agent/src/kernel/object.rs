@@ -3,10 +3,10 @@
 use std::io;
 
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use flowtally_common::settings;
+use flowtally_common::{flow::BUCKET, settings};
 use thiserror::Error;
 
-use super::{privileges::Privileges, sys};
+use super::{btf, privileges::Privileges, sys};
 
 /// Built by `cargo xtask ebpf`, see ARCHITECTURE.md.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("FLOWTALLY_OBJECT_PATH"));
@@ -16,6 +16,10 @@ const SLOT_MEMORY: u64 = 64 << 20;
 /// Host memory for each flow that the second level may hold, in bytes. Both banks take 128 bytes of it, a 128th of the
 /// memory; the third level takes as much again for each bank, but only when it is needed.
 const MEMORY_PER_FLOW: u64 = 16 << 10;
+/// Host memory for each socket whose owner is noted, in bytes: a note takes some 160 bytes, what it is bound to included.
+const MEMORY_PER_NOTE: u64 = 64 << 10;
+#[expect(clippy::cast_possible_truncation, reason = "a small constant")]
+const SLOTS_IN_BUCKET: u32 = BUCKET as u32;
 /// Fewest flows of the second level by default.
 const MIN_DEFAULT_SPILL: u32 = 16_384;
 
@@ -26,6 +30,8 @@ pub struct Capacity {
     pub slots: u32,
     /// Flows in each bank of the second level, and in each of the third, which takes what the second has no place for.
     pub flows: u32,
+    /// Sockets whose owners are noted; of those beyond, the notes that were used least lately go.
+    pub notes: u32,
 }
 
 impl Capacity {
@@ -37,9 +43,11 @@ impl Capacity {
         let slots =
             u32::try_from(per_cpu).unwrap_or(u32::MAX).clamp(settings::MIN_SLOTS, settings::DEFAULT_SLOTS);
         let flows = u32::try_from(memory / MEMORY_PER_FLOW).unwrap_or(u32::MAX);
+        let notes = u32::try_from(memory / MEMORY_PER_NOTE).unwrap_or(u32::MAX);
         Self {
             slots: if slots.is_power_of_two() { slots } else { slots.next_power_of_two() / 2 },
             flows: flows.clamp(MIN_DEFAULT_SPILL, settings::DEFAULT_SPILL),
+            notes: notes.clamp(settings::MIN_NOTES, settings::MAX_NOTES),
         }
     }
 
@@ -188,6 +196,11 @@ pub(super) fn load(capacity: Capacity, cpus: u32, verbose: bool) -> Result<Ebpf,
     let pairs = cpus * 2 * (capacity.slots / 2);
     let (pair_bits, bucket_bits) = (capacity.pair_bits(), capacity.bucket_bits());
     let seed = seed()?;
+    // Without the kernel's BTF, notes of owners have no start time, and that is no reason to have none.
+    let offsets = std::fs::read("/sys/kernel/btf/vmlinux").ok().and_then(|data| btf::task_offsets(&data));
+    let offsets = offsets.unwrap_or_default();
+    let offsets = [offsets.group_leader, offsets.start_boottime, offsets.comm, offsets.cred, offsets.euid];
+    let netns = sys::netns_cookie();
     // aya-log compares levels from 1; 0 turns every one off, and the verifier then removes the code.
     let log_level = if verbose { u8::MAX } else { 0 };
     EbpfLoader::new()
@@ -195,11 +208,18 @@ pub(super) fn load(capacity: Capacity, cpus: u32, verbose: bool) -> Result<Ebpf,
         .map_max_entries(settings::USED, pairs / 64)
         .map_max_entries(settings::SHARED, 2 << capacity.bucket_bits())
         .map_max_entries(settings::SHARED_USED, (2 << capacity.bucket_bits()) / 64)
+        .map_max_entries(settings::HINTS, pairs * 2)
+        .map_max_entries(settings::SHARED_HINTS, (2 << capacity.bucket_bits()) * SLOTS_IN_BUCKET)
+        .map_max_entries(settings::NOTES, capacity.notes)
+        .map_max_entries(settings::BOUND, capacity.notes / 4)
+        .map_max_entries(settings::BINDINGS, capacity.notes / 4)
         .map_max_entries(settings::SPILL[0], capacity.flows)
         .map_max_entries(settings::SPILL[1], capacity.flows)
         .override_global(settings::PAIR_BITS, &pair_bits, true)
         .override_global(settings::BUCKET_BITS, &bucket_bits, true)
         .override_global(settings::HASH_SEED, &seed, true)
+        .override_global(settings::TASK, &offsets, true)
+        .override_global(settings::NETNS, &netns, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true)
         .load(OBJECT)
         .map_err(|error: EbpfError| KernelError::explain("creating the flow tables", &error))
@@ -238,10 +258,16 @@ mod tests {
     #[test]
     fn capacity_follows_cpus_and_memory() {
         let gib = 1 << 30;
-        assert_eq!(Capacity::for_host(2, 24 * gib), Capacity { slots: 16_384, flows: 1 << 20 });
-        assert_eq!(Capacity::for_host(32, 8 * gib), Capacity { slots: 16_384, flows: 1 << 19 });
+        assert_eq!(
+            Capacity::for_host(2, 24 * gib),
+            Capacity { slots: 16_384, flows: 1 << 20, notes: 262_144 }
+        );
+        assert_eq!(
+            Capacity::for_host(32, 8 * gib),
+            Capacity { slots: 16_384, flows: 1 << 19, notes: 131_072 }
+        );
         assert_eq!(Capacity::for_host(48, 8 * gib).slots, 8192);
-        assert_eq!(Capacity::for_host(4096, gib), Capacity { slots: 1024, flows: 1 << 16 });
-        assert_eq!(Capacity::for_host(0, 0), Capacity { slots: 16_384, flows: 16_384 });
+        assert_eq!(Capacity::for_host(4096, gib), Capacity { slots: 1024, flows: 1 << 16, notes: 16_384 });
+        assert_eq!(Capacity::for_host(0, 0), Capacity { slots: 16_384, flows: 16_384, notes: 16_384 });
     }
 }

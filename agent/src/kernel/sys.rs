@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
 };
 
 use flowtally_common::{Count, FlowKey};
@@ -200,4 +200,31 @@ pub(super) fn unlimit_locked_memory() {
     let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the structure is read only.
     unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
+}
+
+/// `SO_NETNS_COOKIE`, `asm-generic/socket.h`.
+const SO_NETNS_COOKIE: libc::c_int = 71;
+
+/// Cookie of this thread's network namespace, as BPF programs have it; 0 where the kernel does not tell (before 5.14).
+#[must_use]
+pub fn netns_cookie() -> u64 {
+    let Ok(socket) = std::os::unix::net::UnixDatagram::unbound() else { return 0 };
+    socket_number(socket.as_fd(), SO_NETNS_COOKIE).unwrap_or(0)
+}
+
+/// A socket option that is a 64-bit number.
+fn socket_number(socket: BorrowedFd<'_>, option: libc::c_int) -> Option<u64> {
+    let mut value = 0_u64;
+    let mut length = libc::socklen_t::try_from(size_of::<u64>()).ok()?;
+    // SAFETY: the buffer is as long as `length` says, and outlives the call.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            option,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    };
+    (status == 0).then_some(value)
 }

@@ -322,6 +322,7 @@ fn noted_reason(question: &Question, note: &SocketNote, facts: Facts) -> Option<
             || occasion <= Occasion::Bound && !nobody::is_client(question, facts));
     Some(match occasion {
         _ if is_listener => Reason::Listener,
+        Occasion::Listened => Reason::Listener,
         Occasion::Created => Reason::Created,
         Occasion::Bound => Reason::Bound,
         Occasion::Connected => Reason::Connected,
