@@ -1,6 +1,7 @@
 //! Cgroups of the tests' own, as container engines make them.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::id,
@@ -13,7 +14,7 @@ use harness::eventually;
 #[derive(Debug)]
 pub(crate) struct Cgroup {
     path: PathBuf,
-    below: Vec<PathBuf>,
+    below: BTreeSet<PathBuf>,
 }
 
 impl Cgroup {
@@ -23,22 +24,21 @@ impl Cgroup {
         let name = format!("flowtally-test-{}-{}", id(), MADE.fetch_add(1, Ordering::Relaxed));
         let path = root().join(name);
         fs::create_dir(&path).unwrap_or_else(|error| panic!("make {}: {error}", path.display()));
-        Self { path, below: Vec::new() }
+        Self { path, below: BTreeSet::new() }
     }
 
     /// Makes one in it, and returns its path.
     pub(crate) fn make(&mut self, name: &str) -> String {
         let path = self.path.join(name);
         fs::create_dir_all(&path).unwrap_or_else(|error| panic!("make {}: {error}", path.display()));
-        // With those between, the innermost last.
-        let between = path.ancestors().take_while(|path| *path != self.path).map(Path::to_owned);
-        self.below.extend(between.collect::<Vec<_>>().into_iter().rev());
+        self.below.extend(path.ancestors().take_while(|path| *path != self.path).map(Path::to_owned));
         path.to_str().unwrap().to_owned()
     }
 }
 
 impl Drop for Cgroup {
     fn drop(&mut self) {
+        // What is in another one comes behind it in their order.
         for path in self.below.iter().rev().chain([&self.path]) {
             // A process that has just ended may still be leaving.
             let gone = |()| !path.exists() || fs::remove_dir(path).is_ok();
