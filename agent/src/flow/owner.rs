@@ -247,8 +247,8 @@ pub struct Common {
 impl Common {
     /// Keeps only what the other one has too.
     pub fn meet(&mut self, other: &Self) {
-        fn meet<T: PartialEq>(mine: &mut Option<T>, theirs: &Option<T>) {
-            if mine != theirs {
+        fn meet<T: PartialEq>(mine: &mut Option<T>, theirs: Option<&T>) {
+            if mine.as_ref() != theirs {
                 *mine = None;
             }
         }
@@ -256,15 +256,15 @@ impl Common {
         if self.start_time != other.start_time {
             self.pid = None;
         }
-        meet(&mut self.pid, &other.pid);
-        meet(&mut self.start_time, &other.start_time);
-        meet(&mut self.command, &other.command);
-        meet(&mut self.executable, &other.executable);
-        meet(&mut self.uid, &other.uid);
-        meet(&mut self.user, &other.user);
-        meet(&mut self.container, &other.container);
-        meet(&mut self.netns, &other.netns);
-        meet(&mut self.reason, &other.reason);
+        meet(&mut self.pid, other.pid.as_ref());
+        meet(&mut self.start_time, other.start_time.as_ref());
+        meet(&mut self.command, other.command.as_ref());
+        meet(&mut self.executable, other.executable.as_ref());
+        meet(&mut self.uid, other.uid.as_ref());
+        meet(&mut self.user, other.user.as_ref());
+        meet(&mut self.container, other.container.as_ref());
+        meet(&mut self.netns, other.netns.as_ref());
+        meet(&mut self.reason, other.reason.as_ref());
     }
 }
 

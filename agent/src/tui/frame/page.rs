@@ -234,7 +234,9 @@ fn owners(attributions: &BTreeSet<Arc<Attribution>>, scene: &Scene<'_>) -> Vec<L
         }
     }
     if blocks.len() > NAMED {
-        blocks.iter_mut().for_each(|block| block.truncate(1));
+        for block in &mut blocks {
+            block.truncate(1);
+        }
     }
     let lines = blocks.into_iter().flatten().chain(scene.owners_degraded.iter().cloned());
     let titles = std::iter::once("owner").chain(std::iter::repeat(""));
