@@ -8,12 +8,13 @@ use std::{
     ffi::OsStr,
     fs::{self, File, Permissions},
     io::{BufRead as _, BufReader, Read as _, Seek as _},
+    mem,
     os::unix::{
         ffi::OsStrExt as _,
         fs::PermissionsExt as _,
         process::{CommandExt as _, ExitStatusExt as _},
     },
-    mem, panic,
+    panic,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
@@ -197,7 +198,8 @@ impl Lab {
 
     /// Ends a fixture.
     pub fn end(&mut self, name: &str) {
-        let (_, process) = self.processes.iter_mut().find(|(other, _)| other == name).expect("a fixture that runs");
+        let (_, process) =
+            self.processes.iter_mut().find(|(other, _)| other == name).expect("a fixture that runs");
         process.kill().expect("kill a fixture");
         process.wait().expect("wait for a fixture");
         self.processes.retain(|(other, _)| other != name);

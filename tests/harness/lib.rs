@@ -37,7 +37,7 @@ pub use frames::Way;
 pub use lab::{Lab, NOBODY, Outcome};
 pub use namespace::Namespace;
 pub use network::{Host, NetPair};
-pub use report::{Amounts, Flow, Report};
+pub use report::{Amounts, Flow, Owner, Report};
 pub use screen::Screen;
 pub use sender::{Sender, Stream};
 pub use terminal::Terminal;

@@ -36,7 +36,8 @@ fn all_processes_of_this_host() {
         }
         suspects = Some(left);
     }
-    let all: Vec<_> = suspects.into_iter().flatten().map(|(pid, text)| format!("process {pid}:\n{text}")).collect();
+    let all: Vec<_> =
+        suspects.into_iter().flatten().map(|(pid, text)| format!("process {pid}:\n{text}")).collect();
     panic!("{} processes differ each time\n{}", all.len(), all.join("\n"));
 }
 
@@ -67,15 +68,15 @@ fn listing(program: &PathBuf) -> Listing {
             Some(("f", _)) if !own => {
                 file = line.to_owned();
                 processes.entry(pid.clone()).or_default().insert(file.clone());
-            },
+            }
             Some(_) if !own => {
                 // One of them: rows of the same name, such as those of mapped files, are told apart by what follows.
                 let files = processes.entry(pid.clone()).or_default();
                 files.remove(&file);
                 file = format!("{file} {line}");
                 files.insert(file.clone());
-            },
-            _ => {},
+            }
+            _ => {}
         }
     }
     assert!(processes.len() > 1, "{} lists {} processes", program.display(), processes.len());

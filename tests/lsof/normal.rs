@@ -23,7 +23,10 @@ pub(crate) fn rows(text: &[u8]) -> Vec<String> {
 
 /// Rows as they are, trailing blanks too.
 pub(crate) fn exact(text: &[u8]) -> Vec<String> {
-    text.split(|byte| *byte == b'\n').filter(|line| !is_own(line)).map(|line| line.escape_ascii().to_string()).collect()
+    text.split(|byte| *byte == b'\n')
+        .filter(|line| !is_own(line))
+        .map(|line| line.escape_ascii().to_string())
+        .collect()
 }
 
 /// Whether it is a row about one of the programs itself, which have not the same files, nor as many threads.
@@ -71,13 +74,13 @@ fn process_set(fields: Vec<String>) -> Vec<String> {
             Some('f') => {
                 sized = false;
                 kept.push(high_descriptor(&field));
-            },
+            }
             Some('s') => {
                 sized = true;
                 kept.push(field);
-            },
+            }
             // 4.99 prints both a size and an offset, 4.95 one of them.
-            Some('o') if sized => {},
+            Some('o') if sized => {}
             _ => kept.push(field),
         }
     }

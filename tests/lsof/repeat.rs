@@ -91,7 +91,8 @@ fn until_there_is_nothing() {
         let mut lab = lab_of(&["lock"]);
         let mut command = compare::command(&lab, &program(&lab), None);
         command.args(lab.fill("+r1 -p {lock.pid}")).env("LC_ALL", "C");
-        let mut child = lab.enter(|| command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()).expect("start it");
+        let mut child =
+            lab.enter(|| command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()).expect("start it");
         let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut text = String::new();
         while !text.contains("=======") {

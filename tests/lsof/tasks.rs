@@ -1,6 +1,6 @@
 //! Threads: `-K`.
 
-use crate::compare::{compare, exact, lab_of, rows, text, fails};
+use crate::compare::{compare, exact, fails, lab_of, rows, text};
 
 #[test]
 fn tasks() {
