@@ -4,13 +4,17 @@ use core::mem::size_of;
 
 /// A socket that a flow was seen with: its cookie, as the kernel numbers sockets (`SO_COOKIE`, `bpf_get_socket_cookie`), never
 /// the same twice until the next boot; and how sure that is. 0 is none.
+///
+/// An exact one is the socket that *sent* the frames: the flow's source. A sent frame has it when a process of this host sent it;
+/// a received one when its sender is on the same host, in a container say, and the frame came without crossing a wire. One
+/// with [`BOUND`](Self::BOUND) is a socket of the namespace whose interfaces are counted that *receives* them: the flow's destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct SocketHint(pub u64);
 
 impl SocketHint {
-    /// Set when the frame came without its socket, and this is the one bound to its port at that moment: of a TCP connection the
-    /// listener, not the connection itself. Cookies grow from 1 and never come near this bit.
+    /// Set when the frame was received and is delivered here, and this is the socket that is bound to its destination: of a TCP
+    /// connection the listener, not the connection itself. Cookies grow from 1 and never come near this bit.
     pub const BOUND: u64 = 1 << 63;
 
     /// No socket is known.
@@ -45,16 +49,19 @@ impl SocketHint {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Occasion {
+    /// The connection came to a listener of the process, and nobody is known yet to have accepted it.
+    Listened = 1,
     /// The process made the socket.
-    Created = 1,
+    Created = 2,
     /// It bound it to an address.
-    Bound = 2,
-    /// It connected it, or named a destination while sending.
-    Connected = 3,
-    /// It accepted the connection.
-    Accepted = 4,
-    /// It closed the socket, last of all who had it open: all that is known of a connection that was accepted without a trace.
-    Closed = 5,
+    Bound = 3,
+    /// It connected it.
+    Connected = 4,
+    /// It accepted the connection, or asked for the peer of one that another accepted.
+    Accepted = 5,
+    /// It closed the socket, last of all who had it open: who served a connection that was accepted without a trace, or
+    /// was handed over to a child.
+    Closed = 6,
 }
 
 impl Occasion {
@@ -62,11 +69,12 @@ impl Occasion {
     #[must_use]
     pub const fn from_raw(raw: u8) -> Option<Self> {
         Some(match raw {
-            1 => Self::Created,
-            2 => Self::Bound,
-            3 => Self::Connected,
-            4 => Self::Accepted,
-            5 => Self::Closed,
+            1 => Self::Listened,
+            2 => Self::Created,
+            3 => Self::Bound,
+            4 => Self::Connected,
+            5 => Self::Accepted,
+            6 => Self::Closed,
             _ => return None,
         })
     }
@@ -84,11 +92,14 @@ pub struct SocketNote {
     pub cgroup: u64,
     /// Cookie of the socket's network namespace (`SO_NETNS_COOKIE`).
     pub netns: u64,
-    /// Thread group id: what users call the PID.
+    /// Thread group id: what users call the PID. In the first PID namespace of the machine, whichever the process, or the reader
+    /// of this note, lives in: where the reader has one of its own, it is not the number that the reader's /proc has.
     pub tgid: u32,
-    /// The effective user of the process at that moment.
+    /// The effective user of the process at that moment, as the first user namespace numbers users; the real one where the
+    /// kernel has no BTF.
     pub uid: u32,
-    /// Name of the thread at that moment, padded with zeros (`TASK_COMM_LEN`).
+    /// The command's name at that moment, as `ps` shows it: the name of the first thread; of the running thread where the
+    /// kernel has no BTF. Padded with zeros (`TASK_COMM_LEN`).
     pub command: [u8; 16],
     /// An [`Occasion`].
     pub occasion: u8,

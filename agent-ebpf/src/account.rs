@@ -8,15 +8,18 @@ use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_or, atomic_xadd, ato
 use flowtally_common::{Count, Direction, FlowKey, Health, HealthKey, flow::BUCKET};
 use flowtally_ebpf::parse::Packet;
 
-use crate::maps::{
-    BUCKET_BITS, CONTROL, HASH_SEED, HEALTH, LOGGED, PAIR_BITS, SHARED, SHARED_USED, SLOTS, SPILL_EVEN,
-    SPILL_ODD, USED,
+use crate::{
+    hint::{Context, hint},
+    maps::{
+        BUCKET_BITS, CONTROL, HASH_SEED, HEALTH, HINTS, LOGGED, PAIR_BITS, SHARED, SHARED_HINTS, SHARED_USED,
+        SLOTS, SPILL_EVEN, SPILL_ODD, USED,
+    },
 };
 
 /// A slot as the words it is compared and written by: six of key and epoch, then bytes and packets.
 type Words = [u64; 8];
 /// The first six words of a slot.
-type Key = [u64; 6];
+pub(crate) type Key = [u64; 6];
 
 const BYTES: usize = 6;
 const PACKETS: usize = 7;
@@ -25,6 +28,10 @@ const EPOCH_SHIFT: u32 = 32;
 const BUCKETS: u32 = 4;
 /// How seldom a frame that finds its pair full takes a slot.
 const EVICT_ONE_IN: u32 = 8;
+/// What [`share`] says when all buckets that the key may live in are full.
+const FULL: u32 = u32::MAX;
+/// What it says when the flow was there already.
+const JOINED: u32 = u32::MAX - 1;
 /// Set in the direction's byte, of which the direction needs one bit, while a slot of the second level is being filled.
 const CLAIMED: u64 = 0x80 << 8;
 
@@ -44,7 +51,13 @@ pub(crate) fn epoch() -> u32 {
 
 /// Counts one frame of `packet`'s flow.
 #[inline(always)]
-pub(crate) fn account(packet: &Packet, ifindex: u32, direction: Direction, count: Count) {
+pub(crate) fn account<C: Context>(
+    context: C,
+    packet: &Packet,
+    ifindex: u32,
+    direction: Direction,
+    count: Count,
+) {
     let epoch = epoch();
     let key: Key = [
         packet.src[0],
@@ -57,11 +70,8 @@ pub(crate) fn account(packet: &Packet, ifindex: u32, direction: Direction, count
             | u64::from(packet.vlan) << 16
             | u64::from(epoch) << EPOCH_SHIFT,
     ];
-    let bits = PAIR_BITS.load() & 31;
-    // SAFETY: the helper has no preconditions.
-    let region = unsafe { bpf_get_smp_processor_id() } << 1 | epoch & 1;
     let hash = hash(&key);
-    let pair = (region << bits) + (hash >> (64 - bits)) as u32;
+    let pair = pair(hash, epoch);
     let Some(slots) = SLOTS.get_ptr_mut(pair) else { return };
     let slots = slots.cast::<Words>();
     // SAFETY: an element is two slots, and this CPU's slots have no other writer.
@@ -70,11 +80,20 @@ pub(crate) fn account(packet: &Packet, ifindex: u32, direction: Direction, count
             add(slots, count);
         } else if same(slots.add(1), &key) {
             add(slots.add(1), count);
-        } else if !miss(&key, hash, pair, count.bytes, count.packets) {
-            // Logged from here, for the stack of a chain of calls is short.
-            log_rare(Rare::Untracked, ifindex, epoch);
+        } else if !miss(context, &key, hash, count.bytes, count.packets) {
+            // Logged from here, for the stack of a chain of calls is short; from the key, which is on it anyway.
+            log_rare(Rare::Untracked, (key[4] >> 32) as u32, (key[5] >> EPOCH_SHIFT) as u32);
         }
     }
+}
+
+/// The pair of this CPU's slots that a flow with this hash is looked for in.
+#[inline(always)]
+fn pair(hash: u64, epoch: u32) -> u32 {
+    let bits = PAIR_BITS.load() & 31;
+    // SAFETY: the helper has no preconditions.
+    let region = unsafe { bpf_get_smp_processor_id() } << 1 | epoch & 1;
+    (region << bits) + (hash >> (64 - bits)) as u32
 }
 
 /// Multiply-shift over the key's words with random odd multipliers, then one mixing step: the upper bits choose
@@ -117,7 +136,8 @@ unsafe fn add(slot: *mut Words, count: Count) {
 /// pair's flow with fewer packets does and leaves its slot: so flows with many packets end up in the first level, and
 /// those with few seldom cost more than the addition in the second. `false` when something became untracked.
 #[inline(never)]
-fn miss(key: &Key, hash: u64, pair: u32, bytes: u64, packets: u64) -> bool {
+fn miss<C: Context>(context: C, key: &Key, hash: u64, bytes: u64, packets: u64) -> bool {
+    let pair = pair(hash, (key[5] >> EPOCH_SHIFT) as u32);
     let Some(slots) = SLOTS.get_ptr_mut(pair) else { return true };
     let slots = slots.cast::<Words>();
     let epoch = key[5] >> EPOCH_SHIFT;
@@ -125,22 +145,28 @@ fn miss(key: &Key, hash: u64, pair: u32, bytes: u64, packets: u64) -> bool {
     unsafe {
         let (first, second) = (slots, slots.add(1));
         let mut tracked = true;
-        let slot = if (*first)[5] >> EPOCH_SHIFT != epoch {
+        let place = if (*first)[5] >> EPOCH_SHIFT != epoch {
             if let Some(used) = USED.get_ptr_mut(pair >> 6) {
                 *used |= 1 << (pair & 63);
             }
-            first
+            0
         } else if (*second)[5] >> EPOCH_SHIFT != epoch {
-            second
+            1
         } else if !bpf_get_prandom_u32().is_multiple_of(EVICT_ONE_IN) {
-            return deeper(key, hash, bytes, packets);
+            return deeper(key, hash, bytes, packets, || hint(context, key));
         } else {
-            let victim = if (*first)[PACKETS] <= (*second)[PACKETS] { first } else { second };
+            let place = u32::from((*first)[PACKETS] > (*second)[PACKETS]);
+            let victim = slots.add(place as usize);
             let loser = &*victim.cast::<Key>();
-            tracked = deeper(loser, self::hash(loser), (*victim)[BYTES], (*victim)[PACKETS]);
-            victim
+            tracked = deeper(loser, self::hash(loser), (*victim)[BYTES], (*victim)[PACKETS], || {
+                HINTS.get(pair << 1 | place).map_or(0, |hint| *hint)
+            });
+            place
         };
-        let slot = &mut *slot;
+        if let Some(noted) = HINTS.get_ptr_mut(pair << 1 | place) {
+            *noted = hint(context, key);
+        }
+        let slot = &mut *slots.add(place as usize);
         let mut word = 0;
         while word < key.len() {
             slot[word] = key[word];
@@ -152,20 +178,30 @@ fn miss(key: &Key, hash: u64, pair: u32, bytes: u64, packets: u64) -> bool {
     }
 }
 
-/// Adds to the second level, or to the third when all buckets that the key may live in are full; `false` when that is
-/// full too.
+/// Adds to the second level, with the flow's socket if it is new there, or to the third when all buckets that the key may
+/// live in are full; `false` when that is full too.
 #[inline(always)]
-fn deeper(key: &Key, hash: u64, bytes: u64, packets: u64) -> bool {
-    share(key, hash, bytes, packets) || overflow(key, bytes, packets)
+fn deeper(key: &Key, hash: u64, bytes: u64, packets: u64, hint: impl FnOnce() -> u64) -> bool {
+    match share(key, hash, bytes, packets) {
+        FULL => return overflow(key, bytes, packets),
+        JOINED => {}
+        claimed => {
+            if let Some(noted) = SHARED_HINTS.get_ptr_mut(claimed) {
+                // SAFETY: nobody else writes the word in this epoch, and it is read in the next.
+                unsafe { *noted = hint() };
+            }
+        }
+    }
+    true
 }
 
-/// Adds to the second level; `false` when all buckets that the key may live in are full.
+/// Adds to the second level. Returns [`FULL`], [`JOINED`], or the number of the slot that the flow took.
 ///
 /// Several CPUs write here. A slot belongs to whoever exchanges the last word of a free one for its own with `CLAIMED`;
 /// it is complete when that mark is gone. A CPU that meets a claimed slot takes the next one, even if both hold the same
 /// flow: a drain may hand out a flow in several parts.
 #[inline(never)]
-fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> bool {
+fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> u32 {
     let epoch = key[5] >> EPOCH_SHIFT;
     let bits = BUCKET_BITS.load() & 31;
     let home = (hash >> (64 - bits)) as u32;
@@ -174,7 +210,7 @@ fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> bool {
     let mut step = 0;
     while step < BUCKETS {
         let bucket = region + ((home + step) & mask);
-        let Some(slots) = SHARED.get_ptr_mut(bucket) else { return false };
+        let Some(slots) = SHARED.get_ptr_mut(bucket) else { return FULL };
         let mut place = 0;
         while place < BUCKET {
             // SAFETY: an element is that many slots.
@@ -184,7 +220,7 @@ fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> bool {
             if last == key[5] {
                 // SAFETY: a complete slot, whose key nobody changes in this epoch.
                 if unsafe { join(slot, key, bytes, packets) } {
-                    return true;
+                    return JOINED;
                 }
             } else if last >> EPOCH_SHIFT != epoch {
                 // SAFETY: as the word was read.
@@ -192,14 +228,14 @@ fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> bool {
                     if place == 0 {
                         mark_used(bucket);
                     }
-                    return true;
+                    return bucket * BUCKET as u32 + place as u32;
                 }
             }
             place += 1;
         }
         step += 1;
     }
-    false
+    FULL
 }
 
 /// Adds to a slot if its key is `key`.

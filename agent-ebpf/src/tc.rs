@@ -67,7 +67,7 @@ fn count(skb: *mut __sk_buff, direction: Direction, layer: Layer) -> i32 {
         // SAFETY: the function has written it.
         unsafe { frames.assume_init() }
     });
-    account(&packet, skb_ref.ifindex, direction, count);
+    account(skb, &packet, skb_ref.ifindex, direction, count);
     NEXT
 }
 

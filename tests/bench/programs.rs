@@ -10,7 +10,7 @@ use aya::{
     },
 };
 use flowtally::kernel::{Capacity, HookChoice, Kernel, Target};
-use flowtally_common::settings::{DEFAULT_SPILL, Layer};
+use flowtally_common::settings::{DEFAULT_SPILL, Layer, MIN_NOTES};
 use harness::Host;
 use nix::{
     net::if_::if_nametoindex,
@@ -71,7 +71,8 @@ pub(crate) fn attach(program: &mut SchedClassifier, interface: &str) -> SchedCla
 /// The product's kernel side on a host's interface, and its program there for what the interface sends. To be called
 /// in the host's namespace.
 pub(crate) fn flowtally(host: &Host, slots: u32) -> (Kernel, SchedClassifier) {
-    let mut kernel = Kernel::load(Capacity { slots, flows: DEFAULT_SPILL }, false).expect("load flowtally");
+    let mut kernel = Kernel::load(Capacity { slots, flows: DEFAULT_SPILL, notes: MIN_NOTES }, false)
+        .expect("load flowtally");
     let target = Target {
         index: if_nametoindex(host.interface).expect("the interface has an index"),
         name: host.interface.to_owned(),

@@ -38,7 +38,7 @@ const MAX_REPEAT: u32 = 8;
 #[test]
 fn flows_are_exact() {
     // The fewest slots, so that flows displace each other and the second level has its share.
-    let (books, sent) = count(Capacity { slots: MIN_SLOTS, flows: DEFAULT_SPILL });
+    let (books, sent) = count(Capacity { slots: MIN_SLOTS, flows: DEFAULT_SPILL, notes: 0 });
     assert_eq!(books.untracked(), Count::default(), "there was room for all");
     assert_eq!(books.flows.len(), sent.len(), "flows");
     for (key, count) in &sent {
@@ -48,7 +48,7 @@ fn flows_are_exact() {
 
 #[test]
 fn flows_and_what_found_no_room_are_exact() {
-    let (books, sent) = count(Capacity { slots: MIN_SLOTS, flows: 16 });
+    let (books, sent) = count(Capacity { slots: MIN_SLOTS, flows: 16, notes: 0 });
     let mut counted = sum(books.flows.values());
     counted.add(books.untracked());
     assert_eq!(counted, sum(sent.values()));

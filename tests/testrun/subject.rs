@@ -15,7 +15,7 @@ use harness::Namespace;
 pub(crate) const LOOPBACK: u32 = 1;
 
 /// Tables with room for everything.
-pub(crate) const ROOMY: Capacity = Capacity { slots: DEFAULT_SLOTS, flows: DEFAULT_SPILL };
+pub(crate) const ROOMY: Capacity = Capacity { slots: DEFAULT_SLOTS, flows: DEFAULT_SPILL, notes: 0 };
 
 /// Everything counted between two drains.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl Books {
         let retired = kernel.flip();
         kernel
             .drain(&retired, |drained| match drained {
-                Drained::Flow(key, count) => self.flows.entry(*key).or_default().add(count),
+                Drained::Flow(key, count, _) => self.flows.entry(*key).or_default().add(count),
                 Drained::Health(key, health) => self.health.entry(key.direction).or_default().add(health),
             })
             .expect("drain what was counted");

@@ -15,7 +15,7 @@ use aya::{
     maps::{Map, MapData, MapError, PerCpuHashMap, PerCpuValues},
 };
 use flowtally_common::{
-    Count, Direction, FlowKey, Health, HealthKey, Slot,
+    Count, Direction, FlowKey, Health, HealthKey, Slot, SocketHint,
     flow::{BUCKET, Slots},
     settings,
 };
@@ -30,6 +30,10 @@ use super::{
 const EPOCH: usize = 0;
 const SPILLED: usize = 1;
 const CONTROL_WORDS: usize = 3;
+
+/// The maps of a level: slots, hints, used.
+const FIRST: [&str; 3] = [settings::SLOTS, settings::HINTS, settings::USED];
+const SECOND: [&str; 3] = [settings::SHARED, settings::SHARED_HINTS, settings::SHARED_USED];
 
 /// [`HealthKey`] and [`Health`] as aya passes them.
 type HealthMap = PerCpuHashMap<MapData, [u8; 8], [u64; 6]>;
@@ -50,8 +54,8 @@ impl Banks {
     pub(super) fn open(ebpf: &mut Ebpf, capacity: Capacity, cpus: usize) -> Result<Self, KernelError> {
         let banks = Self {
             control: Mapped::open(ebpf, settings::CONTROL, CONTROL_WORDS)?,
-            first: Level::open(ebpf, settings::SLOTS, settings::USED, capacity.pair_bits(), cpus * 2)?,
-            second: Level::open(ebpf, settings::SHARED, settings::SHARED_USED, capacity.bucket_bits(), 2)?,
+            first: Level::open(ebpf, FIRST, capacity.pair_bits(), cpus * 2)?,
+            second: Level::open(ebpf, SECOND, capacity.bucket_bits(), 2)?,
             spill: [take(ebpf, settings::SPILL[0])?, take(ebpf, settings::SPILL[1])?],
             health: HealthMap::try_from(take_map(ebpf, settings::HEALTH)?)
                 .map_err(|error| KernelError::explain("opening the map HEALTH", &error))?,
@@ -105,7 +109,7 @@ impl Banks {
         let failed = |doing| move |error: io::Error| KernelError::explain(doing, &error);
         sys::wait_for_programs().map_err(failed("waiting for the running programs"))?;
         let bank = (retired.epoch & 1) as usize;
-        let mut flows = |key: &FlowKey, count| sink(Drained::Flow(key, count));
+        let mut flows = |key: &FlowKey, count, hint| sink(Drained::Flow(key, count, hint));
         // SAFETY: nobody writes this bank now.
         unsafe {
             for cpu in 0..self.cpus {
@@ -116,6 +120,7 @@ impl Banks {
         let spilled = self.control_word(SPILLED + bank);
         if spilled.load(Ordering::Acquire) != 0 {
             spilled.store(0, Ordering::Relaxed);
+            let mut flows = |key: &FlowKey, count| flows(key, count, SocketHint::NONE);
             sys::take_all(self.spill[bank].fd().as_fd(), &mut flows)
                 .map_err(failed("reading the third level"))?;
         }
@@ -168,9 +173,11 @@ impl Banks {
     }
 }
 
-/// An array of slots, `N` an element, in regions of `1 << bits` elements, with a bitmap of the elements that were used.
+/// An array of slots, `N` an element, in regions of `1 << bits` elements, with an array of the flows' sockets beside it, and a
+/// bitmap of the elements that were used.
 struct Level<const N: usize> {
     elements: Mapped<Slots<N>>,
+    hints: Mapped<[SocketHint; N]>,
     used: Mapped<u64>,
     bits: u32,
 }
@@ -178,14 +185,14 @@ struct Level<const N: usize> {
 impl<const N: usize> Level<N> {
     fn open(
         ebpf: &mut Ebpf,
-        elements: &'static str,
-        used: &'static str,
+        [elements, hints, used]: [&'static str; 3],
         bits: u32,
         regions: usize,
     ) -> Result<Self, KernelError> {
         let count = regions << bits;
         Ok(Self {
             elements: Mapped::open(ebpf, elements, count)?,
+            hints: Mapped::open(ebpf, hints, count)?,
             used: Mapped::open(ebpf, used, count / 64)?,
             bits,
         })
@@ -195,7 +202,12 @@ impl<const N: usize> Level<N> {
     ///
     /// # Safety
     /// No program may be writing the region.
-    unsafe fn take(&mut self, region: usize, epoch: u32, flows: &mut impl FnMut(&FlowKey, Count)) {
+    unsafe fn take(
+        &mut self,
+        region: usize,
+        epoch: u32,
+        flows: &mut impl FnMut(&FlowKey, Count, SocketHint),
+    ) {
         let words = (1_usize << self.bits) / 64;
         for word in region * words..(region + 1) * words {
             let used = self.used.at(word);
@@ -207,13 +219,15 @@ impl<const N: usize> Level<N> {
             // SAFETY: as above.
             unsafe { used.write(0) };
             while bits != 0 {
-                let element = self.elements.at(word * 64 + bits.trailing_zeros() as usize);
+                let index = word * 64 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
                 // SAFETY: an element of the map, which no program writes now.
-                let Slots(slots) = unsafe { &*element };
-                for Slot { key, epoch: of, bytes, packets } in slots {
+                let Slots(slots) = unsafe { &*self.elements.at(index) };
+                // SAFETY: as above.
+                let hints = unsafe { &*self.hints.at(index) };
+                for (Slot { key, epoch: of, bytes, packets }, hint) in slots.iter().zip(hints) {
                     if *of == epoch {
-                        flows(key, Count { bytes: *bytes, packets: *packets });
+                        flows(key, Count { bytes: *bytes, packets: *packets }, *hint);
                     }
                 }
             }
@@ -266,8 +280,9 @@ pub struct Retired {
 /// Something counted in a retired epoch.
 #[derive(Debug)]
 pub enum Drained<'a> {
-    /// Of a flow; there may be more of it.
-    Flow(&'a FlowKey, Count),
+    /// Of a flow, and the socket it was seen with when it was first seen in the epoch; there may be more of it, with another
+    /// socket or none.
+    Flow(&'a FlowKey, Count, SocketHint),
     /// Of an interface and direction, beside the flows.
     Health(HealthKey, &'a Health),
 }
@@ -292,9 +307,10 @@ fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
     })
 }
 
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {
+/// Takes a map out of the object: an array or a hash map.
+pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {
     match take_map(ebpf, name)? {
-        Map::Array(data) | Map::HashMap(data) => Ok(data),
+        Map::Array(data) | Map::HashMap(data) | Map::LruHashMap(data) => Ok(data),
         _ => Err(KernelError::explain(
             "opening the kernel object",
             &io::Error::other(format!("map {name} is of another type")),

@@ -2,10 +2,13 @@
 
 use std::{
     io,
-    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::net::UnixDatagram,
+    },
 };
 
-use flowtally_common::{Count, FlowKey};
+use flowtally_common::{Count, FlowKey, SocketNote};
 
 /// bpf(2) commands and constants, `linux/bpf.h`.
 const BPF_MAP_CREATE: libc::c_long = 0;
@@ -192,6 +195,47 @@ fn take_one_by_one(map: BorrowedFd<'_>, each: &mut impl FnMut(&FlowKey, Count)) 
         // SAFETY: as above.
         unsafe { bpf(BPF_MAP_DELETE_ELEM, &mut element) }?;
     }
+}
+
+/// Reads the note on a socket into `note`; `false` when there is none.
+///
+/// # Errors
+/// When the kernel refuses to read the map.
+pub(super) fn look_up_note(map: BorrowedFd<'_>, cookie: u64, note: &mut SocketNote) -> io::Result<bool> {
+    let mut element = Element {
+        map_fd: fd_number(map),
+        key: (&raw const cookie).addr() as u64,
+        value_or_next: (&raw mut *note).addr() as u64,
+        ..Element::default()
+    };
+    // SAFETY: the map's keys are eight bytes and its values `SocketNote`s, of which any bits are one; both outlive the call.
+    match unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut element) } {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Cookie of this thread's network namespace (`SO_NETNS_COOKIE`, Linux 5.14).
+///
+/// # Errors
+/// On kernels that do not tell.
+pub(super) fn netns_cookie() -> io::Result<u64> {
+    const SO_NETNS_COOKIE: libc::c_int = 71;
+    let socket = UnixDatagram::unbound()?;
+    let mut cookie = 0_u64;
+    let mut length = libc::socklen_t::try_from(size_of::<u64>()).map_err(io::Error::other)?;
+    // SAFETY: the buffer is as long as said, and both outlive the call.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    if status == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Lets this process lock as much memory as it needs: kernels before 5.11 account BPF maps as locked memory. Where

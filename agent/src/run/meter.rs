@@ -62,10 +62,11 @@ struct Books {
 impl Books {
     /// Asks for the owners of rows.
     fn ask(&mut self, look: Look) {
-        let Self { ledger, owners: Some(owners), .. } = self else { return };
+        let Self { kernel, ledger, owners: Some(owners) } = self else { return };
         let most = if look == Look::Final { usize::MAX } else { ASKED };
         let (asked, questions) = ledger.questions(most, look != Look::No);
-        let answers = owners.answer(&questions, &mut |_| None, look, Instant::now());
+        let notes = kernel.owner_notes();
+        let answers = owners.answer(&questions, &mut |cookie| notes.note(cookie), look, Instant::now());
         for (row, answer) in asked.into_iter().zip(answers) {
             if let Some(attribution) = answer {
                 ledger.attribute(row, &attribution);
@@ -105,6 +106,7 @@ impl Meter {
         let capacity = Capacity {
             slots: plan.slots.unwrap_or(fitting.slots),
             flows: plan.max_flows.unwrap_or(fitting.flows),
+            notes: if plan.owners { fitting.notes } else { 0 },
         };
         let kernel = Kernel::load(capacity, plan.verbose)?;
         let mark = Mark::take().context("taking a name for this process's clsact filters")?;
@@ -347,7 +349,9 @@ impl Meter {
     /// # Errors
     /// After a failed drain.
     pub(super) fn owners_degraded(&mut self) -> anyhow::Result<Vec<String>> {
-        Ok(self.books()?.owners.as_ref().map(Owners::degraded).unwrap_or_default())
+        let Books { kernel, owners: Some(owners), .. } = self.books()? else { return Ok(Vec::new()) };
+        let unnoted = kernel.owner_notes().unnoted().iter().map(ToString::to_string);
+        Ok(unnoted.chain(owners.degraded()).collect())
     }
 
     const fn look_now(&self) -> Look {
@@ -511,7 +515,7 @@ fn memory() -> u64 {
 #[expect(clippy::needless_pass_by_value, reason = "the type of what a drain feeds")]
 fn record(ledger: &mut Ledger, drained: Drained<'_>) {
     match drained {
-        Drained::Flow(key, count) => ledger.record(key, count, flowtally_common::SocketHint::NONE),
+        Drained::Flow(key, count, socket) => ledger.record(key, count, socket),
         Drained::Health(key, health) => ledger.record_health(key, health),
     }
 }

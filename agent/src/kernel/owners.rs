@@ -1,0 +1,204 @@
+//! Who owns a socket, as the kernel notes it while it happens: the programs at the root of cgroup v2, and their notes.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::{fd::AsFd, linux::fs::MetadataExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use aya::{
+    Ebpf,
+    maps::MapData,
+    programs::{CgroupAttachMode, Program, ProgramError, ProgramType},
+    sys::{BpfHelper, is_helper_supported},
+};
+use flowtally_common::{
+    SocketNote,
+    settings::{self, OWNER_PROGRAMS},
+};
+use thiserror::Error;
+
+use super::{
+    attach::chain,
+    banks::take,
+    btf::Btf,
+    cgroup::{self, Mount},
+    object::KernelError,
+    sys,
+};
+
+/// The running kernel's type information.
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+/// Inode number of the cgroup hierarchy's true root (`kernfs_create_root`).
+const ROOT_INODE: u64 = 1;
+
+/// Why some or all sockets have no note. The text says what would help.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Unnoted {
+    /// Nobody asked for notes.
+    #[error("owners are not noted in the kernel, as this was not asked for")]
+    NotAsked,
+    /// Nowhere to attach.
+    #[error(
+        "owners are not noted in the kernel, for cgroup v2 is not mounted here: processes that end before they are looked \
+         up have no name (mount -t cgroup2 none DIRECTORY)"
+    )]
+    NoCgroup2,
+    /// The directory can't be opened.
+    #[error("owners are not noted in the kernel: opening the cgroup {path}: {reason}")]
+    Unreadable {
+        /// Where cgroup v2 is mounted.
+        path: PathBuf,
+        /// What the system answered.
+        reason: String,
+    },
+    /// What is mounted here is not the hierarchy's root, as in a container.
+    #[error(
+        "owners are noted for processes below the cgroup {path} alone: it is not the root of the host's cgroups"
+    )]
+    Part {
+        /// Where it is mounted.
+        path: PathBuf,
+    },
+    /// The kernel refuses a program, or another that wants to be alone is there.
+    #[error("owners are noted less well in the kernel: the cgroup hook {hook} can't be used: {reason}")]
+    Hook {
+        /// The hook's name.
+        hook: &'static str,
+        /// What the kernel answered.
+        reason: String,
+    },
+    /// No BTF, or it may not be used.
+    #[error("owners are noted without their start time in the kernel: {reason}")]
+    NoStartTime {
+        /// What is missing.
+        reason: &'static str,
+    },
+}
+
+/// The kernel's notes on sockets. They stay readable as long as this value lives; what it reads changes all the time.
+#[derive(Debug)]
+pub struct OwnerNotes {
+    notes: MapData,
+    hooks: Vec<&'static str>,
+    unnoted: Vec<Unnoted>,
+}
+
+impl OwnerNotes {
+    /// What is noted of a socket, by its cookie: one system call. `None` when nothing is, or not any more; that the kernel
+    /// refuses to read the notes is no different.
+    #[must_use]
+    pub fn note(&self, cookie: u64) -> Option<SocketNote> {
+        let mut note = SocketNote::default();
+        sys::look_up_note(self.notes.fd().as_fd(), cookie, &mut note).ok()?.then_some(note)
+    }
+
+    /// The cgroup hooks in use, such as `sock_create`; none when nothing is noted.
+    #[must_use]
+    pub fn hooks(&self) -> &[&'static str] {
+        &self.hooks
+    }
+
+    /// Why some or all sockets have no note, or a lesser one; empty when all is well.
+    #[must_use]
+    pub fn unnoted(&self) -> &[Unnoted] {
+        &self.unnoted
+    }
+
+    /// Attaches the programs of a loaded object, if `asked`. Whatever is refused is no reason to stop: it is in
+    /// [`unnoted`](Self::unnoted).
+    pub(super) fn open(
+        ebpf: &mut Ebpf,
+        asked: bool,
+        mut unnoted: Vec<Unnoted>,
+    ) -> Result<Arc<Self>, KernelError> {
+        let notes = take(ebpf, settings::NOTES)?;
+        let mut hooks = Vec::new();
+        if asked {
+            match root() {
+                Ok((directory, part)) => {
+                    unnoted.extend(part);
+                    for (hook, program) in OWNER_PROGRAMS {
+                        match attach(ebpf, program, &directory) {
+                            Ok(()) => hooks.push(hook),
+                            Err(error) => unnoted.push(Unnoted::Hook { hook, reason: chain(&error) }),
+                        }
+                    }
+                }
+                Err(reason) => unnoted.push(reason),
+            }
+        } else {
+            unnoted.push(Unnoted::NotAsked);
+        }
+        Ok(Arc::new(Self { notes, hooks, unnoted }))
+    }
+}
+
+/// The cgroup to attach to; and a word on it when it is not the whole.
+fn root() -> Result<(File, Option<Unnoted>), Unnoted> {
+    let mounts = fs::read("/proc/self/mountinfo").map(|text| cgroup::mounts(&text)).unwrap_or_default();
+    let mut refusal = Unnoted::NoCgroup2;
+    let mut part = None;
+    for Mount { path, whole } in mounts {
+        match open(&path) {
+            Ok((directory, inode)) if whole && inode == ROOT_INODE => return Ok((directory, None)),
+            Ok((directory, _)) => {
+                part.get_or_insert((directory, Some(Unnoted::Part { path })));
+            }
+            Err(error) => refusal = Unnoted::Unreadable { path, reason: error.to_string() },
+        }
+    }
+    part.ok_or(refusal)
+}
+
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    let directory = File::open(path)?;
+    let inode = directory.metadata()?.st_ino();
+    Ok((directory, inode))
+}
+
+/// Loads and attaches one program beside those of others. The link stays with the loaded object, and goes with it.
+fn attach(ebpf: &mut Ebpf, name: &'static str, directory: &File) -> Result<(), ProgramError> {
+    const MODE: CgroupAttachMode = CgroupAttachMode::AllowMultiple;
+    match ebpf.program_mut(name) {
+        Some(Program::CgroupSock(program)) => {
+            program.load()?;
+            program.attach(directory, MODE).map(drop)
+        }
+        Some(Program::CgroupSockAddr(program)) => {
+            program.load()?;
+            program.attach(directory, MODE).map(drop)
+        }
+        Some(Program::SockOps(program)) => {
+            program.load()?;
+            program.attach(directory, MODE).map(drop)
+        }
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+/// Where the owner programs find a task's fields: the load-time value `TASK`. All 0 when that can't be had, with the reason.
+pub(super) fn task_layout() -> ([u32; 5], Option<Unnoted>) {
+    let without = |reason| ([0; 5], Some(Unnoted::NoStartTime { reason }));
+    let Ok(data) = fs::read(BTF) else {
+        return without("it has no type information (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF)");
+    };
+    let Some(layout) = Btf::parse(&data).and_then(|btf| layout(&btf)) else {
+        return without("its type information (/sys/kernel/btf/vmlinux) is of a form that is not known");
+    };
+    match is_helper_supported(ProgramType::CgroupSock, BpfHelper::BPF_FUNC_probe_read_kernel) {
+        Ok(false) => without("a lockdown mode (/sys/kernel/security/lockdown) forbids to read its memory"),
+        _ => (layout, None),
+    }
+}
+
+fn layout(btf: &Btf<'_>) -> Option<[u32; 5]> {
+    let task = |names: &[&str]| btf.offset("task_struct", names);
+    let credentials = task(&["cred"]).zip(btf.offset("cred", &["euid"]));
+    let (cred, euid) = credentials.unwrap_or_default();
+    // The start time was called otherwise before Linux 5.5, and was the same.
+    let start = task(&["start_boottime", "real_start_time"])?;
+    Some([task(&["group_leader"])?, start, task(&["comm"])?, cred, euid])
+}
