@@ -24,10 +24,10 @@ use flowtally::{
 };
 use flowtally_common::SocketHint;
 use harness::Namespace;
+use nix::time::{ClockId, clock_gettime};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::{
-    programs::processor_time,
     table::{Table, median, verdict},
     tick::milliseconds,
 };
@@ -162,6 +162,11 @@ fn watch(questions: &[Question]) -> f64 {
         owners.answer(&new, &mut |_| None, Look::Yes, start + Duration::from_secs(second));
     }
     100.0 * processor_time().saturating_sub(used).as_secs_f64() / Duration::from_secs(SECONDS).as_secs_f64()
+}
+
+/// What this process has used of processors, all threads.
+fn processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("read this process's clock").into()
 }
 
 /// How long `ss` takes for the same, in milliseconds; `None` where it is not installed.

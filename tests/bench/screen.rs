@@ -13,7 +13,6 @@ use flowtally::{
     kernel::Drained,
     tui::{Display, Key, Theme},
 };
-use flowtally_common::SocketHint;
 use harness::NetPair;
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport, backend::CrosstermBackend, layout::Rect};
 
@@ -77,7 +76,7 @@ pub(crate) fn child(flows: u32, quick: bool) {
             }
             fill(&program, flows);
             let (_, drained) = drain(&mut kernel, |drained| match drained {
-                Drained::Flow(key, count, socket) => ledger.record(key, count, socket),
+                Drained::Flow(key, count, hint) => ledger.record(key, count, hint),
                 Drained::Health(key, health) => ledger.record_health(key, health),
             });
             let (close, ()) = timed(|| ledger.close(now));

@@ -111,7 +111,7 @@ pub(crate) fn child(flows: u32, quick: bool) {
             }
             fill(&program, flows);
             let (wait, drained) = drain(&mut kernel, |drained| match drained {
-                Drained::Flow(key, count, socket) => ledger.record(key, count, socket),
+                Drained::Flow(key, count, hint) => ledger.record(key, count, hint),
                 Drained::Health(key, health) => ledger.record_health(key, health),
             });
             let (close, ()) = timed(|| ledger.close(Duration::from_secs(second)));

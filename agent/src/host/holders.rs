@@ -20,10 +20,10 @@ use rustix::{
 
 use super::proc::{inode_in, pids};
 
-/// Processes that one thread takes at a time.
-const SHARE: usize = 16;
 /// More threads than this wait for each other's locks in the kernel more than they help.
 const THREADS: usize = 8;
+/// Processes that are worth another thread.
+const WORTHWHILE: usize = 32;
 /// Longest link of interest, `socket:[18446744073709551615]`: what is longer is no socket.
 const LINK: usize = 40;
 
@@ -59,18 +59,14 @@ impl Holders {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut found = Found::default();
-            while let Some(share) = pids.get(next.fetch_add(SHARE, Ordering::Relaxed)..) {
-                if share.is_empty() {
-                    break;
-                }
-                for pid in share.iter().take(SHARE) {
-                    found.process(*pid);
-                }
+            // One at a time, for most of a host's open files may be a few processes'.
+            while let Some(pid) = pids.get(next.fetch_add(1, Ordering::Relaxed)) {
+                found.process(*pid);
             }
             found
         };
         let threads = thread::available_parallelism().map_or(1, Into::into).min(THREADS);
-        let threads = threads.min(pids.len() / (2 * SHARE)).max(1);
+        let threads = threads.min(pids.len() / WORTHWHILE).max(1);
         let mut all = thread::scope(|scope| {
             let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
             let mut all = vec![work()];

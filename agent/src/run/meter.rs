@@ -62,7 +62,7 @@ struct Books {
 impl Books {
     /// Asks for the owners of rows.
     fn ask(&mut self, look: Look) {
-        let Self { kernel, ledger, owners: Some(owners) } = self else { return };
+        let Self { ledger, owners: Some(owners), kernel } = self else { return };
         let most = if look == Look::Final { usize::MAX } else { ASKED };
         let (asked, questions) = ledger.questions(most, look != Look::No);
         let notes = kernel.owner_notes();
@@ -350,8 +350,9 @@ impl Meter {
     /// After a failed drain.
     pub(super) fn owners_degraded(&mut self) -> anyhow::Result<Vec<String>> {
         let Books { kernel, owners: Some(owners), .. } = self.books()? else { return Ok(Vec::new()) };
-        let unnoted = kernel.owner_notes().unnoted().iter().map(ToString::to_string);
-        Ok(unnoted.chain(owners.degraded()).collect())
+        let mut degraded: Vec<_> = kernel.owner_notes().unnoted().iter().map(ToString::to_string).collect();
+        degraded.extend(owners.degraded());
+        Ok(degraded)
     }
 
     const fn look_now(&self) -> Look {
@@ -515,7 +516,7 @@ fn memory() -> u64 {
 #[expect(clippy::needless_pass_by_value, reason = "the type of what a drain feeds")]
 fn record(ledger: &mut Ledger, drained: Drained<'_>) {
     match drained {
-        Drained::Flow(key, count, socket) => ledger.record(key, count, socket),
+        Drained::Flow(key, count, hint) => ledger.record(key, count, hint),
         Drained::Health(key, health) => ledger.record_health(key, health),
     }
 }

@@ -87,7 +87,8 @@ impl Owners {
 
     /// Answers what can be answered now; `None` is not yet: ask again in the next tick. An answer may become better later,
     /// when another process has inherited the socket or the owner has executed another program, so what lives long is worth
-    /// asking for again. `note` looks a socket's cookie up in the kernel's notes; `now` is for the budget.
+    /// asking for again. `note` looks a socket's cookie up in the kernel's notes; `now` is for the budget, and calls with the same
+    /// `now` share what was read.
     pub fn answer(
         &mut self,
         questions: &[Question],
@@ -119,7 +120,7 @@ impl Owners {
         let mut may_read = !questions.is_empty() && (look == Look::Final || self.budget.allows(now));
         let cost = processor_time();
         if look == Look::Final && may_read {
-            self.host.read(questions);
+            self.host.read(questions, now);
         }
         if self.misses_cgroup(&notes) && may_read {
             self.cgroups.walk();
@@ -140,7 +141,7 @@ impl Owners {
             if look != Look::Final {
                 let questions: Vec<Question> =
                     open.iter().filter_map(|at| questions.get(*at).copied()).collect();
-                self.host.read(&questions);
+                self.host.read(&questions, now);
             }
             for at in open {
                 let (Some(question), Some(note)) = (questions.get(at), notes.get(at)) else { continue };
@@ -236,7 +237,11 @@ impl Owners {
         let found = if question.socket.is_exact() {
             self.by_cookie(question.socket)?
         } else {
-            self.host.table.by_ends(self.host.own(), &ends(question)?)?
+            let (table, own, ends) = (&self.host.table, self.host.own(), ends(question)?);
+            // A listener's connection has a socket of its own, which is not known yet.
+            let bound = || (ends.protocol != protocol::TCP).then(|| table.bound(own, &ends)).flatten();
+            let is_bounds = question.local_is_own && !nobody::is_group(question);
+            table.by_ends(own, &ends).or_else(|| is_bounds.then(bound).flatten())?
         };
         let entries = self.entries(&found);
         let owners = self.holders(entries.iter().map(|entry| entry.socket.inode));
@@ -322,6 +327,7 @@ fn noted_reason(question: &Question, note: &SocketNote, facts: Facts) -> Option<
             || occasion <= Occasion::Bound && !nobody::is_client(question, facts));
     Some(match occasion {
         _ if is_listener => Reason::Listener,
+        Occasion::Listened => Reason::Listener,
         Occasion::Created => Reason::Created,
         Occasion::Bound => Reason::Bound,
         Occasion::Connected => Reason::Connected,

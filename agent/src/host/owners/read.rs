@@ -1,6 +1,6 @@
 //! What was last read of the host: sockets, who has them open, and namespaces.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use hashbrown::{HashMap, HashSet};
 use rustix::{io::Errno, net::netlink::SOCK_DIAG};
@@ -57,6 +57,10 @@ pub(super) struct Host {
     not_entered: Option<(usize, Errno)>,
     /// Whether anything was read in this call.
     read: bool,
+    /// When the table was read, and whether more was at the same moment: who has what open, and other namespaces.
+    at: Option<Instant>,
+    has_walked: bool,
+    has_others: bool,
     /// To ask about single sockets of the own namespace.
     connection: Option<Connection>,
 }
@@ -89,23 +93,30 @@ impl Host {
         Some(Netns { inode, name: inode.map_or("", |inode| self.namespaces.name(inode)).to_owned() })
     }
 
-    /// Reads what these questions need: the own namespace's sockets; who has them open, if that is not known of all; and other
+    /// Reads what these questions need, but for what was read at the same moment already: the own namespace's sockets; who has them open, if that is not known of all; and other
     /// namespaces' sockets, if something is left that may be theirs.
-    pub(super) fn read(&mut self, questions: &[Question]) {
+    pub(super) fn read(&mut self, questions: &[Question], now: Instant) {
         self.read = true;
-        self.wanted = self.wanted.or(wanted(questions));
-        self.waiting = self.table.waiting(self.own()).collect();
-        self.table = Table::default();
-        self.refused.clear();
-        self.read_own();
+        let wanted = self.wanted.or(wanted(questions));
+        if self.at != Some(now) || self.wanted != wanted {
+            (self.at, self.wanted) = (Some(now), wanted);
+            (self.has_walked, self.has_others) = (false, false);
+            self.waiting = self.table.waiting(self.own()).collect();
+            self.table = Table::default();
+            self.refused.clear();
+            self.read_own();
+        }
         let needs_others = questions.iter().any(|question| self.may_be_elsewhere(question));
-        if needs_others || questions.iter().any(|question| self.is_open(question)) {
+        let is_open = |question| self.is_open(question);
+        if !self.has_walked && (needs_others || questions.iter().any(is_open)) {
             self.walk();
+            self.has_walked = true;
+            self.find_kernels(questions);
         }
-        if needs_others {
+        if !self.has_others && needs_others {
             self.read_others();
+            self.has_others = true;
         }
-        self.find_kernels(questions);
     }
 
     /// Whether the own namespace has a socket with these ends and this cookie that somebody has open. It takes one question to the
@@ -209,7 +220,7 @@ impl Host {
 
     /// Sockets that a conversation needs and nobody has, while all of /proc could be read: those that are still there are the
     /// kernel's own.
-    fn find_kernels(&mut self, questions: &[Question]) {
+    pub(super) fn find_kernels(&mut self, questions: &[Question]) {
         if !self.holders.is_complete || !questions.iter().any(|question| self.is_open(question)) {
             return;
         }
@@ -284,9 +295,7 @@ impl Host {
             let exact = ways.iter().find_map(|ends| self.table.by_ends(*namespace, ends));
             return exact.or_else(|| ways.iter().find_map(|ends| self.table.find(*namespace, ends)));
         }
-        let others: Vec<u64> =
-            self.namespaces.files.keys().copied().filter(|inode| *inode != self.own()).collect();
-        self.table.elsewhere(&others, &elsewhere)
+        self.table.elsewhere(&elsewhere)
     }
 
     /// What may not be read, in words.

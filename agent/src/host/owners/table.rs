@@ -60,6 +60,8 @@ pub(super) struct Entry {
 
 /// An exact key: namespace, addresses, ports and protocol.
 type Exact = (u64, u128, u128, u64);
+/// As [`Exact`], of all other namespaces together.
+type Foreign = (u128, u128, u64);
 /// A peer's address, port and the protocol.
 type Peer = (u128, u32);
 /// Namespace, local port and protocol.
@@ -72,7 +74,8 @@ pub(super) struct Table {
     packet: Vec<(PacketSocket, u64)>,
     cookies: HashMap<u64, usize>,
     exact: HashMap<Exact, Places>,
-    /// Those of other namespaces, by their peers.
+    /// Those of other namespaces, whichever they are in; and by their peers.
+    foreign: HashMap<Foreign, Places>,
     peers: HashMap<Peer, Vec<usize>>,
     bound: HashMap<Bound, Vec<usize>>,
     /// Raw and ping sockets, of which there are few.
@@ -111,6 +114,11 @@ impl Table {
                     .and_modify(|places| places.add(place))
                     .or_insert(Places::One(place));
                 if !is_own {
+                    let (_, local, remote, numbers) = exact(namespace, &socket.ends());
+                    self.foreign
+                        .entry((local, remote, numbers))
+                        .and_modify(|places| places.add(place))
+                        .or_insert(Places::One(place));
                     let peer = peer(socket.protocol, socket.remote, socket.remote_port);
                     self.peers.entry(peer).or_default().push(place);
                 }
@@ -229,12 +237,15 @@ impl Table {
 
     /// The sockets of other namespaces whose ends these are, either way round: `None` too where several namespaces use the same
     /// addresses and ports.
-    pub(super) fn elsewhere(&self, namespaces: &[u64], ends: &Ends) -> Option<Match> {
-        let mut found = namespaces.iter().flat_map(|namespace| {
-            [*ends, ends.reversed()].into_iter().filter_map(|ends| self.by_ends(*namespace, &ends))
+    pub(super) fn elsewhere(&self, ends: &Ends) -> Option<Match> {
+        let mut found = [*ends, ends.reversed()].into_iter().filter_map(|ends| {
+            let (_, local, remote, numbers) = exact(0, &ends);
+            self.foreign.get(&(local, remote, numbers))
         });
-        let first = found.next()?;
-        found.next().is_none().then_some(first)
+        match (found.next()?, found.next()) {
+            (Places::One(place), None) => Some(Match { by: By::Ends, sockets: vec![*place] }),
+            _ => None,
+        }
     }
 
     /// Raw and ping sockets that take a protocol without ports.
@@ -479,9 +490,9 @@ mod tests {
         let near = ends(6, "10.0.0.2:5000", "172.17.0.2:80");
         assert_eq!(found(table.find(THERE, &near.reversed())), Some((By::Ends, vec![0])));
         assert_eq!(found(table.find(ELSEWHERE, &near.reversed())), Some((By::Ends, vec![1])));
-        assert_eq!(table.elsewhere(&[THERE, ELSEWHERE], &near), None, "both have it");
+        assert_eq!(table.elsewhere(&near), None, "both have it");
         let other = ends(6, "192.0.2.1:443", "172.17.0.3:40000");
-        assert_eq!(found(table.elsewhere(&[THERE, ELSEWHERE], &other)), Some((By::Ends, vec![2])));
+        assert_eq!(found(table.elsewhere(&other)), Some((By::Ends, vec![2])));
         // Masqueraded: the host's address, the same port; and a port that is forwarded.
         let masqueraded = ends(6, "203.0.113.1:40001", "192.0.2.1:443");
         assert_eq!(found(table.translated(&masqueraded)), Some((By::Ends, vec![3])));

@@ -255,11 +255,66 @@ fn what_nobody_has_open_has_a_reason() {
     let data = [std::io::IoSlice::new(b"x")];
     rustix::net::sendmsg(&left, &data, &mut ancillary, rustix::net::SendFlags::empty()).unwrap();
     drop(socket);
-    let answer = answer(&mut owners, question(Kind::UDP, local, "127.0.0.1:9".parse().unwrap()));
+    let asked = question(Kind::UDP, local, "127.0.0.1:9".parse().unwrap());
+    let answer = answer(&mut owners, asked);
     let expected = if sees_everybody(&owners) { Reason::Kernel } else { Reason::NotPermitted };
     assert_eq!(pids(&answer), (vec![], expected));
+    // Were all of /proc readable: the socket is there, and no process has it.
+    owners.host.holders.is_complete = true;
+    owners.host.find_kernels(&[asked]);
+    let found = owners.by_the_host(&asked);
+    assert_eq!(pids(&found), (vec![], Reason::Kernel));
+    owners.host.holders.is_complete = owners.host.holders.refused.is_empty();
     assert_eq!(owners.degraded().is_empty(), sees_everybody(&owners), "{:?}", owners.degraded());
     drop(right);
+}
+
+#[test]
+fn groups_raw_and_packet_sockets_have_owners() {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, eth, ipproto, socket_with};
+    let me = vec![std::process::id()];
+    let mut owners = Owners::new();
+    let member = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let port = member.local_addr().unwrap().port();
+    let (other, group) = ("192.0.2.9:9".parse().unwrap(), SocketAddr::from(([239, 1, 2, 3], port)));
+    let received = Question { local_is_own: false, seen: [false, true], ..question(Kind::UDP, other, group) };
+    assert_eq!(pids(&answer(&mut owners, received)), (me.clone(), Reason::Open));
+    let sent = SocketAddr::from(([127, 0, 0, 1], port));
+    assert_eq!(pids(&answer(&mut owners, question(Kind::UDP, sent, group))), (me.clone(), Reason::Open));
+    if !is_root() {
+        return;
+    }
+    let (near, far) = ("127.0.0.1:8".parse().unwrap(), "127.0.0.1:0".parse().unwrap());
+    let echo = question(Kind::Ip(1), near, far);
+    let ospf = question(Kind::Ip(89), far, far);
+    let lldp = question(Kind::Frame(0x88cc), far, far);
+    for asked in [ospf, lldp] {
+        assert_eq!(pids(&answer(&mut owners, asked)), (vec![], Reason::KernelStack));
+    }
+    let raw = |protocol| {
+        socket_with(AddressFamily::INET, SocketType::RAW, SocketFlags::CLOEXEC, Some(protocol)).unwrap()
+    };
+    let _open = [raw(ipproto::ICMP), raw(rustix::net::Protocol::from_raw(89.try_into().unwrap()))];
+    let lldp_number = u32::from(0x88cc_u16.to_be()).try_into().unwrap();
+    let frames = socket_with(
+        AddressFamily::PACKET,
+        SocketType::RAW,
+        SocketFlags::CLOEXEC,
+        Some(rustix::net::Protocol::from_raw(lldp_number)),
+    )
+    .unwrap();
+    let all =
+        socket_with(AddressFamily::PACKET, SocketType::RAW, SocketFlags::CLOEXEC, Some(eth::ALL)).unwrap();
+    for asked in [echo, ospf, lldp] {
+        let found = answer(&mut owners, asked);
+        assert!(found.owners.iter().any(|owner| me.contains(&owner.id.pid)), "{:?} {found:?}", asked.row);
+        assert_eq!(found.reason, Reason::Open);
+    }
+    drop(frames);
+    // One that takes everything owns nothing by that; what it sends is its own.
+    assert_eq!(pids(&answer(&mut owners, lldp)), (vec![], Reason::KernelStack));
+    let hint = SocketHint(socket_cookie(&all).unwrap());
+    assert_eq!(pids(&answer(&mut owners, Question { socket: hint, ..lldp })), (me, Reason::Open));
 }
 
 /// A process in a network namespace of its own, with a UDP socket; and a file of the namespace.
