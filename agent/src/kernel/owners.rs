@@ -161,7 +161,8 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
 
 /// Loads and attaches one program beside those of others. The link stays with the loaded object, and goes with it.
 fn attach(ebpf: &mut Ebpf, name: &'static str, directory: &File) -> Result<(), ProgramError> {
-    const MODE: CgroupAttachMode = CgroupAttachMode::AllowMultiple;
+    // The kernel takes no flag here: what is attached by a link always lets others be attached beside it, and below it.
+    const MODE: CgroupAttachMode = CgroupAttachMode::Single;
     match ebpf.program_mut(name) {
         Some(Program::CgroupSock(program)) => {
             program.load()?;
