@@ -45,8 +45,8 @@ pub struct Holders {
     pub namespaces: BTreeMap<u64, u32>,
     /// Processes whose descriptors may not be read.
     pub refused: Vec<u32>,
-    /// Whether every process of the host was there to be read.
-    pub is_complete: bool,
+    /// Whether every process of the host was there, though it need not have been readable.
+    pub sees_all: bool,
 }
 
 impl Holders {
@@ -91,8 +91,14 @@ impl Holders {
         }
         holders.refused.sort_unstable();
         // Process 1 is hidden where others' processes are (`hidepid` in proc(5)).
-        holders.is_complete = holders.refused.is_empty() && sees_all() && pids.first() == Some(&1);
+        holders.sees_all = sees_all() && pids.first() == Some(&1);
         Ok(holders)
+    }
+
+    /// Whether every process of the host was there and could be read.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.sees_all && self.refused.is_empty()
     }
 
     /// Who has the socket with this inode number open.

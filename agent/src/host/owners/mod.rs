@@ -101,7 +101,7 @@ impl Owners {
         let notes: Vec<Option<SocketNote>> = questions
             .iter()
             .map(|question| {
-                let cookie = question.socket.is_some().then(|| question.socket.cookie())?;
+                let cookie = nobody::is_of_local_end(question).then(|| question.socket.cookie())?;
                 let note = note(cookie).or_else(|| self.kept.remove(&cookie))?;
                 // Through a veth pair a frame keeps the socket of its sender, who is the other end of what is this host's.
                 (!question.local_is_own || !self.host.is_foreign(note.netns)).then_some(note)

@@ -26,6 +26,8 @@ use crate::{
 /// More sockets of the kernel's own than any host has; then they are found anew.
 const KERNELS: usize = 1 << 12;
 
+/// Processes that may not be read whose namespaces' sockets are worth reading. More are refused to a user without privileges.
+const FEW: usize = 16;
 /// So many namespaces that are gone are remembered; then they are looked for again.
 const GONE: usize = 1 << 12;
 
@@ -58,6 +60,8 @@ pub(super) struct Host {
     waiting: HashSet<Ends>,
     /// Sockets that no process has and that are there all the same.
     kernels: HashSet<u64>,
+    /// Sockets that no process had, and that were gone when they were looked for again.
+    vanished: HashSet<u64>,
     /// What `sock_diag` refuses, and which namespaces could not be entered.
     refused: BTreeMap<&'static str, Errno>,
     not_entered: Option<(usize, Errno)>,
@@ -250,27 +254,37 @@ impl Host {
         found.sockets.iter().filter_map(|place| Some(self.table.get(*place)?.socket.inode)).collect()
     }
 
-    /// Sockets that a conversation needs and nobody has, while all of /proc could be read: those that are still there are the
-    /// kernel's own.
+    /// Sockets that a conversation needs and nobody has: those that are still there are the kernel's own, unless a process that
+    /// may not be read lives in their namespace and may have them.
     pub(super) fn find_kernels(&mut self, questions: &[Question]) {
-        if !self.holders.is_complete || !questions.iter().any(|question| self.is_open(question)) {
+        let (few, wanted) =
+            (self.holders.refused.len() <= FEW, Wanted { unix: false, packet: false, ..self.wanted });
+        self.vanished.clear();
+        if !self.holders.sees_all || !few || !questions.iter().any(|question| self.is_open(question)) {
             return;
         }
         if self.kernels.len() > KERNELS {
             self.kernels.clear();
         }
-        let now = Sockets::read(Wanted { unix: false, packet: false, ..self.wanted });
-        let held = |inode: &u64| *inode == 0 || !self.holders.of(*inode).is_empty();
-        let without: HashSet<u64> = self.table.inodes(self.own()).filter(|inode| !held(inode)).collect();
-        let still = now.inet.iter().map(|socket| socket.inode).filter(|inode| without.contains(inode));
-        self.kernels.extend(still);
+        let is_without = |inode: &u64| *inode != 0 && self.holders.of(*inode).is_empty();
+        let without: HashSet<u64> = self.table.inodes(self.own()).filter(is_without).collect();
+        let inodes = |sockets: Sockets| sockets.inet.into_iter().map(|socket| socket.inode);
+        let still: HashSet<u64> = inodes(Sockets::read(wanted)).collect();
+        self.vanished.extend(without.difference(&still));
+        let mut kernels: HashSet<u64> = without.intersection(&still).copied().collect();
+        for pid in &self.holders.refused {
+            for inode in inodes(Sockets::read_of_process(*pid, wanted)) {
+                kernels.remove(&inode);
+            }
+        }
+        self.kernels.extend(kernels);
     }
 
     /// Why a socket with such an inode number is nobody's.
     pub(super) fn without_holder(&self, inodes: &[u64]) -> Reason {
         if inodes.iter().any(|inode| self.kernels.contains(inode)) {
             Reason::Kernel
-        } else if self.holders.is_complete {
+        } else if self.holders.is_complete() || inodes.iter().any(|inode| self.vanished.contains(inode)) {
             Reason::Gone
         } else {
             Reason::NotPermitted
