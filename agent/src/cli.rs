@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    files,
     flow::{
         boundary::{Ipv4Boundary, Ipv6Boundary},
         group::GroupBy,
     },
+    inspect::Target,
     kernel::HookChoice,
     report,
 };
@@ -41,7 +43,48 @@ pub enum Command {
     /// measurement early, and still prints.
     #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
+    /// List files that are deleted but still open, with the space they hold
+    ///
+    /// Files without a name whose space is taken for as long as a process has them open, mapped, or runs them. Each counts
+    /// once in the sums, however many hold it. What takes memory (memfd, shared memory, tmpfs) is listed apart from what takes
+    /// a disk. As root all processes are read, else the user's own.
+    #[command(after_help = DELETED_EXAMPLES)]
+    Deleted(DeletedArgs),
+    /// Copy a file that a process holds, a deleted one too, to a new file
+    ///
+    /// Holes stay holes; mode and times are kept, and the owner as root. An existing file is never overwritten, and until all is
+    /// copied there is no output file: what is interrupted leaves nothing behind.
+    #[command(after_help = RECOVER_EXAMPLES)]
+    Recover(RecoverArgs),
+    /// Show on one page: sockets, their traffic, their owners, and what those have open
+    ///
+    /// Sockets of every network namespace that match, each with the traffic that it has while it is measured; then for each process
+    /// that has them open its command line, user, container, start and parents, and its files in short: logs, and what is deleted
+    /// but still held. Exit status 1 when nothing matches.
+    #[command(after_help = INSPECT_EXAMPLES)]
+    Inspect(InspectArgs),
 }
+
+const INSPECT_EXAMPLES: &str = "Examples:
+  flowtally inspect :443                    sockets with this port at either end
+  flowtally inspect 812                     the process
+  flowtally inspect nginx                   every process of this name
+  flowtally inspect '[2001:db8::7]:443'     sockets with this end
+  flowtally inspect 10.0.0.5 --seconds 0    sockets and files alone: measures nothing, and needs no root";
+
+const DELETED_EXAMPLES: &str = "Columns:
+  HELD     what is free when nobody holds the file any more; SIZE is its length, holes included
+  FD       as --fd of `flowtally recover` takes it: a descriptor, txt (it is run), mem:ADDRESS (mapped), cwd, rtd
+
+Examples:
+  flowtally deleted --min-size 100M
+  flowtally deleted --by process
+  flowtally deleted --format json | jq '.files[] | select(.storage == \"disk\")'";
+
+const RECOVER_EXAMPLES: &str = "Examples:
+  flowtally recover --pid 812 --fd 9 --output /mnt/access.log
+  flowtally recover --pid 812 --fd txt --output nginx         what the process runs
+  flowtally recover --pid 812 --fd mem:7f26b0a00000 --output library.so";
 
 const REPORT_EXAMPLES: &str = "Examples:
   flowtally report --seconds 5
@@ -132,7 +175,8 @@ pub struct ReportArgs {
     /// How long to measure
     #[arg(short, long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     pub seconds: u64,
-    /// A table of flow, local, remote, host, port, service, protocol, interface or subnet[/PREFIX]; may be repeated
+    /// A table of flow, local, remote, host, port, service, protocol, interface, process, command, user, container, netns or
+    /// subnet[/PREFIX]; may be repeated
     /// [default: remote, port and flow]
     #[arg(long, value_name = "GROUPING")]
     pub by: Vec<GroupBy>,
@@ -158,6 +202,55 @@ pub struct ReportArgs {
     #[arg(long)]
     pub resolve: bool,
     /// What to measure.
+    #[command(flatten)]
+    pub capture: CaptureArgs,
+}
+
+/// `flowtally deleted`.
+#[derive(Debug, Args)]
+pub struct DeletedArgs {
+    /// Only files that hold at least this much: bytes, or such as 10K, 1.5M, 2G
+    #[arg(long, value_name = "SIZE", default_value = "0", hide_default_value = true, value_parser = files::parse_size)]
+    pub min_size: u64,
+    /// List what each process holds, in place of files
+    #[arg(long, value_enum)]
+    pub by: Option<files::By>,
+    /// What comes first
+    #[arg(long, value_enum, default_value_t)]
+    pub sort: files::Sort,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: files::Format,
+}
+
+/// `flowtally recover`.
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// The process that holds the file
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: u32,
+    /// Which of its files: a descriptor's number, txt (what it runs), or mem:ADDRESS (what is mapped there, as in
+    /// /proc/PID/maps; mem alone where only one deleted file is mapped)
+    #[arg(long, value_name = "FD")]
+    pub fd: files::Handle,
+    /// The new file; there must be none of this name
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+}
+
+/// `flowtally inspect`.
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// :PORT, a PID, a command's name as the kernel has it (else what it begins with), or ADDRESS[:PORT]
+    #[arg(value_name = "TARGET")]
+    pub target: Target,
+    /// How long to measure; 0 for sockets and files without traffic
+    #[arg(short, long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    pub seconds: u64,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: files::Format,
+    /// What to measure; by default loopback too.
     #[command(flatten)]
     pub capture: CaptureArgs,
 }

@@ -6,11 +6,14 @@
 pub mod cli;
 pub mod config;
 pub mod etc;
+pub mod files;
 pub mod filter;
 pub mod flow;
 pub mod host;
 pub mod iftop;
+pub mod inspect;
 pub mod kernel;
+pub mod lsof;
 pub mod report;
 pub mod run;
 pub mod tui;

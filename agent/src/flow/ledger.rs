@@ -308,7 +308,7 @@ impl Ledger {
         let source = Source { interface: id, direction: key.direction, frames };
         let Self { rows, interfaces, .. } = self;
         rows.add(Amount { row, way: placed.way, count, socket, source }, |amount| {
-            refuse(interfaces, &amount)
+            refuse(interfaces, &amount);
         });
     }
 

@@ -150,7 +150,7 @@ impl Reason {
             Self::NoSocket => "this host has no socket for it",
             Self::Gone => "its process was gone before it could be found",
             Self::NotPermitted => "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are missing",
-            Self::NotLooked => "nobody has looked yet",
+            Self::NotLooked => "owners are looked for while they are shown",
         }
     }
 
@@ -210,13 +210,13 @@ impl Attribution {
     }
 }
 
-/// In a row's width: `curl/1234`, `nginx/812 and 1 more`, `forwarded`.
+/// In a row's width: `curl/1234`, `nginx/812 +1`, `forwarded`.
 impl fmt::Display for Attribution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.owners[..] {
             [] => f.write_str(self.reason.nobody().unwrap_or(self.reason.code())),
             [only] => write!(f, "{}/{}", only.command, only.id.pid),
-            [first, more @ ..] => write!(f, "{}/{} and {} more", first.command, first.id.pid, more.len()),
+            [first, more @ ..] => write!(f, "{}/{} +{}", first.command, first.id.pid, more.len()),
         }
     }
 }
@@ -247,8 +247,8 @@ pub struct Common {
 impl Common {
     /// Keeps only what the other one has too.
     pub fn meet(&mut self, other: &Self) {
-        fn meet<T: PartialEq>(mine: &mut Option<T>, theirs: &Option<T>) {
-            if mine != theirs {
+        fn meet<T: PartialEq>(mine: &mut Option<T>, theirs: Option<&T>) {
+            if mine.as_ref() != theirs {
                 *mine = None;
             }
         }
@@ -256,15 +256,15 @@ impl Common {
         if self.start_time != other.start_time {
             self.pid = None;
         }
-        meet(&mut self.pid, &other.pid);
-        meet(&mut self.start_time, &other.start_time);
-        meet(&mut self.command, &other.command);
-        meet(&mut self.executable, &other.executable);
-        meet(&mut self.uid, &other.uid);
-        meet(&mut self.user, &other.user);
-        meet(&mut self.container, &other.container);
-        meet(&mut self.netns, &other.netns);
-        meet(&mut self.reason, &other.reason);
+        meet(&mut self.pid, other.pid.as_ref());
+        meet(&mut self.start_time, other.start_time.as_ref());
+        meet(&mut self.command, other.command.as_ref());
+        meet(&mut self.executable, other.executable.as_ref());
+        meet(&mut self.uid, other.uid.as_ref());
+        meet(&mut self.user, other.user.as_ref());
+        meet(&mut self.container, other.container.as_ref());
+        meet(&mut self.netns, other.netns.as_ref());
+        meet(&mut self.reason, other.reason.as_ref());
     }
 }
 

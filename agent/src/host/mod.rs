@@ -3,11 +3,14 @@
 
 pub mod clsact;
 pub mod containers;
+pub mod held;
 pub mod holders;
 pub mod interfaces;
 pub mod names;
 pub mod netns;
 pub mod owners;
+pub mod portrait;
 pub mod proc;
+pub mod recover;
 pub mod sockets;
 pub mod users;

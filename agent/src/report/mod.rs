@@ -11,7 +11,7 @@ mod request;
 mod table;
 #[cfg(test)]
 mod tests;
-mod text;
+pub(crate) mod text;
 
 use std::{
     io::{self, BufWriter, Write},

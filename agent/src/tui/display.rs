@@ -327,7 +327,7 @@ impl Display {
         let found = list.search(&screen.options, after, |entry| {
             let contains = |text: String| text.to_lowercase().contains(&wanted);
             words.ends(entry).iter().any(|end| contains(end.to_string()))
-                || words.owner(entry).is_some_and(contains)
+                || Words::owner(entry).is_some_and(contains)
         });
         match found {
             Some(rank) => {

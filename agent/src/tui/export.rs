@@ -246,7 +246,7 @@ impl Row {
             received_bps_2s,
             received_bps_10s,
             received_bps_40s,
-            owner: heading.words.owner(entry),
+            owner: Words::owner(entry),
         }
     }
 

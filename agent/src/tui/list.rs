@@ -367,7 +367,7 @@ impl List {
             filter.is_none_or(|filter| {
                 let entry = &entries[*number as usize];
                 words.ends(entry).iter().any(|end| filter.matches(&end.to_string()))
-                    || words.owner(entry).is_some_and(|owner| filter.matches(&owner))
+                    || Words::owner(entry).is_some_and(|owner| filter.matches(&owner))
             })
         };
         listed.clear();

@@ -38,9 +38,9 @@ impl Words<'_> {
     }
 
     /// Whose an entry is, where that is shown.
-    pub(super) fn owner(&self, entry: &Entry) -> Option<String> {
+    pub(super) fn owner(entry: &Entry) -> Option<String> {
         let owned = entry.owner.as_ref()?;
-        let more = if owned.mixed { " and others" } else { "" };
+        let more = if owned.mixed { ", others" } else { "" };
         Some(printable(format!("{}{more}", owned.by)))
     }
 

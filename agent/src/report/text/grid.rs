@@ -13,7 +13,7 @@ const CUT: char = '…';
 
 /// What happens to a column when the width does not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fit {
+pub(crate) enum Fit {
     /// It stays as it is.
     Always,
     /// Texts lose their middle: down to `good` characters while other columns may go instead, and down to `least`
@@ -27,14 +27,14 @@ pub(super) enum Fit {
 
 /// Where a column's texts begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Align {
+pub(crate) enum Align {
     Left,
     Right,
 }
 
 /// One column.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Column {
+pub(crate) struct Column {
     pub title: &'static str,
     pub align: Align,
     pub fit: Fit,
@@ -42,7 +42,7 @@ pub(super) struct Column {
 
 /// Rows of texts. All texts are in one buffer, for a table may have a million rows.
 #[derive(Debug)]
-pub(super) struct Grid {
+pub(crate) struct Grid {
     columns: Vec<Column>,
     text: String,
     /// Where each cell ends in `text`.
@@ -51,7 +51,7 @@ pub(super) struct Grid {
 
 impl Grid {
     /// A grid with a line of titles.
-    pub(super) fn new(columns: Vec<Column>) -> Self {
+    pub(crate) fn new(columns: Vec<Column>) -> Self {
         let titles: Vec<_> = columns.iter().map(|column| column.title).collect();
         let mut grid = Self { columns, text: String::new(), ends: Vec::new() };
         for title in titles {
@@ -61,7 +61,7 @@ impl Grid {
     }
 
     /// Adds the next cell, row by row.
-    pub(super) fn cell(&mut self, value: impl Display) {
+    pub(crate) fn cell(&mut self, value: impl Display) {
         // A String takes everything: this fails only where a Display does, and no such one gets here.
         let written = write!(self.text, "{value}");
         debug_assert!(written.is_ok(), "a cell's text cannot fail");
@@ -69,7 +69,7 @@ impl Grid {
     }
 
     /// Prints it in at most `width` columns, or as few as it takes.
-    pub(super) fn write(&self, out: &mut impl Write, width: usize) -> io::Result<()> {
+    pub(crate) fn write(&self, out: &mut impl Write, width: usize) -> io::Result<()> {
         let widths = fit(&self.columns, self.natural_widths(), width);
         let mut line = String::new();
         for row in 0..self.ends.len() / self.columns.len().max(1) {

@@ -18,7 +18,7 @@ use crate::{
 /// Text that others chose (host names come from whoever runs the reverse zone): what could move the cursor, or colour
 /// or hide anything, becomes `?`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Plain<'a>(pub &'a str);
+pub(crate) struct Plain<'a>(pub &'a str);
 
 impl Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,10 +1,10 @@
 //! The report that a person reads at once.
 
 mod amounts;
-mod grid;
-mod labels;
+pub(crate) mod grid;
+pub(crate) mod labels;
 mod notes;
-mod numbers;
+pub(crate) mod numbers;
 mod tables;
 
 use std::io::{self, Write};

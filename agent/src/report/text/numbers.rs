@@ -39,7 +39,7 @@ impl Prefixes {
 
 /// A rate, in bytes per second, to print in units of which the column's title names the unit.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rate(pub f64, pub Units);
+pub(crate) struct Rate(pub f64, pub Units);
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,7 +61,7 @@ pub(super) const fn rate_unit(units: Units) -> &'static str {
 
 /// Bytes, with the unit.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Size(pub u64);
+pub(crate) struct Size(pub u64);
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -72,7 +72,7 @@ impl fmt::Display for Size {
 
 /// A number of things: to the last digit while that takes no more room than the prefix.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Number(pub u64);
+pub(crate) struct Number(pub u64);
 
 impl fmt::Display for Number {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,7 +123,7 @@ impl fmt::Display for Share {
 
 /// `1 row`, `2 rows`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Many(pub u64, pub &'static str);
+pub(crate) struct Many(pub u64, pub &'static str);
 
 impl fmt::Display for Many {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

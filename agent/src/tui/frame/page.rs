@@ -71,6 +71,7 @@ pub(super) fn interfaces(canvas: &mut Canvas<'_>, layout: &Layout, picker: &Pick
 /// Everything about one entry.
 pub(super) fn detail(detail: &Detail, width: u16, scene: &Scene<'_>) -> Vec<Line<'static>> {
     let mut lines = vec![Line::styled(scene.words.title(&detail.entry), Theme::STRONG)];
+    lines.extend(owners(&detail.facts.owners, scene));
     lines.extend(sparklines(detail, usize::from(width), scene));
     lines.extend(numbers(detail, scene));
     lines.extend(facts(detail, scene));
@@ -208,57 +209,60 @@ fn facts(detail: &Detail, scene: &Scene<'_>) -> Vec<Line<'static>> {
             ),
         ),
     ];
-    let lines = lines.into_iter().map(|(title, text)| (title, text));
-    let lines = lines.chain(owners(&facts.owners, scene));
-    lines.map(|(title, text)| Line::from(format!("{title:<LABEL$}{text}"))).collect()
+    lines.into_iter().map(|(title, text)| Line::from(format!("{title:<LABEL$}{text}"))).collect()
 }
 
 /// Whose it is: of a few owners everything, of more their names.
-fn owners(attributions: &BTreeSet<Arc<Attribution>>, scene: &Scene<'_>) -> Vec<(&'static str, String)> {
-    let mut lines = Vec::new();
+fn owners(attributions: &BTreeSet<Arc<Attribution>>, scene: &Scene<'_>) -> Vec<Line<'static>> {
+    let mut blocks: Vec<Vec<String>> = Vec::new();
     let mut known: Vec<&Owner> = Vec::new();
-    for attribution in attributions {
-        if let [] = &attribution.owners[..] {
-            let reason = attribution.reason;
-            lines.push((reason.nobody().unwrap_or_default().to_owned(), vec![reason.because().to_owned()]));
+    for Attribution { owners, reason } in attributions.iter().map(|attribution| &**attribution) {
+        if let Some(nobody) = reason.nobody().filter(|_| owners.is_empty()) {
+            blocks.push(vec![format!("{nobody}: {}", reason.because())]);
         }
-        for owner in &attribution.owners {
+        for owner in owners {
             if known.iter().any(|before| before.id == owner.id) {
                 continue;
             }
             known.push(owner);
-            let because = attribution.reason.because();
-            let shared = match attribution.owners.len() {
-                1 => String::new(),
-                owners => format!(", as {} more do", owners - 1),
+            let shared = match owners.len() - 1 {
+                0 => String::new(),
+                1 => ", with 1 other".to_owned(),
+                others => format!(", with {others} others"),
             };
-            let mut about = vec![format!("runs {}", owner.executable.as_deref().unwrap_or("-"))];
-            let user = match (&owner.user, owner.uid) {
-                (Some(user), Some(uid)) => format!("{user} ({uid})"),
-                (None, Some(uid)) => uid.to_string(),
-                (Some(user), None) => user.clone(),
-                (None, None) => "-".to_owned(),
-            };
-            let container = owner.container.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
-            let netns = owner.netns.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
-            about.push(format!("user {user}  container {container}  netns {netns}"));
-            about.push(format!("because: {because}{shared}"));
-            let since =
-                owner.start_time.map_or_else(String::new, |moment| format!("  since {}", rfc3339(moment)));
-            lines.push((format!("{}  pid {}{since}", owner.command, owner.id.pid), about));
+            blocks.push(about(owner, &format!("{}{shared}", reason.because())));
         }
     }
-    let several = lines.len() > NAMED;
-    let mut text = Vec::new();
-    for (name, about) in lines {
-        text.push(name);
-        if !several {
-            text.extend(about);
+    if blocks.len() > NAMED {
+        for block in &mut blocks {
+            block.truncate(1);
         }
     }
-    text.extend(scene.owners_degraded.iter().cloned());
+    let lines = blocks.into_iter().flatten().chain(scene.owners_degraded.iter().cloned());
     let titles = std::iter::once("owner").chain(std::iter::repeat(""));
-    titles.zip(text.into_iter().map(printable)).collect()
+    titles.zip(lines).map(|(title, text)| Line::from(format!("{title:<LABEL$}{}", printable(text)))).collect()
+}
+
+/// Everything of an owner.
+fn about(owner: &Owner, because: &str) -> Vec<String> {
+    let Owner { id, start_time, command, executable, uid, user, container, netns } = owner;
+    let since = start_time.map_or_else(String::new, |moment| format!("  since {}", rfc3339(moment)));
+    let user = match (user, uid) {
+        (Some(user), Some(uid)) => format!("{user} ({uid})"),
+        (None, Some(uid)) => uid.to_string(),
+        (Some(user), None) => user.clone(),
+        (None, None) => "-".to_owned(),
+    };
+    let or = |text: Option<String>, without: &str| text.unwrap_or_else(|| without.to_owned());
+    vec![
+        format!("{command}  pid {}  user {user}{since}", id.pid),
+        format!("runs {}  because {because}", or(executable.clone(), "-")),
+        format!(
+            "container {}  netns {}",
+            or(container.as_ref().map(ToString::to_string), "none"),
+            or(netns.as_ref().map(ToString::to_string), "-"),
+        ),
+    ]
 }
 
 /// The files that owners have open.

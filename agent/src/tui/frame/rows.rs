@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     iftop::{number::Amount, options::LineDisplay, pair::Amounts},
-    tui::{list::Entry, scale::Scale},
+    tui::{list::Entry, scale::Scale, words::Words},
 };
 
 /// Blanks between an end and its owner in one line.
@@ -93,7 +93,7 @@ fn row(canvas: &mut Canvas<'_>, layout: &Layout, line: u16, entry: &Entry, scene
     let [left, right] = scene.words.ends(entry).map(|label| label.fit(usize::from(host)));
     canvas.text(0, line, &left, host, Style::new());
     canvas.text(host + ARROW, line, &right, host, Style::new());
-    if let Some(owner) = scene.words.owner(entry) {
+    if let Some(owner) = Words::owner(entry) {
         let [left, _] = scene.words.ends(entry).map(|label| label.to_string());
         let used = match options.line_display {
             // There is nothing in the second line's column.

@@ -354,7 +354,7 @@ fn groups_keep_what_they_got_from_rows_that_are_gone() {
     test.keys("ggg");
     assert!(test.list()[0].contains(" 2.00MB "), "{}", test.list()[0]);
     test.press(Key::Enter);
-    assert!(test.line(12).contains("2,100,000"), "{}", test.line(12));
+    assert!(test.line(13).contains("2,100,000"), "{}", test.line(13));
     test.press(Key::Esc);
     test.display.show(Some(HashSet::from([InterfaceId(1)])), &test.ledger);
     assert!(test.list()[0].contains(" 977KB "), "{}", test.list()[0]);

@@ -4,4 +4,5 @@ mod exported;
 mod fixtures;
 mod frames;
 mod keys;
+mod owners;
 mod properties;

@@ -1,0 +1,391 @@
+//! The files there are, from what was seen in each process: each file once, with all that hold it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{Name, Request, Sort};
+use crate::flow::owner::Owner;
+
+/// Identity of a file, while it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId {
+    /// Major and minor number of the file system's device.
+    pub device: (u32, u32),
+    /// Inode number.
+    pub inode: u64,
+}
+
+/// What a file takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Storage {
+    /// Space of a file system.
+    Disk,
+    /// Memory, or swap: the file system is tmpfs, ramfs, hugetlbfs, or none that was ever mounted.
+    Memory,
+}
+
+/// What a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// A file that had a name.
+    File,
+    /// A directory that was removed.
+    Directory,
+    /// `memfd_create(2)`.
+    Memfd,
+    /// `shm_open(3)`: /dev/shm.
+    PosixShm,
+    /// shmget(2): lives on without a process, unless it was removed with `IPC_RMID`.
+    SystemVShm,
+    /// mmap(2) with `MAP_SHARED | MAP_ANONYMOUS`: what a process shares with its children.
+    SharedAnonymous,
+}
+
+/// What stat(2) says of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Which file.
+    pub id: FileId,
+    /// Whether it is a directory.
+    pub directory: bool,
+    /// What it takes.
+    pub storage: Storage,
+    /// Length in bytes, holes included.
+    pub size: u64,
+    /// Bytes that are taken: 512 for each of `st_blocks`.
+    pub held: u64,
+}
+
+/// How a process holds a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum How {
+    /// Its working directory.
+    WorkingDirectory,
+    /// Its root directory.
+    Root,
+    /// It runs it.
+    Executable,
+    /// Mapped to memory, from the first address to the one behind the last.
+    Mapped(u64, u64),
+    /// A file descriptor.
+    Descriptor(u32),
+}
+
+/// What a holder may do with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Access {
+    /// Read it only.
+    Read,
+    /// Write to it.
+    Write,
+}
+
+/// One way in which a process holds a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Hold {
+    /// How.
+    pub how: How,
+    /// What it may do through it.
+    pub access: Access,
+}
+
+/// Something that a process holds, as it was seen.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// The process's place in [`Findings::processes`].
+    pub process: usize,
+    /// Which file, as far as is known: a mapping's own numbers where it could not be followed to its file.
+    pub id: FileId,
+    /// What stat(2) says; `None` for a mapping that could not be followed.
+    pub facts: Option<Facts>,
+    /// Its last name, without ` (deleted)`.
+    pub path: Vec<u8>,
+    /// How it is held.
+    pub hold: Hold,
+}
+
+/// A process that holds something.
+pub type Process = Owner;
+
+/// Everything that was seen.
+#[derive(Clone, Debug, Default)]
+pub struct Findings {
+    /// Processes that hold something.
+    pub processes: Vec<Process>,
+    /// What they hold.
+    pub sightings: Vec<Sighting>,
+    /// Processes that were looked at.
+    pub looked: usize,
+    /// Processes among them that could not be read.
+    pub unreadable: usize,
+}
+
+/// A file without a name.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Which.
+    pub id: FileId,
+    /// What it is.
+    pub kind: Kind,
+    /// What it takes.
+    pub storage: Storage,
+    /// Its last name.
+    pub path: Vec<u8>,
+    /// Length in bytes, and bytes that are taken; `None` for one that is mapped by a process and could not be asked.
+    pub sizes: Option<(u64, u64)>,
+    /// Who holds it, by PID.
+    pub holders: Vec<Holder>,
+}
+
+/// A process that holds a file.
+#[derive(Clone, Debug)]
+pub struct Holder {
+    /// The process's place in [`Deleted::processes`].
+    pub process: usize,
+    /// In which ways, descriptors last.
+    pub holds: Vec<Hold>,
+}
+
+/// Files and what they take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sum {
+    /// Files.
+    pub files: u64,
+    /// Bytes that they take.
+    pub held: u64,
+}
+
+/// Every file that was deleted and is still held.
+#[derive(Clone, Debug, Default)]
+pub struct Deleted {
+    /// The files, each once.
+    pub files: Vec<File>,
+    /// Processes that hold any.
+    pub processes: Vec<Process>,
+    /// Processes that were looked at.
+    pub looked: usize,
+    /// Processes among them that could not be read.
+    pub unreadable: usize,
+}
+
+/// What one process holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Share {
+    /// The process's place in [`Deleted::processes`].
+    pub process: usize,
+    /// On disk.
+    pub disk: Sum,
+    /// In memory.
+    pub memory: Sum,
+    /// Bytes, of both, that nobody else holds: what would be free if it ended.
+    pub alone: u64,
+}
+
+impl File {
+    /// Bytes that it takes; 0 where that is not known.
+    #[must_use]
+    pub fn held(&self) -> u64 {
+        self.sizes.map_or(0, |(_, held)| held)
+    }
+
+    /// Length in bytes; 0 where that is not known.
+    fn size(&self) -> u64 {
+        self.sizes.map_or(0, |(size, _)| size)
+    }
+
+    /// Whether somebody may still write to it.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.holders.iter().flat_map(|holder| &holder.holds).any(|hold| hold.access == Access::Write)
+    }
+
+    /// Bytes that it takes, or what is mapped of it where that is not known: what a limit is compared with.
+    fn at_least(&self) -> u64 {
+        let mapped = |hold: &Hold| match hold.how {
+            How::Mapped(start, end) => end.saturating_sub(start),
+            _ => 0,
+        };
+        let most = || self.holders.iter().flat_map(|holder| &holder.holds).map(mapped).max().unwrap_or(0);
+        self.sizes.map_or_else(most, |(_, held)| held)
+    }
+}
+
+impl Deleted {
+    /// Puts together what was seen.
+    #[must_use]
+    pub fn new(findings: Findings) -> Self {
+        let Findings { processes, sightings, looked, unreadable } = findings;
+        let mut files: BTreeMap<FileId, File> = BTreeMap::new();
+        // What is known of a file comes first, so that a mapping without facts finds the file if anybody has it open.
+        let (known, unknown): (Vec<_>, Vec<_>) = sightings.into_iter().partition(|seen| seen.facts.is_some());
+        for seen in known.into_iter().chain(unknown) {
+            let file = files.entry(seen.id).or_insert_with(|| File::new(&seen));
+            match file.holders.iter_mut().find(|holder| holder.process == seen.process) {
+                Some(holder) => holder.holds.push(seen.hold),
+                None => file.holders.push(Holder { process: seen.process, holds: vec![seen.hold] }),
+            }
+        }
+        let mut files: Vec<_> = files.into_values().collect();
+        for file in &mut files {
+            file.holders.sort_by_key(|holder| processes[holder.process].id);
+            for holder in &mut file.holders {
+                holder.holds.sort_unstable();
+            }
+        }
+        Self { files, processes, looked, unreadable }
+    }
+
+    /// Only what is asked for, in the order that is asked for.
+    pub fn select(&mut self, request: &Request) {
+        self.files.retain(|file| file.at_least() >= request.min_size);
+        let processes = &self.processes;
+        let pid = |file: &File| file.holders.first().map(|holder| processes[holder.process].id);
+        match request.sort {
+            Sort::Held => self.files.sort_by_key(|file| std::cmp::Reverse((file.held(), file.size()))),
+            Sort::Size => self.files.sort_by_key(|file| std::cmp::Reverse((file.size(), file.held()))),
+            Sort::Pid => self.files.sort_by_key(pid),
+            Sort::Path => self.files.sort_by(|one, other| one.path.cmp(&other.path)),
+        }
+    }
+
+    /// How many files take how much of one kind of storage, each counted once.
+    #[must_use]
+    pub fn sum(&self, storage: Storage) -> Sum {
+        let mut sum = Sum::default();
+        self.files.iter().filter(|file| file.storage == storage).for_each(|file| sum.add(file));
+        sum
+    }
+
+    /// Files of which it is not known what they take.
+    #[must_use]
+    pub fn unknown(&self) -> usize {
+        self.files.iter().filter(|file| file.sizes.is_none()).count()
+    }
+
+    /// What each process holds, in the order that is asked for. A file that several hold counts for each of them.
+    pub(super) fn shares(&self, sort: Sort) -> Vec<Share> {
+        let mut shares: HashMap<usize, Share> = HashMap::new();
+        for file in &self.files {
+            for holder in &file.holders {
+                let process = holder.process;
+                let share = shares.entry(process).or_insert(Share {
+                    process,
+                    disk: Sum::default(),
+                    memory: Sum::default(),
+                    alone: 0,
+                });
+                match file.storage {
+                    Storage::Disk => share.disk.add(file),
+                    Storage::Memory => share.memory.add(file),
+                }
+                // A segment of System V outlives whoever is attached to it.
+                if file.holders.len() == 1 && file.kind != Kind::SystemVShm {
+                    share.alone += file.held();
+                }
+            }
+        }
+        let mut shares: Vec<_> = shares.into_values().collect();
+        let id = |share: &Share| self.processes[share.process].id;
+        shares.sort_unstable_by_key(id);
+        match sort {
+            Sort::Pid => {}
+            Sort::Held | Sort::Size => {
+                shares.sort_by_key(|share| std::cmp::Reverse((share.disk.held, share.memory.held)));
+            }
+            Sort::Path => shares.sort_by_key(|share| &self.processes[share.process].command),
+        }
+        shares
+    }
+}
+
+impl Sum {
+    const fn add(&mut self, file: &File) {
+        self.files += 1;
+        if let Some((_, held)) = file.sizes {
+            self.held += held;
+        }
+    }
+}
+
+impl File {
+    fn new(seen: &Sighting) -> Self {
+        let (kind, by_name) = kind(&seen.path);
+        let (kind, storage) = match seen.facts {
+            Some(facts) if facts.directory => (Kind::Directory, facts.storage),
+            Some(facts) if facts.storage == Storage::Disk => (Kind::File, Storage::Disk),
+            Some(facts) => (kind, facts.storage),
+            None => (kind, by_name),
+        };
+        let sizes = seen.facts.map(|facts| (facts.size, facts.held));
+        Self { id: seen.id, kind, storage, path: seen.path.clone(), sizes, holders: Vec::new() }
+    }
+
+    /// Its last name, to print.
+    #[must_use]
+    pub fn name(&self) -> Name<'_> {
+        Name(&self.path)
+    }
+}
+
+/// What a file in memory is, by its name; and what a file of such a name takes, as far as a name can tell.
+fn kind(path: &[u8]) -> (Kind, Storage) {
+    let kind = match path {
+        [b'/', b'm', b'e', b'm', b'f', b'd', b':', ..] => Kind::Memfd,
+        [b'/', b'S', b'Y', b'S', b'V', key @ ..] if key.iter().all(u8::is_ascii_hexdigit) => Kind::SystemVShm,
+        b"/dev/zero" => Kind::SharedAnonymous,
+        _ if path.starts_with(b"/dev/shm/") => Kind::PosixShm,
+        _ => return (Kind::File, Storage::Disk),
+    };
+    (kind, Storage::Memory)
+}
+
+impl Kind {
+    /// In one word, for machines.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "directory",
+            Self::Memfd => "memfd",
+            Self::PosixShm => "posix_shm",
+            Self::SystemVShm => "sysv_shm",
+            Self::SharedAnonymous => "shared_anonymous",
+        }
+    }
+
+    /// For people.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "directory",
+            Self::Memfd => "memfd",
+            Self::PosixShm => "POSIX shm",
+            Self::SystemVShm => "SysV shm",
+            Self::SharedAnonymous => "shared",
+        }
+    }
+}
+
+impl Storage {
+    /// In one word, for machines.
+    #[must_use]
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+impl std::fmt::Display for How {
+    /// As `flowtally recover --fd` takes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::WorkingDirectory => f.write_str("cwd"),
+            Self::Root => f.write_str("rtd"),
+            Self::Executable => f.write_str("txt"),
+            Self::Mapped(start, _) => write!(f, "mem:{start:x}"),
+            Self::Descriptor(number) => write!(f, "{number}"),
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The list of deleted files: each once, in sums, as text and as JSON that its schema holds to.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+use super::{
+    Access, By, Deleted, Facts, FileId, Findings, Format, Hold, How, Kind, Process, Request, Sighting, Sort,
+    Storage, write,
+};
+use crate::flow::owner::{Container, ProcessId, Runtime};
+
+const SCHEMA: &str = include_str!("../../../docs/deleted.schema.json");
+const MIB: u64 = 1 << 20;
+
+fn process(pid: u32, command: &str, user: Option<&str>, container: Option<&str>) -> Process {
+    let container = container.map(|name| Container { runtime: Runtime::Docker, name: name.to_owned() });
+    Process {
+        id: ProcessId { pid, start: Some(100) },
+        start_time: Some(SystemTime::UNIX_EPOCH + Duration::from_hours(492_315)),
+        command: command.to_owned(),
+        executable: Some(format!("/usr/sbin/{command}")),
+        uid: Some(33),
+        user: user.map(str::to_owned),
+        container,
+        netns: None,
+    }
+}
+
+fn id(inode: u64) -> FileId {
+    FileId { device: (254, 0), inode }
+}
+
+fn facts(inode: u64, storage: Storage, size: u64, held: u64) -> Facts {
+    Facts { id: id(inode), directory: false, storage, size, held }
+}
+
+fn sighting(process: usize, facts: Facts, path: &str, how: How, access: Access) -> Sighting {
+    let hold = Hold { how, access };
+    Sighting { process, id: facts.id, facts: Some(facts), path: path.as_bytes().to_vec(), hold }
+}
+
+/// Seven workers of one program that share a log, a mapping that could not be followed, and memory.
+fn findings() -> Findings {
+    let log = facts(10, Storage::Disk, 1 << 30, 300 * MIB);
+    let mut processes = vec![process(812, "nginx", Some("root"), Some("3f2a9c11b0de"))];
+    let mut sightings = vec![
+        sighting(0, log, "/var/log/nginx/access.log", How::Descriptor(9), Access::Write),
+        sighting(0, log, "/var/log/nginx/access.log", How::Descriptor(4), Access::Write),
+        sighting(0, facts(11, Storage::Disk, 4096, 4096), "/etc/x\x1b[2J", How::Descriptor(3), Access::Read),
+    ];
+    for worker in 0..6 {
+        processes.push(process(820 + worker, "nginx", None, Some("3f2a9c11b0de")));
+        let at = processes.len() - 1;
+        let hold = How::Descriptor(9);
+        sightings.push(sighting(at, log, "/var/log/nginx/access.log", hold, Access::Write));
+    }
+    processes.push(process(99, "post\u{7}gres", Some("postgres"), None));
+    let at = processes.len() - 1;
+    let mapped = |inode, path: &[u8], start| Sighting {
+        process: at,
+        id: id(inode),
+        facts: None,
+        path: path.to_vec(),
+        hold: Hold { how: How::Mapped(start, start + 8 * MIB), access: Access::Write },
+    };
+    sightings.extend([
+        // Known, for somebody has it open too.
+        mapped(10, b"/var/log/nginx/access.log", 0x7f00_0000_0000),
+        mapped(12, b"/usr/lib/libold.so.1", 0x7f11_0000_0000),
+        mapped(13, b"/SYSV0052e2c1", 0x7f22_0000_0000),
+        sighting(at, facts(14, Storage::Memory, MIB, MIB), "/memfd:jit", How::Descriptor(5), Access::Write),
+        sighting(
+            at,
+            facts(15, Storage::Memory, 2 * MIB, MIB),
+            "/dev/zero",
+            How::Mapped(4096, 8192),
+            Access::Write,
+        ),
+        sighting(at, facts(16, Storage::Memory, 10, 4096), "/dev/shm/q", How::Descriptor(6), Access::Write),
+        sighting(at, facts(17, Storage::Memory, 10, 4096), "/run/lock/x", How::Descriptor(7), Access::Read),
+        sighting(
+            at,
+            facts(18, Storage::Disk, 10, 4096),
+            "/memfd:on a disk",
+            How::Descriptor(8),
+            Access::Read,
+        ),
+        sighting(
+            at,
+            facts(19, Storage::Disk, 9 * MIB, 9 * MIB),
+            "/usr/bin/postgres",
+            How::Executable,
+            Access::Read,
+        ),
+        sighting(
+            at,
+            Facts { directory: true, ..facts(20, Storage::Disk, 0, 4096) },
+            "/srv/old",
+            How::WorkingDirectory,
+            Access::Read,
+        ),
+    ]);
+    Findings { processes, sightings, looked: 240, unreadable: 3 }
+}
+
+fn print(request: &Request, width: usize) -> String {
+    let mut deleted = Deleted::new(findings());
+    deleted.select(request);
+    let mut out = Vec::new();
+    write(&mut out, &deleted, request, width).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn the_list_for_people() {
+    insta::assert_snapshot!("files_of_everybody", print(&Request::default(), usize::MAX));
+    insta::assert_snapshot!("files_on_80_columns", print(&Request::default(), 80));
+    let request = Request { by: Some(By::Process), ..Request::default() };
+    insta::assert_snapshot!("files_by_process", print(&request, 100));
+}
+
+#[test]
+fn an_empty_list_says_so() {
+    let mut out = Vec::new();
+    write(&mut out, &Deleted::default(), &Request::default(), 80).unwrap();
+    assert_eq!(String::from_utf8(out).unwrap(), "No deleted file is still open.\n");
+    let text = print(&Request { min_size: 1 << 40, ..Request::default() }, 80);
+    assert!(text.starts_with("No deleted file that is still open holds 1.00 TiB or more.\n"), "{text}");
+    assert!(text.contains("3 of 240 processes could not be read"), "{text}");
+}
+
+#[test]
+fn a_file_counts_once_however_many_hold_it() {
+    let deleted = Deleted::new(findings());
+    let log = deleted.files.iter().find(|file| file.id == id(10)).unwrap();
+    assert_eq!(log.holders.len(), 8);
+    assert_eq!(log.sizes, Some((1 << 30, 300 * MIB)));
+    let pids: Vec<_> = log.holders.iter().map(|holder| deleted.processes[holder.process].id.pid).collect();
+    assert!(pids.is_sorted(), "{pids:?}");
+    assert_eq!(deleted.sum(Storage::Disk).held, 309 * MIB + 3 * 4096);
+    assert_eq!(deleted.sum(Storage::Memory).held, 2 * MIB + 2 * 4096);
+    assert_eq!(deleted.unknown(), 2);
+    let kind = |inode| deleted.files.iter().find(|file| file.id == id(inode)).unwrap().kind;
+    assert_eq!(
+        (10..=20).map(kind).collect::<Vec<_>>(),
+        [
+            Kind::File,
+            Kind::File,
+            Kind::File,
+            Kind::SystemVShm,
+            Kind::Memfd,
+            Kind::SharedAnonymous,
+            Kind::PosixShm,
+            Kind::File,
+            Kind::File,
+            Kind::File,
+            Kind::Directory
+        ]
+    );
+}
+
+#[test]
+fn a_limit_is_about_what_is_held_and_unknown_files_about_what_is_mapped() {
+    let count = |min_size| {
+        let mut deleted = Deleted::new(findings());
+        deleted.select(&Request { min_size, ..Request::default() });
+        deleted.files.iter().map(|file| file.id.inode).collect::<Vec<_>>()
+    };
+    assert_eq!(count(301 * MIB), [0; 0]);
+    assert_eq!(count(300 * MIB), [10]);
+    assert_eq!(count(8 * MIB), [10, 19, 12, 13]);
+}
+
+#[test]
+fn the_order_is_as_asked_for() {
+    let order = |sort| {
+        let mut deleted = Deleted::new(findings());
+        deleted.select(&Request { sort, min_size: MIB, ..Request::default() });
+        deleted.files.iter().map(|file| file.id.inode).collect::<Vec<_>>()
+    };
+    assert_eq!(order(Sort::Held), [10, 19, 15, 14, 12, 13]);
+    assert_eq!(order(Sort::Size), [10, 19, 15, 14, 12, 13]);
+    assert_eq!(order(Sort::Path), [13, 15, 14, 19, 12, 10]);
+    assert_eq!(order(Sort::Pid), [10, 12, 13, 14, 15, 19]);
+}
+
+#[test]
+fn documents_are_valid() {
+    let schema = serde_json::from_str(SCHEMA).unwrap();
+    jsonschema::draft202012::meta::validate(&schema).unwrap();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    for by in [None, Some(By::Process)] {
+        let request = Request { by, format: Format::Json, ..Request::default() };
+        let document: Value = serde_json::from_str(&print(&request, 80)).unwrap();
+        let errors: Vec<_> = validator
+            .iter_errors(&document)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+        assert_eq!(document["files"][0]["holders"][0]["pid"], 99);
+        assert_eq!(document["files"][0]["holders"][1]["holds"][1]["fd"], "9");
+        assert_eq!(document.get("processes").is_some(), by.is_some());
+
+        // Nothing may be missing, and nothing may be there that is not described.
+        for pointer in ["", "/files/0", "/files/0/holders/0", "/files/0/holders/0/holds/0", "/processes/0"] {
+            let Some(object) = document.pointer(pointer) else { continue };
+            for field in object.as_object().unwrap().keys().filter(|field| *field != "processes") {
+                let mut less = document.clone();
+                less.pointer_mut(pointer).unwrap().as_object_mut().unwrap().remove(field);
+                assert!(!validator.is_valid(&less), "{pointer}/{field}");
+            }
+            let mut more = document.clone();
+            more.pointer_mut(pointer)
+                .unwrap()
+                .as_object_mut()
+                .unwrap()
+                .insert("surplus".to_owned(), Value::Null);
+            assert!(!validator.is_valid(&more), "{pointer}/surplus");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What is copied: a file that a process holds.
+
+use std::fs::File;
+
+use rustix::{
+    fd::{AsRawFd as _, OwnedFd},
+    fs::{FileType, Mode, OFlags, Stat, fstat, major, minor, open},
+    io::Errno,
+};
+
+use super::{RecoverError, Writer};
+use crate::{
+    files::{Access, DELETED, FileId, Handle, How, Mapping},
+    host::{held, proc::ProcessDir},
+};
+
+/// A regular file, held on to.
+#[derive(Debug)]
+pub struct Source {
+    /// `O_PATH`: it stays this file, whatever becomes of the process.
+    file: OwnedFd,
+    stat: Stat,
+    link: Vec<u8>,
+    title: String,
+}
+
+/// What following a mapping takes beside `CAP_SYS_PTRACE` (`fs/proc/base.c`, `proc_map_files_get_link`).
+const MAPPED: &str = "CAP_CHECKPOINT_RESTORE";
+/// What another user's process takes (ptrace(2), `PTRACE_MODE_READ_FSCREDS`).
+const OTHERS: &str = "CAP_SYS_PTRACE";
+/// What another user's file takes.
+const UNREADABLE: &str = "CAP_DAC_READ_SEARCH";
+
+impl Source {
+    /// Takes hold of a file of a process.
+    ///
+    /// # Errors
+    /// When there is no such process, it holds no such file, or that may not be asked.
+    pub fn find(pid: u32, handle: Handle) -> Result<Self, RecoverError> {
+        let process = ProcessDir::open(pid).map_err(|error| match error {
+            Errno::NOENT | Errno::SRCH => RecoverError::NoProcess(pid),
+            error => RecoverError::system(format_args!("opening /proc/{pid}"))(error),
+        })?;
+        let title = format!("{handle} of process {pid}");
+        let refused = |error| match error {
+            Errno::ACCESS | Errno::PERM => RecoverError::NotPermitted(title.clone(), OTHERS),
+            // A kernel thread has no executable, and a zombie nothing at all.
+            Errno::NOENT | Errno::SRCH => {
+                RecoverError::NotHeld(format!("process {pid} does not have {handle}"))
+            }
+            error => RecoverError::system(format_args!("taking hold of {title}"))(error),
+        };
+        let (file, link) = match handle {
+            Handle::Descriptor(number) => {
+                let name = format!("fd/{number}");
+                (held::hold(&process, &name).map_err(refused)?, process.link(&name).map_err(refused)?)
+            }
+            Handle::Executable => {
+                (held::hold(&process, "exe").map_err(refused)?, process.link("exe").map_err(refused)?)
+            }
+            Handle::Mapped(address) => mapped(&process, address, &title, refused)?,
+        };
+        let stat = fstat(&file).map_err(RecoverError::system(format_args!("asking for {title}")))?;
+        let kind = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => return Ok(Self { file, stat, link, title }),
+            FileType::Directory => "a directory",
+            FileType::Socket => "a socket",
+            FileType::Fifo => "a pipe",
+            FileType::CharacterDevice | FileType::BlockDevice => "a device",
+            _ => "an object of the kernel",
+        };
+        Err(RecoverError::NoContent(title, kind))
+    }
+
+    /// What is said of it, without its name.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        &self.title
+    }
+
+    /// What the kernel's link says: its name, and ` (deleted)` behind it.
+    #[must_use]
+    pub fn link(&self) -> &[u8] {
+        &self.link
+    }
+
+    /// Whether it has a name still.
+    #[must_use]
+    pub const fn is_deleted(&self) -> bool {
+        self.stat.st_nlink == 0
+    }
+
+    /// Bytes that it takes.
+    pub(super) fn held(&self) -> u64 {
+        u64::try_from(self.stat.st_blocks).unwrap_or(0) * 512
+    }
+
+    pub(super) const fn stat(&self) -> &Stat {
+        &self.stat
+    }
+
+    /// Opens it for reading, whatever the process has it open for.
+    pub(super) fn open(&self) -> Result<File, RecoverError> {
+        // Through the descriptor that is held: no path is looked up, and it is the same file.
+        let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map(File::from).map_err(|error| {
+            match error {
+                Errno::ACCESS | Errno::PERM => RecoverError::NotPermitted(self.to_string(), UNREADABLE),
+                error => RecoverError::system(format_args!("opening {self}"))(error),
+            }
+        })
+    }
+
+    /// Processes that may write to it, as far as they can be read.
+    #[must_use]
+    pub fn writers(&self) -> Vec<Writer> {
+        let device = (major(self.stat.st_dev), minor(self.stat.st_dev));
+        let id = FileId { device, inode: self.stat.st_ino };
+        let mut writers = Vec::new();
+        for pid in crate::host::proc::pids().unwrap_or_default() {
+            let Ok(process) = ProcessDir::open(pid) else { continue };
+            let Some(how) = written_by(&process, id, &self.link) else { continue };
+            let command = process.stat().map(|stat| String::from_utf8_lossy(&stat.command).into_owned());
+            writers.push(Writer { pid, command: command.unwrap_or_default(), how });
+        }
+        writers
+    }
+}
+
+/// By what a process may write to a file, if it may.
+fn written_by(process: &ProcessDir, id: FileId, link: &[u8]) -> Option<How> {
+    // Names of a file that had several differ when all are gone; one that has a name is asked for by that alone.
+    let deleted = link.ends_with(DELETED);
+    let mut open = Vec::new();
+    let candidates = process.descriptors(|number, other| {
+        if other == link || (deleted && other.ends_with(DELETED)) {
+            open.push(number);
+        }
+    });
+    candidates.ok()?;
+    let same = |name: &str| {
+        held::hold(process, name).and_then(fstat).is_ok_and(|stat| {
+            id == FileId { device: (major(stat.st_dev), minor(stat.st_dev)), inode: stat.st_ino }
+        })
+    };
+    let writes =
+        |number: &u32| held::access(process, *number) == Access::Write && same(&format!("fd/{number}"));
+    if let Some(number) = open.into_iter().find(writes) {
+        return Some(How::Descriptor(number));
+    }
+    let mut maps = Vec::new();
+    process.read("maps", &mut maps).ok()?;
+    maps.split(|byte| *byte == b'\n')
+        .filter_map(Mapping::parse)
+        .filter(|mapping| mapping.writes && mapping.inode == id.inode)
+        .find(|mapping| mapping.device == id.device || same(&map_file(mapping)))
+        .map(|mapping| How::Mapped(mapping.start, mapping.end))
+}
+
+fn map_file(mapping: &Mapping<'_>) -> String {
+    format!("map_files/{:x}-{:x}", mapping.start, mapping.end)
+}
+
+/// The file that a process has mapped at an address, or the only deleted one.
+fn mapped(
+    process: &ProcessDir,
+    address: Option<u64>,
+    title: &str,
+    refused: impl Fn(Errno) -> RecoverError,
+) -> Result<(OwnedFd, Vec<u8>), RecoverError> {
+    /// A process at work splits and joins its mappings.
+    const TRIES: usize = 3;
+    let pid = process.pid();
+    let mut last = Errno::NOENT;
+    for _ in 0..TRIES {
+        let mut maps = Vec::new();
+        process.read("maps", &mut maps).map_err(&refused)?;
+        let mappings: Vec<_> = maps.split(|byte| *byte == b'\n').filter_map(Mapping::parse).collect();
+        let mapping = match address {
+            Some(address) => mappings.iter().find(|mapping| (mapping.start..mapping.end).contains(&address)),
+            None => only_deleted(pid, &mappings)?,
+        };
+        let Some(mapping) = mapping else {
+            return Err(RecoverError::NotHeld(format!(
+                "process {pid} does not have {}",
+                Handle::Mapped(address)
+            )));
+        };
+        if mapping.inode == 0 {
+            return Err(RecoverError::NoContent(title.to_owned(), "memory without a file"));
+        }
+        let name = map_file(mapping);
+        match held::hold(process, &name).and_then(|file| Ok((file, process.link(&name)?))) {
+            Ok(found) => return Ok(found),
+            Err(Errno::NOENT) => last = Errno::NOENT,
+            Err(Errno::ACCESS | Errno::PERM) => {
+                return otherwise(process, mapping)
+                    .ok_or_else(|| RecoverError::NotPermitted(title.to_owned(), MAPPED));
+            }
+            Err(error) => return Err(refused(error)),
+        }
+    }
+    Err(refused(last))
+}
+
+/// The first mapping of the only deleted file, if there is one.
+fn only_deleted<'a>(pid: u32, mappings: &'a [Mapping<'a>]) -> Result<Option<&'a Mapping<'a>>, RecoverError> {
+    let mut deleted: Vec<&Mapping<'_>> = Vec::new();
+    for mapping in mappings.iter().filter(|mapping| mapping.path.ends_with(DELETED)) {
+        if !deleted.iter().any(|seen| (seen.device, seen.inode) == (mapping.device, mapping.inode)) {
+            deleted.push(mapping);
+        }
+    }
+    match deleted[..] {
+        [] => Ok(None),
+        [only] => Ok(Some(only)),
+        _ => {
+            let name = |mapping: &&Mapping<'_>| {
+                format!("mem:{:x} for {}", mapping.start, crate::files::Name(mapping.path))
+            };
+            let names: Vec<_> = deleted.iter().map(name).collect();
+            Err(RecoverError::Ambiguous(pid, names.join(", ")))
+        }
+    }
+}
+
+/// The same file by another way, for whoever may not follow a mapping: what the process runs, or has open too.
+fn otherwise(process: &ProcessDir, mapping: &Mapping<'_>) -> Option<(OwnedFd, Vec<u8>)> {
+    let mut names = vec!["exe".to_owned()];
+    process.descriptors(|number, _| names.push(format!("fd/{number}"))).ok()?;
+    names.iter().find_map(|name| {
+        let file = held::hold(process, name).ok()?;
+        let stat = fstat(&file).ok()?;
+        let same = stat.st_ino == mapping.inode && (major(stat.st_dev), minor(stat.st_dev)) == mapping.device;
+        same.then(|| Some((file, process.link(name).ok()?)))?
+    })
+}

@@ -1,0 +1,194 @@
+//! Copies of files that this process holds itself.
+
+use std::{
+    fs::{self, File, Permissions},
+    io::{self, Read as _, Seek as _, SeekFrom, Write as _},
+    os::{
+        fd::{AsRawFd, OwnedFd},
+        unix::{
+            fs::{MetadataExt as _, PermissionsExt as _, symlink},
+            net::UnixStream,
+        },
+    },
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use tempfile::TempDir;
+
+use super::{Copied, Progress, RecoverError, Source, target::Target};
+use crate::files::{Handle, How};
+
+const HOLE: u64 = 64 << 20;
+
+/// A deleted file with a hole at its beginning, in its middle and at its end.
+fn sparse(folder: &Path) -> File {
+    let path = folder.join("sparse");
+    let mut file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    for at in [HOLE, 2 * HOLE] {
+        file.seek(SeekFrom::Start(at)).unwrap();
+        // Not a whole number of blocks, and more than is read at a time.
+        file.write_all(&(0..1_500_001_u32).flat_map(|n| n.to_le_bytes()[..1].to_vec()).collect::<Vec<_>>())
+            .unwrap();
+    }
+    file.set_len(3 * HOLE + 5).unwrap();
+    fs::remove_file(path).unwrap();
+    file
+}
+
+fn source(file: &impl AsRawFd) -> Result<Source, RecoverError> {
+    let number = u32::try_from(file.as_raw_fd()).unwrap();
+    Source::find(std::process::id(), Handle::Descriptor(number))
+}
+
+fn content(mut file: &File) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(0)).unwrap();
+    file.read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+fn is_empty(folder: &Path) -> bool {
+    fs::read_dir(folder).unwrap().next().is_none()
+}
+
+#[test]
+fn a_copy_equals_its_source_and_keeps_holes_mode_and_times() {
+    let folder = TempDir::new().unwrap();
+    let file = sparse(folder.path());
+    file.set_permissions(Permissions::from_mode(0o640)).unwrap();
+    let modified = SystemTime::UNIX_EPOCH + Duration::from_nanos(1_234_567_890_123_456_789);
+    file.set_modified(modified).unwrap();
+    let source = source(&file).unwrap();
+    assert!(source.is_deleted());
+    let output = folder.path().join("copy");
+    for named in [false, true] {
+        let target = if named { Target::create_named(&output) } else { Target::create(&output) }.unwrap();
+        assert_eq!(output.exists(), named, "it has its name only when it is complete, where that can be");
+        let progress = Progress::default();
+        let Copied { size, data, warnings, .. } = source.copy_into(target, &progress).unwrap();
+        assert_eq!(size, 3 * HOLE + 5);
+        assert!((3_000_002..4_000_000).contains(&data), "{data}");
+        assert_eq!(warnings, [""; 0]);
+        let about = fs::metadata(&output).unwrap();
+        assert_eq!(about.blocks(), file.metadata().unwrap().blocks());
+        assert_eq!((about.mode() & 0o7777, about.modified().unwrap()), (0o640, modified));
+        assert!(content(&File::open(&output).unwrap()) == content(&file), "the content differs");
+        fs::remove_file(&output).unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_overwritten_and_nothing_stays_behind() {
+    let folder = TempDir::new().unwrap();
+    let file = sparse(folder.path());
+    let source = source(&file).unwrap();
+    let output = folder.path().join("copy");
+
+    let stopped = Progress::default();
+    stopped.stop();
+    for target in [Target::create, Target::create_named] {
+        let result = source.copy_into(target(&output).unwrap(), &stopped);
+        assert!(matches!(result, Err(RecoverError::Interrupted)), "{result:?}");
+        assert!(is_empty(folder.path()));
+    }
+
+    // Made after the copy began: what is there stays, and the copy is what goes.
+    let late = Target::create(&output).unwrap();
+    fs::write(&output, "precious").unwrap();
+    let result = source.copy_into(late, &Progress::default());
+    assert!(matches!(result, Err(RecoverError::Exists(_))), "{result:?}");
+    for target in [Target::create, Target::create_named] {
+        assert!(matches!(target(&output), Err(RecoverError::Exists(_))));
+    }
+    assert_eq!(fs::read_to_string(&output).unwrap(), "precious");
+
+    // A link that leads nowhere is a name that is taken.
+    let link = folder.path().join("link");
+    symlink("nowhere", &link).unwrap();
+    assert!(matches!(source.copy_to(&link, &Progress::default()), Err(RecoverError::Exists(_))));
+    assert!(!folder.path().join("nowhere").exists());
+
+    for path in ["/", "/tmp/", "", ".."] {
+        let result = source.copy_to(Path::new(path), &Progress::default());
+        assert!(
+            matches!(result, Err(RecoverError::NoName(_) | RecoverError::Exists(_))),
+            "{path}: {result:?}"
+        );
+    }
+    let result = source.copy_to(Path::new("/nonexistent/copy"), &Progress::default());
+    assert!(result.unwrap_err().to_string().contains("/nonexistent: No such file"));
+}
+
+#[test]
+fn what_has_no_content_is_called_what_it_is() {
+    let (pipe, _other) = io::pipe().unwrap();
+    let (socket, _peer) = UnixStream::pair().unwrap();
+    for (held, word) in [
+        (OwnedFd::from(pipe), "a pipe"),
+        (OwnedFd::from(socket), "a socket"),
+        (OwnedFd::from(File::open("/dev/null").unwrap()), "a device"),
+        (OwnedFd::from(File::open("/").unwrap()), "a directory"),
+    ] {
+        let message = source(&held).unwrap_err().to_string();
+        assert!(message.contains(word), "{message}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let of = |pid, handle| Source::find(pid, handle).unwrap_err().to_string();
+    let own = std::process::id();
+    assert_eq!(of(u32::MAX, Handle::Executable), format!("there is no process {}", u32::MAX));
+    assert!(of(own, Handle::Descriptor(1 << 20)).contains("does not have descriptor 1048576"));
+    assert!(of(own, Handle::Mapped(Some(1))).contains("does not have what is mapped at 1"));
+    assert!(of(own, Handle::Mapped(None)).contains("does not have the deleted file that is mapped"));
+}
+
+#[test]
+fn a_file_that_was_only_opened_to_write_is_read_all_the_same() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("log");
+    let mut file = File::create(&path).unwrap();
+    file.write_all(b"the last words").unwrap();
+    fs::remove_file(&path).unwrap();
+    let source = source(&file).unwrap();
+    let number = u32::try_from(file.as_raw_fd()).unwrap();
+    let writers: Vec<_> = source.writers().into_iter().map(|writer| (writer.pid, writer.how)).collect();
+    assert_eq!(writers, [(std::process::id(), How::Descriptor(number))]);
+    source.copy_to(&path, &Progress::default()).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"the last words");
+}
+
+#[test]
+fn what_grew_or_was_cut_after_it_was_taken_hold_of_is_said() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("log");
+    let mut file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    file.write_all(b"0123456789").unwrap();
+    let held = source(&file).unwrap();
+    file.write_all(b"more").unwrap();
+    let output = folder.path().join("copy");
+    let Copied { warnings, shared, .. } = held.copy_to(&output, &Progress::default()).unwrap();
+    if !shared {
+        assert_eq!(warnings, ["it grew by 4 B while it was copied; these are not in the copy"]);
+        assert_eq!(fs::read(&output).unwrap(), b"0123456789");
+    }
+    fs::remove_file(&output).unwrap();
+    file.set_len(3).unwrap();
+    let Copied { warnings, size, .. } = held.copy_to(&output, &Progress::default()).unwrap();
+    assert_eq!(warnings, ["it was cut from 10 B to 3 B while it was copied, and so is the copy"]);
+    assert_eq!(fs::read(&output).unwrap(), b"012");
+    assert_eq!(size, 3);
+}
+
+#[test]
+fn the_executable_is_copied() {
+    let folder = TempDir::new().unwrap();
+    let output = folder.path().join("program");
+    let source = Source::find(std::process::id(), Handle::Executable).unwrap();
+    assert!(!source.is_deleted());
+    source.copy_to(&output, &Progress::default()).unwrap();
+    let own = fs::read("/proc/self/exe").unwrap();
+    assert!(own == fs::read(&output).unwrap(), "the content differs");
+}

@@ -1,0 +1,289 @@
+//! Sockets that were asked for, joined with the traffic that was measured.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use super::{
+    Target,
+    flows::{Ends, Flow, Places, Seen, plain},
+};
+use crate::flow::{
+    owner::{Attribution, Netns, Owner, Reason},
+    protocol::Kind,
+};
+
+/// Bytes that went each way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Amount {
+    /// From the local end.
+    pub sent: u64,
+    /// To it.
+    pub received: u64,
+}
+
+impl Amount {
+    /// Adds another one.
+    pub const fn add(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.received += other.received;
+    }
+
+    /// Both ways.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.sent + self.received
+    }
+
+    /// As the other end has it.
+    const fn reversed(self) -> Self {
+        Self { sent: self.received, received: self.sent }
+    }
+}
+
+/// A socket.
+#[derive(Clone, Debug)]
+pub struct Socket {
+    /// Its protocol.
+    pub kind: Kind,
+    /// What it is called: the protocol, or what else it is (`raw`, `ping`).
+    pub protocol: String,
+    /// Its own end; unspecified for any address.
+    pub local: SocketAddr,
+    /// Its peer, if it is connected.
+    pub remote: Option<SocketAddr>,
+    /// Its state, in words.
+    pub state: &'static str,
+    /// Whether it waits for connections.
+    pub listens: bool,
+    /// Its network namespace.
+    pub netns: Netns,
+    /// Whether that is the one whose interfaces are measured.
+    pub is_here: bool,
+    /// Who has it open: PID and descriptor, in ascending order.
+    pub holders: Vec<(u32, u32)>,
+    /// Why nobody has, where nobody is known to.
+    pub nobody: Reason,
+}
+
+/// A peer of a socket that is not connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Who.
+    pub end: SocketAddr,
+    /// What went between.
+    pub amount: Amount,
+}
+
+/// A socket with its traffic.
+#[derive(Clone, Debug)]
+pub struct SocketLine {
+    /// The socket.
+    pub socket: Socket,
+    /// The process it is listed under.
+    pub owner: Option<u32>,
+    /// Its traffic.
+    pub amount: Amount,
+    /// Without a peer of its own: who it spoke with, most first. Of a listener, connections that came and went.
+    pub peers: Vec<Peer>,
+}
+
+/// Traffic of what was asked for that no socket is left of.
+#[derive(Clone, Debug)]
+pub struct Stray {
+    /// Its protocol.
+    pub kind: Kind,
+    /// One end: of this host, unless the traffic passes through.
+    pub local: SocketAddr,
+    /// The other end.
+    pub remote: SocketAddr,
+    /// What went between.
+    pub amount: Amount,
+    /// Whose it is, if that was looked for.
+    pub attribution: Option<Arc<Attribution>>,
+}
+
+/// Everything that matches.
+#[derive(Clone, Debug, Default)]
+pub struct Matched {
+    /// Each process, by PID, with the sockets that it and no older one among these has open; busiest first.
+    pub owned: Vec<(u32, Vec<SocketLine>)>,
+    /// Sockets that nobody is known to have open.
+    pub unowned: Vec<SocketLine>,
+    /// Traffic without a socket, most first.
+    pub strays: Vec<Stray>,
+}
+
+impl Matched {
+    /// Joins sockets and traffic. Of the processes that are asked for, `named`, every one is there, with or without sockets.
+    #[must_use]
+    pub fn new(
+        target: &Target,
+        sockets: Vec<Socket>,
+        flows: &[Flow],
+        places: &Places,
+        named: &BTreeSet<u32>,
+    ) -> Self {
+        let is_named = |socket: &Socket| socket.holders.iter().any(|(pid, _)| named.contains(pid));
+        let wanted: Vec<bool> = sockets
+            .iter()
+            .map(|socket| is_named(socket) || target.is_at(socket.local, socket.remote))
+            .collect();
+        let (traffic, strays) = Traffic::join(target, &sockets, flows, places, named);
+        let mut matched = Self { strays, ..Self::default() };
+        let mut by_process: BTreeMap<u32, Vec<SocketLine>> =
+            named.iter().map(|pid| (*pid, Vec::new())).collect();
+        for ((socket, traffic), wanted) in sockets.into_iter().zip(traffic).zip(wanted) {
+            // Of what speaks with many, a single peer may be what was asked for.
+            if !wanted && !traffic.peers.keys().any(|peer| target.is_at(*peer, None)) {
+                continue;
+            }
+            let holder = socket.holders.iter().map(|(pid, _)| *pid);
+            let owner = holder.filter(|pid| named.is_empty() || named.contains(pid)).min();
+            let line = traffic.line(socket, owner);
+            match owner {
+                Some(pid) => by_process.entry(pid).or_default().push(line),
+                None => matched.unowned.push(line),
+            }
+        }
+        matched.owned = by_process.into_iter().collect();
+        for lines in matched.owned.iter_mut().map(|(_, lines)| lines).chain([&mut matched.unowned]) {
+            lines.sort_by_key(|line| {
+                (Reverse(line.amount.total()), !line.socket.listens, line.socket.local, line.socket.remote)
+            });
+        }
+        matched.owned.sort_by_key(|(_, lines)| Reverse(sum(lines).total()));
+        matched
+    }
+
+    /// Whether nothing matches.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.owned.is_empty() && self.unowned.is_empty() && self.strays.is_empty()
+    }
+}
+
+impl SocketLine {
+    /// The descriptors by which the process it is listed under has it open.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = u32> {
+        self.socket.holders.iter().filter(|(pid, _)| Some(*pid) == self.owner).map(|(_, number)| *number)
+    }
+
+    /// The other processes that have it open.
+    pub(super) fn others(&self) -> impl Iterator<Item = u32> {
+        let mut last = None;
+        self.socket.holders.iter().map(|(pid, _)| *pid).filter(move |pid| {
+            let new = Some(*pid) != self.owner && last != Some(*pid);
+            last = Some(*pid);
+            new
+        })
+    }
+}
+
+/// The traffic of sockets together.
+pub(super) fn sum(lines: &[SocketLine]) -> Amount {
+    let mut sum = Amount::default();
+    for line in lines {
+        sum.add(line.amount);
+    }
+    sum
+}
+
+/// The traffic of one socket.
+#[derive(Clone, Debug, Default)]
+struct Traffic {
+    all: Seen,
+    peers: HashMap<SocketAddr, Seen>,
+}
+
+impl Traffic {
+    /// The traffic of each socket, and what was asked for and is no socket's.
+    fn join(
+        target: &Target,
+        sockets: &[Socket],
+        flows: &[Flow],
+        places: &Places,
+        named: &BTreeSet<u32>,
+    ) -> (Vec<Self>, Vec<Stray>) {
+        let mut connected: HashMap<Ends, Vec<usize>> = HashMap::new();
+        let mut open: HashMap<(Kind, u16), Vec<usize>> = HashMap::new();
+        for (at, socket) in sockets.iter().enumerate() {
+            let local = plain(socket.local);
+            match socket.remote {
+                Some(remote) => connected.entry((socket.kind, local, plain(remote))).or_default().push(at),
+                None => open.entry((socket.kind, local.port())).or_default().push(at),
+            }
+        }
+        // Where two namespaces have the same addresses, the traffic of these interfaces is that of their own.
+        let best = |found: &[usize], address: IpAddr| {
+            let here = found.iter().find(|at| sockets[**at].is_here);
+            here.or_else(|| found.first().filter(|_| !places.is_own(address))).copied()
+        };
+        let find = |kind: Kind, local: SocketAddr, remote: SocketAddr| {
+            let address = local.ip();
+            let peers = connected.get(&(kind, local, remote)).and_then(|found| best(found, address));
+            peers.or_else(|| {
+                let open = open.get(&(kind, local.port()))?;
+                let select = |is: &dyn Fn(&Socket, IpAddr) -> bool| -> Vec<usize> {
+                    let is = |at: &&usize| is(&sockets[**at], sockets[**at].local.ip().to_canonical());
+                    open.iter().filter(is).copied().collect()
+                };
+                let bound = select(&|_, own| own == address);
+                let any = select(&|socket, own| {
+                    own.is_unspecified() && places.takes(socket.netns.inode, own, address)
+                });
+                best(&bound, address).or_else(|| best(&any, address))
+            })
+        };
+        let mut traffic = vec![Self::default(); sockets.len()];
+        let mut strays: HashMap<Ends, (Seen, Option<Arc<Attribution>>)> = HashMap::new();
+        for flow in flows {
+            let (local, remote) = (plain(flow.local), plain(flow.remote));
+            let mut is_stray = true;
+            // On loopback, and between containers, both ends are sockets of this host.
+            for (local, remote, amount) in
+                [(local, remote, flow.amount), (remote, local, flow.amount.reversed())]
+            {
+                let Some(at) = find(flow.kind, local, remote) else { continue };
+                is_stray = false;
+                traffic[at].all.add(flow.interface, amount);
+                if sockets[at].remote.is_none() {
+                    traffic[at].peers.entry(remote).or_default().add(flow.interface, amount);
+                }
+            }
+            // A connection that came and went is its owner's, who may have gone too.
+            let owners = flow.attribution.iter().flat_map(|found| &found.owners);
+            let is_theirs =
+                |owner: &Owner| named.contains(&owner.id.pid) || target.is_called(owner.command.as_bytes());
+            if is_stray && (target.is_at(local, Some(remote)) || owners.into_iter().any(is_theirs)) {
+                let (seen, attribution) = strays.entry((flow.kind, local, remote)).or_default();
+                seen.add(flow.interface, flow.amount);
+                if attribution.is_none() {
+                    attribution.clone_from(&flow.attribution);
+                }
+            }
+        }
+        let mut strays: Vec<_> = strays
+            .into_iter()
+            .map(|((kind, local, remote), (seen, attribution))| Stray {
+                kind,
+                local,
+                remote,
+                amount: seen.most(),
+                attribution,
+            })
+            .collect();
+        strays.sort_by_key(|stray| (Reverse(stray.amount.total()), stray.local, stray.remote));
+        (traffic, strays)
+    }
+
+    fn line(self, socket: Socket, owner: Option<u32>) -> SocketLine {
+        let mut peers: Vec<_> =
+            self.peers.into_iter().map(|(end, seen)| Peer { end, amount: seen.most() }).collect();
+        peers.sort_by_key(|peer| (Reverse(peer.amount.total()), peer.end));
+        SocketLine { socket, owner, amount: self.all.most(), peers }
+    }
+}

@@ -1,0 +1,35 @@
+//! One page for an operator in a hurry: the sockets that were asked for, with their traffic, their owners, and what those have open.
+//!
+//! `sockets + flows -> Matched -> Page -> { text, json }`. Pure: sockets, processes and traffic are handed in.
+
+mod flows;
+mod json;
+mod matched;
+mod page;
+mod target;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::io::{self, BufWriter, Write};
+
+pub use self::{
+    flows::{Flow, Places},
+    matched::{Amount, Matched, Peer, Socket, SocketLine},
+    page::{DeletedFile, Files, LogFile, Page, Parent, Portrait},
+    target::{Target, TargetError},
+};
+use crate::files::Format;
+
+/// Prints a page, and flushes. Text is fitted to `width` columns.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write(out: impl Write, page: &Page<'_>, format: Format, width: usize) -> io::Result<()> {
+    let mut out = BufWriter::new(out);
+    match format {
+        Format::Text => text::write(&mut out, page, width)?,
+        Format::Json => json::write(&mut out, page)?,
+    }
+    out.flush()
+}

@@ -1,0 +1,327 @@
+//! Pages: what is joined with what, as text and as JSON that its schema holds to.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use serde_json::Value;
+
+use super::{
+    Amount, DeletedFile, Files, Flow, LogFile, Matched, Page, Parent, Places, Portrait, Socket, Target, write,
+};
+use crate::{
+    files::Format,
+    flow::{
+        owner::{Attribution, Container, Netns, Owner, ProcessId, Reason, Runtime},
+        protocol::Kind,
+        row::InterfaceId,
+    },
+};
+
+const SCHEMA: &str = include_str!("../../../docs/inspect.schema.json");
+/// 2026-03-01T03:00:00Z.
+const STARTED: Duration = Duration::from_hours(492_315);
+const HOST: u64 = 4_026_531_840;
+const POD: u64 = 4_026_532_700;
+
+fn end(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn socket(kind: Kind, local: &str, remote: Option<&str>, netns: u64, holders: &[(u32, u32)]) -> Socket {
+    let is_here = netns == HOST;
+    Socket {
+        kind,
+        protocol: kind.to_string(),
+        local: end(local),
+        remote: remote.map(end),
+        state: match (kind, remote) {
+            (Kind::TCP, None) => "LISTEN",
+            (Kind::TCP, Some(_)) => "ESTABLISHED",
+            _ => "",
+        },
+        listens: kind == Kind::TCP && remote.is_none(),
+        netns: Netns { inode: Some(netns), name: if is_here { "host".to_owned() } else { String::new() } },
+        is_here,
+        holders: holders.to_vec(),
+        nobody: Reason::KernelStack,
+    }
+}
+
+fn flow(kind: Kind, local: &str, remote: &str, interface: u16, sent: u64, received: u64) -> Flow {
+    let amount = Amount { sent, received };
+    let (local, remote) = (end(local), end(remote));
+    Flow { kind, local, remote, interface: InterfaceId(interface), amount, attribution: None }
+}
+
+/// A web server of three processes, a resolver, a client on the same host, and a container with an address of the host.
+fn sockets() -> Vec<Socket> {
+    vec![
+        socket(Kind::TCP, "[::]:443", None, HOST, &[(812, 6), (813, 6), (814, 6)]),
+        socket(Kind::TCP, "10.0.0.5:443", Some("192.0.2.7:51000"), HOST, &[(813, 9)]),
+        socket(Kind::TCP, "10.0.0.5:443", Some("192.0.2.8:51001"), HOST, &[(814, 9), (814, 12)]),
+        socket(Kind::TCP, "10.0.0.5:443", Some("192.0.2.9:51002"), HOST, &[]),
+        socket(Kind::TCP, "10.0.0.5:443", Some("192.0.2.7:51000"), POD, &[(990, 3)]),
+        socket(Kind::UDP, "0.0.0.0:53", None, HOST, &[(700, 5)]),
+        socket(Kind::UDP, "10.0.0.5:53", None, HOST, &[(701, 5)]),
+        socket(Kind::TCP, "127.0.0.1:40000", Some("127.0.0.1:8080"), HOST, &[(900, 4)]),
+        socket(Kind::TCP, "127.0.0.1:8080", Some("127.0.0.1:40000"), HOST, &[(901, 4)]),
+    ]
+}
+
+fn flows() -> Vec<Flow> {
+    let mut flows = vec![
+        // Seen on the bridge and on its port: the same frames.
+        flow(Kind::TCP, "10.0.0.5:443", "192.0.2.7:51000", 0, 3_000_000, 30_000),
+        flow(Kind::TCP, "10.0.0.5:443", "192.0.2.7:51000", 1, 2_900_000, 30_000),
+        // The other way round: it passes through.
+        flow(Kind::TCP, "192.0.2.8:51001", "10.0.0.5:443", 0, 600, 6000),
+        flow(Kind::TCP, "10.0.0.5:443", "192.0.2.99:60000", 0, 900, 90),
+        flow(Kind::UDP, "10.0.0.5:53", "192.0.2.1:1000", 0, 100, 50),
+        flow(Kind::UDP, "10.0.0.6:53", "192.0.2.1:1000", 0, 70, 7),
+        flow(Kind::TCP, "127.0.0.1:40000", "127.0.0.1:8080", 2, 1000, 9000),
+        flow(Kind::TCP, "10.0.0.5:40999", "198.51.100.4:25", 0, 5000, 500),
+    ];
+    let attribution = Attribution { owners: vec![owner(1234, "sendmail")], reason: Reason::Connected };
+    flows[7].attribution = Some(Arc::new(attribution));
+    flows
+}
+
+/// The host has the addresses 10.0.0.5 and 10.0.0.6, the container 10.0.0.5 and 172.17.0.2.
+fn places() -> Places {
+    let set = |addresses: &[&str]| addresses.iter().map(|address| address.parse().unwrap()).collect();
+    let addresses = HashMap::from([
+        (HOST, set(&["127.0.0.1", "10.0.0.5", "10.0.0.6"])),
+        (POD, set(&["127.0.0.1", "10.0.0.5", "172.17.0.2"])),
+    ]);
+    Places { own: Some(HOST), addresses }
+}
+
+fn owner(pid: u32, command: &str) -> Owner {
+    Owner {
+        id: ProcessId { pid, start: Some(u64::from(pid)) },
+        start_time: Some(SystemTime::UNIX_EPOCH + STARTED - Duration::from_secs(93_784)),
+        command: command.to_owned(),
+        executable: Some(format!("/usr/sbin/{command}")),
+        uid: Some(33),
+        user: Some("www-data".to_owned()),
+        container: Some(Container { runtime: Runtime::Docker, name: "3f2a9c11b0de".to_owned() }),
+        netns: Some(Netns { inode: Some(HOST), name: "host".to_owned() }),
+    }
+}
+
+fn portraits() -> HashMap<u32, Portrait> {
+    let files = Files {
+        counts: vec![("file", 12), ("socket", 3), ("pipe", 1)],
+        logs: (4..11)
+            .map(|fd| LogFile { fd, path: format!("/var/log/site{fd}.log").into_bytes(), size: 1 << 20 })
+            .collect(),
+        deleted: vec![
+            DeletedFile {
+                fd: "15".to_owned(),
+                path: b"/var/log/old\n.log".to_vec(),
+                in_memory: false,
+                held: Some(3 << 29),
+            },
+            DeletedFile {
+                fd: "mem:7f0000000000".to_owned(),
+                path: b"/usr/lib/libssl.so.3".to_vec(),
+                in_memory: false,
+                held: None,
+            },
+            DeletedFile {
+                fd: "16".to_owned(),
+                path: b"/memfd:x".to_vec(),
+                in_memory: true,
+                held: Some(4096),
+            },
+        ],
+    };
+    let portrait = |pid, files| Portrait {
+        owner: owner(pid, "nginx"),
+        arguments: vec!["nginx: worker process".to_owned()],
+        parents: vec![
+            Parent { pid: 812, command: "nginx".to_owned() },
+            Parent { pid: 1, command: "systemd".to_owned() },
+        ],
+        files,
+    };
+    HashMap::from([
+        (812, portrait(812, Some(files))),
+        (813, portrait(813, Some(Files::default()))),
+        (814, portrait(814, None)),
+    ])
+}
+
+fn matched(target: &str, named: &[u32]) -> (Target, Matched) {
+    let target: Target = target.parse().unwrap();
+    let named: BTreeSet<u32> = named.iter().copied().collect();
+    let matched = Matched::new(&target, sockets(), &flows(), &places(), &named);
+    (target, matched)
+}
+
+fn print(target: &str, named: &[u32], seconds: Option<f64>, format: Format, width: usize) -> String {
+    let (target, matched) = matched(target, named);
+    let page = Page {
+        target: &target,
+        started: SystemTime::UNIX_EPOCH + STARTED,
+        seconds,
+        interfaces: if seconds.is_some() { vec!["eth0".to_owned(), "lo".to_owned()] } else { Vec::new() },
+        matched,
+        portraits: portraits(),
+        notes: vec!["Sockets of process 9 could not be read.".to_owned()],
+    };
+    let mut out = Vec::new();
+    write(&mut out, &page, format, width).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn pages_for_people() {
+    let text = |target, named: &[u32], seconds, width| print(target, named, seconds, Format::Text, width);
+    insta::assert_snapshot!("a_port", text(":443", &[], Some(3.0), 120));
+    insta::assert_snapshot!("a_port_without_a_measurement", text(":443", &[], None, 80));
+    insta::assert_snapshot!("a_process", text("813", &[813], Some(3.0), 120));
+    insta::assert_snapshot!("an_address_of_traffic_alone", text("198.51.100.4", &[], Some(3.0), 120));
+}
+
+#[test]
+fn traffic_is_that_of_its_socket_and_counts_once() {
+    let (_, matched) = matched(":443", &[]);
+    let of = |pid: u32| {
+        let lines = &matched.owned.iter().find(|(owner, _)| *owner == pid).unwrap().1;
+        lines.iter().map(|line| (line.amount.sent, line.amount.received)).collect::<Vec<_>>()
+    };
+    // Of two interfaces the one that saw most; of two namespaces the one that is measured.
+    assert_eq!(of(813), [(3_000_000, 30_000)]);
+    assert_eq!(of(990), [(0, 0)]);
+    assert_eq!(of(814), [(6000, 600)]);
+    // A connection that came and went is the listener's.
+    assert_eq!(of(812), [(900, 90)]);
+    assert_eq!(matched.owned.iter().map(|(pid, _)| *pid).collect::<Vec<_>>(), [813, 814, 812, 990]);
+    assert_eq!(matched.unowned.len(), 1);
+    assert!(matched.strays.is_empty());
+}
+
+#[test]
+fn a_datagram_socket_has_the_peers_of_its_own_address() {
+    let (_, matched) = matched(":53", &[]);
+    let peers: Vec<_> = matched
+        .owned
+        .iter()
+        .map(|(pid, lines)| (*pid, lines[0].amount.sent, lines[0].peers.len(), lines[0].peers[0].end))
+        .collect();
+    let peer = end("192.0.2.1:1000");
+    assert_eq!(peers, [(701, 100, 1, peer), (700, 70, 1, peer)]);
+    // A peer can be what is asked for.
+    let (_, asked) = self::matched("192.0.2.1", &[]);
+    assert_eq!(asked.owned.iter().map(|(pid, _)| *pid).collect::<Vec<_>>(), [701, 700]);
+}
+
+#[test]
+fn a_socket_of_any_address_has_the_traffic_of_its_own_namespace_alone() {
+    let sockets = || {
+        vec![
+            socket(Kind::UDP, "0.0.0.0:53", None, HOST, &[(700, 5)]),
+            socket(Kind::UDP, "[::]:53", None, POD, &[(990, 5)]),
+        ]
+    };
+    let owners = |flow: Flow| {
+        let matched = Matched::new(&":53".parse().unwrap(), sockets(), &[flow], &places(), &BTreeSet::new());
+        let busy = matched.owned.iter().filter(|(_, lines)| lines[0].amount.total() > 0);
+        (busy.map(|(pid, _)| *pid).collect::<Vec<_>>(), matched.strays.len())
+    };
+    let between = |local, remote| flow(Kind::UDP, local, remote, 0, 1, 1);
+    assert_eq!(owners(between("10.0.0.6:53", "192.0.2.1:1000")), (vec![700], 0));
+    assert_eq!(owners(between("172.17.0.2:53", "192.0.2.1:1000")), (vec![990], 0));
+    // An address that both have is the one of the interfaces that are measured.
+    assert_eq!(owners(between("10.0.0.5:53", "192.0.2.1:1000")), (vec![700], 0));
+    // A name server elsewhere is neither of them.
+    assert_eq!(owners(between("10.0.0.5:40000", "192.0.2.53:53")), (vec![], 1));
+    assert_eq!(owners(between("224.0.0.251:53", "192.0.2.1:53")), (vec![700], 0));
+}
+
+#[test]
+fn on_loopback_both_ends_have_the_traffic() {
+    let (_, matched) = matched("127.0.0.1:8080", &[]);
+    let amounts: Vec<_> = matched.owned.iter().map(|(pid, lines)| (*pid, lines[0].amount)).collect();
+    assert!(amounts.contains(&(900, Amount { sent: 1000, received: 9000 })), "{amounts:?}");
+    assert!(amounts.contains(&(901, Amount { sent: 9000, received: 1000 })), "{amounts:?}");
+}
+
+#[test]
+fn processes_that_are_asked_for_are_there_without_sockets_too() {
+    let (_, matched) = matched("nginx", &[813, 5000]);
+    let counts: Vec<_> = matched.owned.iter().map(|(pid, lines)| (*pid, lines.len())).collect();
+    // The listener is listed under the one that was asked for, not under the first that has it open.
+    assert_eq!(counts, [(813, 2), (5000, 0)]);
+    let listener = matched.owned[0].1.iter().find(|line| line.socket.listens).unwrap();
+    assert_eq!(listener.descriptors().collect::<Vec<_>>(), [6]);
+    assert_eq!(listener.others().collect::<Vec<_>>(), [812, 814]);
+}
+
+#[test]
+fn a_connection_that_came_and_went_is_its_owners() {
+    let (_, matched) = matched("sendmail", &[]);
+    let [stray] = &matched.strays[..] else { panic!("{:?}", matched.strays) };
+    assert_eq!(stray.remote, end("198.51.100.4:25"));
+    assert_eq!(self::matched("1234", &[1234]).1.strays.len(), 1);
+    assert_eq!(self::matched("nginx", &[812]).1.strays.len(), 0);
+}
+
+#[test]
+fn what_nothing_matches_is_empty() {
+    assert!(matched(":1", &[]).1.is_empty());
+    assert!(matched("203.0.113.1", &[]).1.is_empty());
+    assert!(!matched("198.51.100.4:25", &[]).1.is_empty());
+}
+
+#[test]
+fn documents_are_valid() {
+    let schema = serde_json::from_str(SCHEMA).unwrap();
+    jsonschema::draft202012::meta::validate(&schema).unwrap();
+    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    for (target, named, seconds) in [
+        (":443", &[][..], Some(3.0)),
+        (":53", &[], Some(3.0)),
+        ("813", &[813, 1], None),
+        ("198.51.100.4", &[], Some(3.0)),
+    ] {
+        let document: Value = serde_json::from_str(&print(target, named, seconds, Format::Json, 80)).unwrap();
+        let errors: Vec<_> = validator
+            .iter_errors(&document)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{errors:#?}");
+        for pointer in [
+            "",
+            "/owners/0",
+            "/owners/0/process",
+            "/owners/0/process/parents/0",
+            "/owners/0/sockets/0",
+            "/owners/0/sockets/0/peers/0",
+            "/owners/2/files",
+            "/owners/2/files/logs/0",
+            "/owners/2/files/deleted/0",
+            "/traffic_without_socket/0",
+            "/traffic_without_socket/0/owners/0",
+        ] {
+            let Some(object) = document.pointer(pointer).and_then(Value::as_object) else { continue };
+            for field in object.keys() {
+                let mut less = document.clone();
+                less.pointer_mut(pointer).unwrap().as_object_mut().unwrap().remove(field);
+                assert!(!validator.is_valid(&less), "{pointer}/{field}");
+            }
+            let mut more = document.clone();
+            more.pointer_mut(pointer)
+                .unwrap()
+                .as_object_mut()
+                .unwrap()
+                .insert("surplus".to_owned(), Value::Null);
+            assert!(!validator.is_valid(&more), "{pointer}/surplus");
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! `flowtally inspect`.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    io,
+    net::{IpAddr, SocketAddr},
+    time::{Duration, SystemTime},
+};
+
+use anyhow::{Context as _, bail};
+
+use super::{announce, meter::Meter, settings::report_plan, shutdown::Shutdown};
+use crate::{
+    cli::InspectArgs,
+    flow::{
+        owner::{Netns, Reason},
+        protocol::Kind,
+        snapshot::Snapshot,
+    },
+    host::{
+        holders::Holders,
+        interfaces::{Netlink, SelectionError},
+        netns::Namespaces,
+        portrait::Painter,
+        proc::{ProcessDir, pids},
+        sockets::{Class, Socket as Listed, Sockets, State, Wanted, protocol},
+    },
+    inspect::{self, Amount, Flow, Matched, Page, Places, Portrait, Socket, Target},
+    report::DEFAULT_WIDTH,
+};
+
+/// Measures, then prints the page.
+pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
+    let target = &args.target;
+    let named = named(target)?;
+    let mut painter = Painter::new();
+    let before = Look::now()?;
+    if let (Target::Pid(pid), true) = (target, named.is_empty()) {
+        bail!("there is no process {pid}{}", port_instead(*pid, &before.sockets));
+    }
+    // Who ends while it is measured has its portrait already.
+    let early = Matched::new(target, before.sockets.clone(), &[], &before.places, &named);
+    let mut portraits = portray(&early, &before, &mut painter);
+    let mut page = Page {
+        target,
+        started: SystemTime::now(),
+        seconds: None,
+        interfaces: Vec::new(),
+        matched: early,
+        portraits: HashMap::new(),
+        notes: Vec::new(),
+    };
+    let mut look = before;
+    if args.seconds > 0 {
+        let (started, interfaces, snapshot) = measure(&args).await?;
+        page.started = started;
+        page.interfaces = interfaces;
+        page.seconds = Some(snapshot.elapsed.as_secs_f64());
+        let after = Look::now()?;
+        look = after.or(look);
+        page.matched = Matched::new(target, look.sockets.clone(), &flows(&snapshot), &look.places, &named);
+        portraits.extend(portray(&page.matched, &look, &mut painter));
+    }
+    if page.matched.is_empty() {
+        let traffic = page.seconds.map(|seconds| format!(", and no traffic in {seconds:.1} s"));
+        bail!("nothing matches {target}: no socket{}", traffic.unwrap_or_default());
+    }
+    page.portraits = portraits;
+    page.notes = look.notes(&page);
+    let width = rustix::termios::tcgetwinsize(io::stdout())
+        .map_or(2 * DEFAULT_WIDTH, |size| usize::from(size.ws_col).max(80));
+    inspect::write(io::stdout().lock(), &page, args.format, width).context("writing the page")
+}
+
+/// The processes that are asked for by themselves.
+fn named(target: &Target) -> anyhow::Result<BTreeSet<u32>> {
+    match target {
+        Target::Port(_) | Target::Address(..) => Ok(BTreeSet::new()),
+        Target::Pid(pid) => Ok(ProcessDir::open(*pid).map(|process| process.pid()).into_iter().collect()),
+        Target::Command(name) => {
+            let commands: Vec<_> = pids()
+                .context("reading the processes in /proc")?
+                .into_iter()
+                .filter_map(|pid| Some((pid, ProcessDir::open(pid).ok()?.stat().ok()?.command)))
+                .collect();
+            let of = |is: &dyn Fn(&[u8]) -> bool| {
+                commands
+                    .iter()
+                    .filter(|(_, command)| is(command))
+                    .map(|(pid, _)| *pid)
+                    .collect::<BTreeSet<_>>()
+            };
+            let mut named = of(&|command| target.is_called(command));
+            if named.is_empty() {
+                named = of(&|command| target.begins(command));
+            }
+            if named.is_empty() {
+                bail!(
+                    "no process is called '{name}': use its name as `ps -o comm` shows it, a PID, :PORT or ADDRESS[:PORT]"
+                );
+            }
+            Ok(named)
+        }
+    }
+}
+
+/// What is said of a number that is no PID, and is a port.
+fn port_instead(number: u32, sockets: &[Socket]) -> String {
+    let port = u16::try_from(number).ok().filter(|port| *port > 0).map(Target::Port);
+    let is_port = |target: &Target| sockets.iter().any(|socket| target.is_at(socket.local, socket.remote));
+    match port.filter(is_port) {
+        Some(port) => format!("; for sockets on port {number} use {port}"),
+        None => String::new(),
+    }
+}
+
+/// Sockets of every network namespace, with who has them open, at one moment.
+struct Look {
+    sockets: Vec<Socket>,
+    namespaces: Namespaces,
+    /// Their addresses.
+    places: Places,
+    /// Namespaces that could not be read, and why.
+    closed: Vec<String>,
+    /// Whether every process could be read.
+    complete: bool,
+}
+
+impl Look {
+    fn now() -> anyhow::Result<Self> {
+        let holders = Holders::walk().context("reading the processes in /proc")?;
+        let namespaces = Namespaces::find(&holders.namespaces);
+        let wanted = Wanted { packet: false, unix: false, ..Wanted::ALL };
+        let all: BTreeSet<u64> = namespaces.files.keys().copied().chain(namespaces.own).collect();
+        let read = |inode: u64, entered: rustix::io::Result<()>| {
+            let sockets = match &entered {
+                Ok(()) => Sockets::read(wanted),
+                Err(_) if Some(inode) == namespaces.own => Sockets::read(wanted),
+                Err(error) => match holders.namespaces.get(&inode) {
+                    Some(pid) => Sockets::read_of_process(*pid, wanted),
+                    None => return (inode, Err(*error)),
+                },
+            };
+            let is_inside = entered.is_ok() || Some(inode) == namespaces.own;
+            (inode, Ok((sockets, if is_inside { addresses() } else { HashSet::new() })))
+        };
+        let lists = namespaces.inside(all.into_iter(), read);
+        let mut look = Self {
+            sockets: Vec::new(),
+            places: Places { own: namespaces.own, addresses: HashMap::new() },
+            namespaces,
+            closed: Vec::new(),
+            complete: holders.is_complete,
+        };
+        for (inode, list) in lists {
+            let netns = Netns { inode: Some(inode), name: look.namespaces.name(inode).to_owned() };
+            match list {
+                Ok((list, addresses)) => {
+                    look.places.addresses.insert(inode, addresses);
+                    let is_here = Some(inode) == look.namespaces.own;
+                    let found = list.inet.iter().map(|listed| socket(listed, &netns, is_here, &holders));
+                    look.sockets.extend(found);
+                }
+                Err(error) => look.closed.push(format!("network namespace {netns}: {error}")),
+            }
+        }
+        Ok(look)
+    }
+
+    /// This look, and what was there in an earlier one and is gone: a connection that was just closed has its owner still.
+    fn or(mut self, earlier: Self) -> Self {
+        type Identity = (Kind, SocketAddr, Option<SocketAddr>, Option<u64>);
+        let identity =
+            |socket: &Socket| -> Identity { (socket.kind, socket.local, socket.remote, socket.netns.inode) };
+        let mut known: HashMap<Identity, Vec<usize>> = HashMap::new();
+        for (at, socket) in self.sockets.iter().enumerate() {
+            known.entry(identity(socket)).or_default().push(at);
+        }
+        for mut socket in earlier.sockets {
+            let Some(same) = known.get(&identity(&socket)) else {
+                socket.state = "closed";
+                self.sockets.push(socket);
+                continue;
+            };
+            for at in same {
+                if let Some(now) = self.sockets.get_mut(*at).filter(|now| now.holders.is_empty()) {
+                    now.holders.clone_from(&socket.holders);
+                }
+            }
+        }
+        self
+    }
+
+    /// What could not be read, and what that means.
+    fn notes(&self, page: &Page<'_>) -> Vec<String> {
+        let mut notes = Vec::new();
+        if !self.complete {
+            notes.push(
+                "Not every process could be read, so that owners may be missing: that takes root (CAP_SYS_PTRACE, \
+                 CAP_DAC_READ_SEARCH)."
+                    .to_owned(),
+            );
+        }
+        if !self.closed.is_empty() {
+            notes.push(format!("Sockets could not be read of {}.", self.closed.join("; ")));
+        }
+        let lines = page.matched.owned.iter().flat_map(|(_, lines)| lines).chain(&page.matched.unowned);
+        if page.seconds.is_some() && lines.into_iter().any(|line| !line.socket.is_here) {
+            notes.push(
+                "Traffic of sockets in other network namespaces is seen where it crosses an interface that is measured: \
+                 -i any takes all of this one."
+                    .to_owned(),
+            );
+        }
+        notes
+    }
+}
+
+/// The addresses of the namespace that this thread is in.
+fn addresses() -> HashSet<IpAddr> {
+    let all = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let address = |of: nix::ifaddrs::InterfaceAddress| {
+        let address = of.address?;
+        let v4 = || address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        v4().or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+    };
+    all.filter_map(address).collect()
+}
+
+/// A socket as the page has it.
+fn socket(listed: &Listed, netns: &Netns, is_here: bool, holders: &Holders) -> Socket {
+    let kind = Kind::Ip(match (listed.class, listed.is_v6) {
+        (Class::Ping, true) => protocol::ICMPV6,
+        (Class::Ping, false) => protocol::ICMP,
+        _ => listed.protocol,
+    });
+    let tcp = listed.class == Class::Transport && listed.protocol == protocol::TCP;
+    let open = holders.of(listed.inode);
+    Socket {
+        kind,
+        protocol: match listed.class {
+            Class::Transport => kind.to_string(),
+            Class::Ping => format!("ping {kind}"),
+            Class::Raw => format!("raw {kind}"),
+        },
+        local: listed.local_end(),
+        remote: (!listed.has_no_peer()).then(|| listed.remote_end()),
+        state: if tcp { state(listed.state) } else { "" },
+        listens: listed.state == State::Listen,
+        netns: netns.clone(),
+        is_here,
+        holders: open.iter().map(|holder| (holder.pid, holder.fd)).collect(),
+        nobody: match listed.inode {
+            // What the kernel keeps to itself: connections that wait to be accepted, or for their end.
+            0 => Reason::KernelStack,
+            _ if holders.is_complete => Reason::Kernel,
+            _ => Reason::NotPermitted,
+        },
+    }
+}
+
+/// A state of TCP, as ss(8) and RFC 9293 call it.
+const fn state(state: State) -> &'static str {
+    match state {
+        State::Established => "ESTABLISHED",
+        State::SynSent => "SYN-SENT",
+        State::SynReceived | State::NewSynReceived => "SYN-RECEIVED",
+        State::FinWait1 => "FIN-WAIT-1",
+        State::FinWait2 => "FIN-WAIT-2",
+        State::TimeWait => "TIME-WAIT",
+        State::Close => "CLOSED",
+        State::CloseWait => "CLOSE-WAIT",
+        State::LastAck => "LAST-ACK",
+        State::Listen => "LISTEN",
+        State::Closing => "CLOSING",
+        State::Other => "",
+    }
+}
+
+/// The processes of a page. Those of another one are not on it, and not read.
+fn portray(matched: &Matched, look: &Look, painter: &mut Painter) -> HashMap<u32, Portrait> {
+    let portray = |pid: u32, painter: &mut Painter| {
+        let process = ProcessDir::open(pid).ok()?;
+        let mut portrait = painter.portray(&process).ok()?;
+        let inode = process.link("ns/net").ok().and_then(|link| crate::host::proc::inode_in(&link, "net"));
+        portrait.owner.netns =
+            inode.map(|inode| Netns { inode: Some(inode), name: look.namespaces.name(inode).to_owned() });
+        Some((pid, portrait))
+    };
+    matched.owned.iter().filter_map(|(pid, _)| portray(*pid, painter)).collect()
+}
+
+/// What is seen of the interfaces for as long as was asked for.
+async fn measure(args: &InspectArgs) -> anyhow::Result<(SystemTime, Vec<String>, Snapshot)> {
+    let mut shutdown = Shutdown::listen().context("listening for signals")?;
+    let mut meter =
+        start(args).await.context("measuring (--seconds 0 shows sockets and files without it)")?;
+    meter.look(true).await?;
+    let started = SystemTime::now();
+    announce(&meter);
+    let interfaces = meter.interfaces().into_iter().map(str::to_owned).collect();
+    let end = tokio::time::sleep_until((meter.started() + Duration::from_secs(args.seconds)).into());
+    tokio::pin!(end);
+    loop {
+        tokio::select! {
+            biased;
+            () = shutdown.requested() => break,
+            () = &mut end => break,
+            tick = meter.tick() => tick?,
+        }
+        meter.close().await?;
+    }
+    shutdown.next_is_final();
+    Ok((started, interfaces, meter.finish().await?))
+}
+
+/// A meter of the interfaces that were asked for, else of the usual ones and loopback.
+async fn start(args: &InspectArgs) -> anyhow::Result<Meter> {
+    let mut plan = report_plan(&args.capture, Vec::new())?;
+    if !plan.interfaces.is_empty() {
+        return Meter::start(plan).await;
+    }
+    let interfaces = Netlink::open()?.interfaces().await?;
+    let loopbacks = || interfaces.iter().filter(|interface| interface.loopback && interface.up);
+    match Meter::start(plan.clone()).await {
+        Ok(mut meter) => {
+            for loopback in loopbacks() {
+                meter.add(&loopback.name).await?;
+            }
+            Ok(meter)
+        }
+        // Nothing but loopback: that is where the traffic is.
+        Err(error) if matches!(error.downcast_ref(), Some(SelectionError::NoDefault { .. })) => {
+            plan.interfaces = loopbacks().map(|interface| interface.name.clone()).collect();
+            if plan.interfaces.is_empty() { Err(error) } else { Meter::start(plan).await }
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// The conversations of a measurement.
+fn flows(snapshot: &Snapshot) -> Vec<Flow> {
+    let rows = snapshot.rows.iter().enumerate().filter_map(|(at, (row, traffic))| {
+        let ports = if row.kind.has_ports() { [row.local_port, row.remote_port] } else { [0, 0] };
+        Some(Flow {
+            kind: row.kind,
+            local: SocketAddr::new(row.local_address()?, ports[0]),
+            remote: SocketAddr::new(row.remote_address()?, ports[1]),
+            interface: row.interface,
+            amount: Amount { sent: traffic.sent.bytes, received: traffic.received.bytes },
+            attribution: snapshot.owners.get(at).cloned(),
+        })
+    });
+    rows.collect()
+}

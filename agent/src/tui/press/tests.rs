@@ -1,0 +1,215 @@
+//! What keys do to the state.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::iftop::options::Options;
+
+/// Any key, those of the help page most of all.
+pub(in crate::tui) fn any_key() -> impl Strategy<Value = Key> {
+    prop_oneof![
+        6 => prop::sample::select("hqPnNsdSDptbBTLjk123<>olf!/egirOF? ".chars().collect::<Vec<_>>()).prop_map(Key::Char),
+        1 => any::<char>().prop_map(Key::Char),
+        1 => prop::sample::select("acegluwhxz".chars().collect::<Vec<_>>()).prop_map(Key::Control),
+        4 => prop::sample::select(vec![
+            Key::Enter, Key::Esc, Key::Backspace, Key::Delete, Key::Left, Key::Right, Key::Up, Key::Down, Key::PageUp,
+            Key::PageDown, Key::Home, Key::End, Key::WheelUp, Key::WheelDown, Key::Resize, Key::Other,
+        ]),
+    ]
+}
+
+const NOW: Duration = Duration::from_secs(100);
+
+fn screen() -> Screen {
+    Screen::new(Options::default()).0
+}
+
+/// The message after each of some keys.
+fn messages(screen: &mut Screen, keys: &str) -> Vec<String> {
+    let mut messages = Vec::new();
+    for key in keys.chars() {
+        press(screen, Key::Char(key), NOW);
+        messages.push(screen.message.as_ref().map_or_else(String::new, |message| message.text.clone()));
+    }
+    messages
+}
+
+/// A key with two states: what it changes, and what it says each time.
+fn check(key: char, changed: &Options, effect: &Effect, said: [&str; 2]) {
+    let mut screen = screen();
+    for (options, text) in [(changed, said[0]), (&Options::default(), said[1])] {
+        let happened = press(&mut screen, Key::Char(key), NOW);
+        assert_eq!(screen.options, *options, "{key}");
+        assert_eq!(screen.message.as_ref().unwrap().text, text);
+        if text == said[1] {
+            assert_eq!(happened, *effect, "{key}");
+        }
+    }
+}
+
+#[test]
+fn switches() {
+    let with = |change: fn(&mut Options)| {
+        let mut options = Options::default();
+        change(&mut options);
+        options
+    };
+    let none = Effect::Nothing;
+    check('n', &with(|o| o.dns = false), &none, ["DNS resolution off", "DNS resolution on"]);
+    check('N', &with(|o| o.port_resolution = false), &none, ["Port resolution off", "Port resolution on"]);
+    check('b', &with(|o| o.show_bars = false), &none, ["Bars off", "Bars on"]);
+    check('T', &with(|o| o.show_totals = true), &none, ["Show cumulative totals", "Hide cumulative totals"]);
+    check('L', &with(|o| o.log_scale = true), &none, ["Logarithmic scale", "Linear scale"]);
+    check('P', &with(|o| o.paused = true), &Effect::Pause, ["Display paused", "Display unpaused"]);
+    check('o', &with(|o| o.frozen = true), &Effect::Gather, ["Order frozen", "Order unfrozen"]);
+    let gather = Effect::Gather;
+    check('s', &with(|o| o.hide_source = true), &gather, ["Hide source host", "Show source host"]);
+    check('d', &with(|o| o.hide_destination = true), &gather, ["Hide dest host", "Show dest host"]);
+    let ports = |port_display| Options { port_display, ..Options::default() };
+    check('p', &ports(PortDisplay::On), &gather, ["Port display ON", "Port display OFF"]);
+    check('S', &ports(PortDisplay::Source), &gather, ["Port display SOURCE", "Port display OFF"]);
+    check('D', &ports(PortDisplay::Destination), &gather, ["Port display DEST", "Port display OFF"]);
+}
+
+#[test]
+fn ports_of_both_sides_go_together() {
+    assert_eq!(
+        messages(&mut screen(), "SDSD"),
+        ["Port display SOURCE", "Port display ON", "Port display DEST", "Port display OFF"]
+    );
+    assert_eq!(messages(&mut screen(), "Sp"), ["Port display SOURCE", "Port display OFF"]);
+    assert_eq!(messages(&mut screen(), "Dp"), ["Port display DEST", "Port display OFF"]);
+}
+
+#[test]
+fn cycles() {
+    assert_eq!(
+        messages(&mut screen(), "tttt"),
+        ["One line per host", "Received traffic only", "Sent traffic only", "Two lines per host"]
+    );
+    assert_eq!(
+        messages(&mut screen(), "BBB"),
+        ["Bars show 40s average", "Bars show 2s average", "Bars show 10s average"]
+    );
+    assert_eq!(
+        messages(&mut screen(), "gggggggggggg"),
+        [
+            "Group by remote host",
+            "Group by local host",
+            "Group by port",
+            "Group by protocol",
+            "Group by interface",
+            "Group by remote subnet",
+            "Group by process",
+            "Group by command",
+            "Group by user",
+            "Group by container",
+            "Group by network namespace",
+            "Group by flow",
+        ]
+    );
+}
+
+#[test]
+fn orders() {
+    let mut screen = screen();
+    assert_eq!(
+        messages(&mut screen, "132<>"),
+        ["Sort by col 1", "Sort by col 3", "Sort by col 2", "Sort by source", "Sort by dest"]
+    );
+    assert_eq!(screen.options.sort, Sort::Destination);
+}
+
+#[test]
+fn keys_that_mean_nothing_say_so() {
+    assert_eq!(messages(&mut screen(), "Hx"), [HINT, HINT]);
+    assert_eq!(messages(&mut screen(), "!"), ["Sorry, subshells have been disabled."]);
+    for key in [Key::Resize, Key::Other, Key::Esc, Key::Delete, Key::Control('x')] {
+        let mut screen = screen();
+        assert_eq!(press(&mut screen, key, NOW), Effect::Nothing);
+        assert_eq!(screen.message.unwrap().text, HINT, "{key:?}");
+    }
+}
+
+#[test]
+fn messages_go_after_two_seconds_but_two_stay() {
+    let stays = |keys: &str, seconds: f64| {
+        let mut screen = screen();
+        messages(&mut screen, keys);
+        screen.message.unwrap().is_current(NOW + Duration::from_secs_f64(seconds))
+    };
+    assert!(stays("b", 2.0) && !stays("b", 2.1));
+    assert!(stays("P", 1e6) && stays("o", 1e6));
+    assert!(!stays("PP", 2.1) && !stays("oo", 2.1) && !stays("Pb", 2.1));
+}
+
+#[test]
+fn what_ends_or_stops_the_program_does_so_everywhere() {
+    for before in ["", "h", "l", "e"] {
+        let mut screen = screen();
+        messages(&mut screen, before);
+        assert_eq!(press(&mut screen, Key::Control('c'), NOW), Effect::Quit);
+        assert_eq!(press(&mut screen, Key::Control('z'), NOW), Effect::Suspend);
+        assert_eq!(press(&mut screen, Key::Control('l'), NOW), Effect::Repaint);
+    }
+    assert_eq!(press(&mut screen(), Key::Char('q'), NOW), Effect::Quit);
+}
+
+#[test]
+fn help_comes_and_goes() {
+    let mut screen = screen();
+    for (key, page) in [('h', true), ('h', false), ('?', true), ('?', false), ('h', true)] {
+        press(&mut screen, Key::Char(key), NOW);
+        assert_eq!(matches!(screen.page, Page::Help(_)), page);
+    }
+    press(&mut screen, Key::Esc, NOW);
+    assert_eq!(screen.page, Page::List);
+}
+
+#[test]
+fn keys_typed_into_a_line_do_nothing_else() {
+    let mut screen = screen();
+    messages(&mut screen, "lqPb");
+    assert_eq!(screen.options, Options::default());
+    press(&mut screen, Key::Enter, NOW);
+    assert_eq!(screen.options.screen_filter.as_deref(), Some("qPb"));
+    assert!(screen.prompt.is_none() && screen.filter.is_some());
+    messages(&mut screen, "l");
+    press(&mut screen, Key::Control('u'), NOW);
+    press(&mut screen, Key::Enter, NOW);
+    assert!(screen.filter.is_none() && screen.options.screen_filter.is_none());
+}
+
+#[test]
+fn texts_become_effects() {
+    let typed = |keys: &str| {
+        let mut screen = screen();
+        messages(&mut screen, keys);
+        press(&mut screen, Key::Enter, NOW)
+    };
+    assert_eq!(typed("f  tcp "), Effect::NetFilter("tcp".to_owned()));
+    assert_eq!(typed("f"), Effect::NetFilter(String::new()));
+    assert_eq!(typed("/ab"), Effect::Search("ab".to_owned()));
+    assert_eq!(typed("/"), Effect::Nothing);
+    assert_eq!(typed("ea.csv"), Effect::Export("a.csv".to_owned()));
+    assert_eq!(typed("e"), Effect::Nothing);
+}
+
+#[test]
+fn pages_of_text_scroll_as_far_as_there_is_text() {
+    let mut screen = screen();
+    let mut first = |keys: &[Key]| {
+        screen.page = Page::Help(Lines { first: 0, count: 30, room: 10 });
+        for key in keys {
+            press(&mut screen, *key, NOW);
+        }
+        let Page::Help(lines) = screen.page else { panic!("another page") };
+        lines.first
+    };
+    assert_eq!(first(&[Key::Down, Key::Char('j')]), 2);
+    assert_eq!(first(&[Key::PageDown, Key::Up]), 9);
+    assert_eq!(first(&[Key::End]), 20);
+    assert_eq!(first(&[Key::End, Key::PageUp, Key::Char('k')]), 9);
+    assert_eq!(first(&[Key::End, Key::Home, Key::WheelDown]), 3);
+    assert_eq!(first(&[Key::PageDown, Key::PageDown, Key::PageDown]), 20);
+}
