@@ -1,6 +1,6 @@
 //! What was last read of the host: sockets, who has them open, and namespaces.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, thread, time::Instant};
 
 use hashbrown::{HashMap, HashSet};
 use rustix::{io::Errno, net::netlink::SOCK_DIAG};
@@ -70,6 +70,7 @@ pub(super) struct Host {
     /// When the table was read, and whether more was at the same moment: who has what open, and other namespaces.
     at: Option<Instant>,
     has_walked: bool,
+    has_walked_along: bool,
     has_others: bool,
     /// To ask about single sockets of the own namespace.
     connection: Option<Connection>,
@@ -144,17 +145,29 @@ impl Host {
             (self.at, self.wanted) = (Some(now), wanted);
             (self.has_walked, self.has_others) = (false, false);
             self.waiting = self.table.waiting(self.own()).collect();
+            // What the last reading does not answer takes a walk, almost always: then it goes along with the lists.
+            let walks =
+                questions.iter().any(|question| self.find(question).is_none() || self.is_open(question));
             self.table = Table::default();
             self.refused.clear();
-            self.read_own();
+            if walks {
+                self.read_own_and_walk();
+            } else {
+                self.read_own();
+            }
         }
         let needs_others = questions.iter().any(|question| self.may_be_elsewhere(question));
-        let is_open = |question| self.is_open(question);
-        if !self.has_walked && (needs_others || questions.iter().any(is_open)) {
-            self.walk();
-            self.has_walked = true;
+        let is_open = questions.iter().any(|question| self.is_open(question));
+        // A connection may have been accepted after the walk that went along had passed; more walks find no more where many
+        // processes may not be read.
+        let again = self.has_walked_along && self.holders.refused.len() <= FEW;
+        if is_open && again || !self.has_walked && (needs_others || is_open) {
+            self.take_walk(since_boot(), Holders::walk());
+        }
+        if is_open && self.has_walked {
             self.find_kernels(questions);
         }
+        self.has_walked_along = false;
         if !self.has_others && needs_others {
             self.read_others();
             self.has_others = true;
@@ -181,11 +194,22 @@ impl Host {
         self.table.add(self.own(), true, sockets);
     }
 
-    fn walk(&mut self) {
-        let now = since_boot();
-        // Without /proc nobody is known.
-        self.holders = Holders::walk().unwrap_or_default();
-        self.walked = now;
+    fn read_own_and_walk(&mut self) {
+        let began = since_boot();
+        let walk = thread::scope(|scope| {
+            let walk = scope.spawn(Holders::walk);
+            self.read_own();
+            walk.join()
+        });
+        self.take_walk(began, walk.unwrap_or(Err(Errno::INVAL)));
+        self.has_walked_along = true;
+    }
+
+    /// Takes what a walk found that began then. Without /proc nobody is known.
+    fn take_walk(&mut self, began: u64, holders: rustix::io::Result<Holders>) {
+        self.holders = holders.unwrap_or_default();
+        self.walked = began;
+        self.has_walked = true;
         self.namespaces = Namespaces::find(&self.holders.namespaces);
     }
 
