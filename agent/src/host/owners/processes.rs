@@ -34,6 +34,8 @@ pub(super) struct Processes {
     known: HashMap<(u32, u64), Known>,
     /// Of the processes that were looked at in this call, when the one that lives started.
     looked_at: HashMap<u32, Option<u64>>,
+    /// Of those that were looked at, whether they have no children.
+    childless: HashMap<u32, bool>,
     users: Users,
     boot: SystemTime,
     call: u64,
@@ -60,6 +62,7 @@ impl Processes {
         Self {
             known: HashMap::new(),
             looked_at: HashMap::new(),
+            childless: HashMap::new(),
             users: Users::default(),
             boot: SystemTime::now() - Duration::from_nanos(since_boot()),
             call: 0,
@@ -71,6 +74,7 @@ impl Processes {
     pub(super) fn begin(&mut self) {
         self.call += 1;
         self.looked_at.clear();
+        self.childless.clear();
         if self.known.len() > REMEMBERED {
             let oldest = self.call.saturating_sub(LATELY);
             self.known.retain(|_, known| known.used >= oldest);
@@ -128,9 +132,12 @@ impl Processes {
     }
 
     /// Whether a process lives, and has no child that could have inherited what it has open.
-    pub(super) fn is_without_children(&self, owner: &Owner) -> bool {
-        let is_living = self.looked_at.get(&owner.id.pid).is_some_and(|start| *start == owner.id.start);
-        is_living && owner.id.start.is_some() && has_children(owner.id.pid) == Some(false)
+    pub(super) fn is_without_children(&mut self, owner: &Owner) -> bool {
+        let pid = owner.id.pid;
+        let is_living = self.looked_at.get(&pid).is_some_and(|start| *start == owner.id.start);
+        is_living
+            && owner.id.start.is_some()
+            && *self.childless.entry(pid).or_insert_with(|| has_children(pid) == Some(false))
     }
 
     fn start_time(&self, start: u64) -> SystemTime {
