@@ -12,6 +12,7 @@ use rustix::{
 };
 
 use super::{
+    netns::Namespaces,
     portrait::Painter,
     proc::{ProcessDir, pids},
 };
@@ -36,7 +37,7 @@ const READ_ONLY: u32 = 0;
 /// When /proc cannot be read. A process that cannot be is counted; one that ends meanwhile is left out.
 pub fn deleted() -> Result<Findings> {
     let mut findings = Findings::default();
-    let mut painter = Painter::new();
+    let mut painter = Painter::new(Namespaces::default());
     for pid in pids()? {
         let Ok(process) = ProcessDir::open(pid) else { continue };
         match look(&process, findings.processes.len()) {
