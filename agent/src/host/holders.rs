@@ -107,6 +107,21 @@ impl Holders {
     }
 }
 
+/// By the inode number of each network namespace that processes live in, one of them: a small part of what a walk does.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn namespaces() -> Result<BTreeMap<u64, u32>> {
+    let mut namespaces = BTreeMap::new();
+    for pid in pids()? {
+        let link = std::ffi::CString::new(format!("/proc/{pid}/ns/net")).map_err(|_| Errno::INVAL)?;
+        if let Ok(Some(inode)) = link_inode(CWD, &link, "net") {
+            namespaces.entry(inode).or_insert(pid);
+        }
+    }
+    Ok(namespaces)
+}
+
 /// Whether this process sees the host's processes under their own numbers, as the kernel programs do: whether it is in the first
 /// PID namespace (`include/linux/proc_ns.h`, `PROC_PID_INIT_INO`).
 #[must_use]

@@ -17,7 +17,7 @@ use crate::{
         protocol::Kind,
     },
     host::{
-        holders::Holders,
+        holders::{self, Holders},
         netns::{self, Namespaces},
         sockets::{Connection, Socket, Sockets, State, Wanted, protocol},
     },
@@ -25,6 +25,9 @@ use crate::{
 
 /// More sockets of the kernel's own than any host has; then they are found anew.
 const KERNELS: usize = 1 << 12;
+
+/// So many namespaces that are gone are remembered; then they are looked for again.
+const GONE: usize = 1 << 12;
 
 /// What belongs to a conversation.
 #[derive(Clone, Debug)]
@@ -45,6 +48,9 @@ pub(super) struct Host {
     pub(super) namespaces: Namespaces,
     /// Namespaces by their cookies.
     cookies: HashMap<u64, u64>,
+    own_cookie: Option<u64>,
+    /// Cookies of namespaces that were gone before they were looked for.
+    gone: HashSet<u64>,
     peers: HashMap<u32, u64>,
     /// Everything that was ever asked for: of a table that is read again nothing may be missing.
     wanted: Wanted,
@@ -71,7 +77,39 @@ impl Host {
         self.read = false;
         if self.namespaces.own.is_none() {
             self.namespaces = Namespaces::find(&BTreeMap::new());
+            self.connection = Connection::open(Some(SOCK_DIAG)).ok();
+            self.own_cookie = self.connection.as_ref().and_then(netns::cookie);
+            self.cookies.extend(self.own_cookie.zip(self.namespaces.own));
         }
+    }
+
+    /// Whether a cookie is another namespace's than the own one.
+    pub(super) fn is_foreign(&self, cookie: u64) -> bool {
+        cookie != 0 && self.own_cookie.is_some_and(|own| own != cookie)
+    }
+
+    /// Whether a namespace's cookie was never seen, nor looked for.
+    pub(super) fn misses(&self, cookie: u64) -> bool {
+        cookie != 0 && !self.cookies.contains_key(&cookie) && !self.gone.contains(&cookie)
+    }
+
+    /// Finds the namespaces that have these cookies, as far as they are still there.
+    pub(super) fn find_namespaces(&mut self, wanted: impl Iterator<Item = u64>) {
+        self.read = true;
+        self.namespaces = Namespaces::find(&holders::namespaces().unwrap_or_default());
+        let known: HashSet<u64> = self.cookies.values().copied().collect();
+        let new: Vec<u64> =
+            self.namespaces.files.keys().copied().filter(|inode| !known.contains(inode)).collect();
+        let found = self.namespaces.inside(new.into_iter(), |inode, entered| {
+            let connection = entered.and_then(|()| Connection::open(None)).ok()?;
+            Some((netns::cookie(&connection)?, inode))
+        });
+        self.cookies.extend(found.into_iter().flatten());
+        if self.gone.len() > GONE {
+            self.gone.clear();
+        }
+        let gone: Vec<u64> = wanted.filter(|cookie| self.misses(*cookie)).collect();
+        self.gone.extend(gone);
     }
 
     /// Whether the host was read in this call.
@@ -93,8 +131,8 @@ impl Host {
         Some(Netns { inode, name: inode.map_or("", |inode| self.namespaces.name(inode)).to_owned() })
     }
 
-    /// Reads what these questions need, but for what was read at the same moment already: the own namespace's sockets; who has them open, if that is not known of all; and other
-    /// namespaces' sockets, if something is left that may be theirs.
+    /// Reads what these questions need, but for what was read at the same moment already: the own namespace's sockets; who has
+    /// them open, if that is not known of all; and other namespaces' sockets, if something is left that may be theirs.
     pub(super) fn read(&mut self, questions: &[Question], now: Instant) {
         self.read = true;
         let wanted = self.wanted.or(wanted(questions));
@@ -122,9 +160,6 @@ impl Host {
     /// Whether the own namespace has a socket with these ends and this cookie that somebody has open. It takes one question to the
     /// kernel, where everything else here takes a list of all sockets.
     pub(super) fn is_open_here(&mut self, ends: &Ends, cookie: u64) -> bool {
-        if self.connection.is_none() {
-            self.connection = Connection::open(Some(SOCK_DIAG)).ok();
-        }
         let Some(connection) = &mut self.connection else { return false };
         let (local, remote) = ((ends.local, ends.local_port), (ends.remote, ends.remote_port));
         Socket::get(connection, ends.protocol, local, remote, cookie).is_some_and(|socket| socket.inode != 0)
@@ -134,9 +169,6 @@ impl Host {
         let mut sockets = Sockets::default();
         match Connection::open(Some(SOCK_DIAG)) {
             Ok(mut connection) => {
-                if let (Some(cookie), Some(own)) = (netns::cookie(&connection), self.namespaces.own) {
-                    self.cookies.insert(cookie, own);
-                }
                 sockets.read_over(&mut connection, self.wanted);
             }
             Err(_) => sockets = Sockets::read(self.wanted),
@@ -255,7 +287,11 @@ impl Host {
         let (table, own) = (&self.table, self.own());
         if question.socket.is_exact() {
             let cookie = question.socket.cookie();
-            if let Some(place) = table.by_cookie(cookie) {
+            // Through a veth pair a frame keeps the socket of its sender, who is the other end here.
+            let is_far = |of: u64| question.local_is_own && of != own;
+            if let Some(place) = table.by_cookie(cookie)
+                && !table.get(place).is_some_and(|entry| is_far(entry.namespace))
+            {
                 let is_listener = table.get(place).is_some_and(|entry| entry.socket.state == State::Listen);
                 // A listener's cookie is on its SYN-ACK, and the connection may have a socket of its own by now.
                 let better = is_listener.then(|| ends(question)).flatten();
