@@ -16,4 +16,4 @@ pub mod settings;
 
 pub use flow::{Direction, FlowKey, Slot};
 pub use health::{Count, Health, HealthKey};
-pub use owner::{Occasion, SocketHint, SocketNote};
+pub use owner::{BoundKey, Occasion, SocketHint, SocketNote};

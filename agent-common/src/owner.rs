@@ -4,13 +4,17 @@ use core::mem::size_of;
 
 /// A socket that a flow was seen with: its cookie, as the kernel numbers sockets (`SO_COOKIE`, `bpf_get_socket_cookie`), never
 /// the same twice until the next boot; and how sure that is. 0 is none.
+///
+/// An exact one is the socket that *sent* the frames: the flow's source. A sent frame has it when a process of this host sent it;
+/// a received one when its sender is on the same host, in a container say, and the frame came without crossing a wire. One
+/// with [`BOUND`](Self::BOUND) is a socket of the namespace whose interfaces are counted that *receives* them: the flow's destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(transparent)]
 pub struct SocketHint(pub u64);
 
 impl SocketHint {
-    /// Set when the frame came without its socket, and this is the one bound to its port at that moment: of a TCP connection the
-    /// listener, not the connection itself. Cookies grow from 1 and never come near this bit.
+    /// Set when the frame was received and is delivered here, and this is the socket that is bound to its destination: of a TCP
+    /// connection the listener, not the connection itself. Cookies grow from 1 and never come near this bit.
     pub const BOUND: u64 = 1 << 63;
 
     /// No socket is known.
@@ -53,9 +57,10 @@ pub enum Occasion {
     Bound = 3,
     /// It connected it.
     Connected = 4,
-    /// It accepted the connection.
+    /// It accepted the connection, or asked for the peer of one that another accepted.
     Accepted = 5,
-    /// It closed the socket, last of all who had it open: all that is known of a connection that was accepted without a trace.
+    /// It closed the socket, last of all who had it open: who served a connection that was accepted without a trace, or
+    /// was handed over to a child.
     Closed = 6,
 }
 
@@ -87,11 +92,14 @@ pub struct SocketNote {
     pub cgroup: u64,
     /// Cookie of the socket's network namespace (`SO_NETNS_COOKIE`).
     pub netns: u64,
-    /// Thread group id: what users call the PID.
+    /// Thread group id: what users call the PID. In the first PID namespace of the machine, whichever the process, or the reader
+    /// of this note, lives in: where the reader has one of its own, it is not the number that the reader's /proc has.
     pub tgid: u32,
-    /// The user of the process at that moment: the effective one where the kernel's BTF is there, else the real one.
+    /// The effective user of the process at that moment, as the first user namespace numbers users; the real one where the
+    /// kernel has no BTF.
     pub uid: u32,
-    /// Name of the process (of its thread, without BTF) at that moment, padded with zeros (`TASK_COMM_LEN`).
+    /// The command's name at that moment, as `ps` shows it: the name of the first thread; of the running thread where the
+    /// kernel has no BTF. Padded with zeros (`TASK_COMM_LEN`).
     pub command: [u8; 16],
     /// An [`Occasion`].
     pub occasion: u8,
@@ -105,7 +113,7 @@ pub struct SocketNote {
 pub struct BoundKey {
     /// Cookie of the network namespace.
     pub netns: u64,
-    /// The address, IPv4 as v4-mapped: any address of IPv4 is `::ffff:0.0.0.0`, and all zeros is any at all.
+    /// The address, IPv4 as v4-mapped; all zeros for any.
     pub address: [u8; 16],
     /// The port, in network order.
     pub port: [u8; 2],
@@ -115,22 +123,4 @@ pub struct BoundKey {
     pub padding: [u8; 5],
 }
 
-/// Where the kernel keeps what a note says of a process: offsets in bytes, from its BTF. All 0 where there is none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct TaskOffsets {
-    /// `task_struct.group_leader`
-    pub group_leader: u32,
-    /// `task_struct.start_boottime`
-    pub start_boottime: u32,
-    /// `task_struct.comm`
-    pub comm: u32,
-    /// `task_struct.cred`
-    pub cred: u32,
-    /// `cred.euid`
-    pub euid: u32,
-}
-
-const _: () = {
-    assert!(size_of::<SocketNote>() == 64 && size_of::<BoundKey>() == 32 && size_of::<TaskOffsets>() == 20);
-};
+const _: () = assert!(size_of::<SocketNote>() == 64 && size_of::<BoundKey>() == 32);

@@ -4,47 +4,31 @@
 pub const SLOTS: &str = "SLOTS";
 /// One bit a pair, set when the pair is first used in an epoch, so that a drain reads only what was used.
 pub const USED: &str = "USED";
+/// A [`SocketHint`](crate::SocketHint) for each slot of the first level.
+pub const HINTS: &str = "HINTS";
 /// The second level: `2 banks x buckets` elements of [`Bucket`](crate::flow::Bucket), shared by all CPUs.
 pub const SHARED: &str = "SHARED";
 /// One bit a bucket, as `USED`.
 pub const SHARED_USED: &str = "SHARED_USED";
+/// A [`SocketHint`](crate::SocketHint) for each slot of the second level.
+pub const SHARED_HINTS: &str = "SHARED_HINTS";
 /// The control block: the current epoch, then whether the even and the odd bank of the third level hold anything.
 pub const CONTROL: &str = "CONTROL";
 /// The third level, by bank.
 pub const SPILL: [&str; 2] = ["SPILL_EVEN", "SPILL_ODD"];
 /// [`Health`](crate::Health) by [`HealthKey`](crate::HealthKey).
 pub const HEALTH: &str = "HEALTH";
-
-/// What the kernel noted of sockets' owners, by socket cookie: [`SocketNote`](crate::SocketNote).
+/// [`SocketNote`](crate::SocketNote) by socket cookie.
 pub const NOTES: &str = "NOTES";
-/// Sockets by what they are bound to: [`BoundKey`](crate::owner::BoundKey) to cookie.
+/// Socket cookie by [`BoundKey`](crate::BoundKey).
 pub const BOUND: &str = "BOUND";
-/// What sockets are bound to: cookie to [`BoundKey`](crate::owner::BoundKey).
+/// The reverse of `BOUND`.
 pub const BINDINGS: &str = "BINDINGS";
-/// A [`SocketHint`](crate::SocketHint) for each slot of `SLOTS`, written when a flow takes the slot.
-pub const HINTS: &str = "HINTS";
-/// The same for `SHARED`.
-pub const SHARED_HINTS: &str = "SHARED_HINTS";
 
-/// Load-time value: cookie of the network namespace that the interfaces are in.
-pub const NETNS: &str = "NETNS";
-/// Load-time value: [`TaskOffsets`](crate::owner::TaskOffsets).
+/// Load-time value: where a task's fields are.
 pub const TASK: &str = "TASK";
-
-/// The programs that note owners, by the kind of their hook: `linux/bpf.h`, `BPF_CGROUP_INET_SOCK_CREATE` and its like.
-pub const SOCK_PROGRAMS: [&str; 4] =
-    ["flowtally_sock_create", "flowtally_sock_release", "flowtally_post_bind4", "flowtally_post_bind6"];
-/// Those that see an address.
-pub const ADDRESS_PROGRAMS: [&str; 4] =
-    ["flowtally_connect4", "flowtally_connect6", "flowtally_getpeername4", "flowtally_getpeername6"];
-/// The one that follows TCP connections.
-pub const SOCK_OPS_PROGRAM: &str = "flowtally_sock_ops";
-
-/// Fewest sockets whose owners are noted.
-pub const MIN_NOTES: u32 = 16_384;
-/// Most of them.
-pub const MAX_NOTES: u32 = 262_144;
-
+/// Load-time value: cookie of the network namespace whose interfaces are counted.
+pub const NETNS: &str = "NETNS";
 /// Load-time value: binary logarithm of the pairs per CPU and bank.
 pub const PAIR_BITS: &str = "PAIR_BITS";
 /// Load-time value: binary logarithm of the second level's buckets per bank.
@@ -60,6 +44,12 @@ pub const MAX_SLOTS: u32 = 1 << 20;
 pub const DEFAULT_SLOTS: u32 = 16_384;
 /// Flows in each bank of the second level where memory allows.
 pub const DEFAULT_SPILL: u32 = 1 << 20;
+/// Fewest sockets whose owner is noted, unless none is.
+pub const MIN_NOTES: u32 = 65_536;
+/// Sockets whose owner is noted where memory allows.
+pub const MAX_NOTES: u32 = 1 << 20;
+/// Sockets that can be found by what they are bound to.
+pub const MAX_BOUND: u32 = 32_768;
 /// Interfaces that can be attached at the same time.
 pub const MAX_INTERFACES: u32 = 4096;
 
@@ -91,6 +81,19 @@ pub const fn xdp_program(layer: Layer) -> &'static str {
         Layer::Ip => "flowtally_xdp_ip",
     }
 }
+
+/// The programs that note owners: the cgroup hook that each is for, and its name.
+pub const OWNER_PROGRAMS: [(&str, &str); 9] = [
+    ("sock_create", "flowtally_sock_create"),
+    ("post_bind4", "flowtally_post_bind4"),
+    ("post_bind6", "flowtally_post_bind6"),
+    ("connect4", "flowtally_connect4"),
+    ("connect6", "flowtally_connect6"),
+    ("getpeername4", "flowtally_getpeername4"),
+    ("getpeername6", "flowtally_getpeername6"),
+    ("sock_release", "flowtally_sock_release"),
+    ("sock_ops", "flowtally_sock_ops"),
+];
 
 /// Bit of a clsact filter's handle: the qdisc was made for it too, so that whoever cleans up after a killed process knows
 /// whether the qdisc may go.

@@ -8,26 +8,18 @@ use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_or, atomic_xadd, ato
 use flowtally_common::{Count, Direction, FlowKey, Health, HealthKey, flow::BUCKET};
 use flowtally_ebpf::parse::Packet;
 
-use crate::maps::{
-    BUCKET_BITS, CONTROL, HASH_SEED, HEALTH, HINTS, LOGGED, PAIR_BITS, SHARED, SHARED_HINTS, SHARED_USED,
-    SLOTS, SPILL_EVEN, SPILL_ODD, USED,
+use crate::{
+    hint::{Context, hint},
+    maps::{
+        BUCKET_BITS, CONTROL, HASH_SEED, HEALTH, HINTS, LOGGED, PAIR_BITS, SHARED, SHARED_HINTS, SHARED_USED,
+        SLOTS, SPILL_EVEN, SPILL_ODD, USED,
+    },
 };
 
 /// A slot as the words it is compared and written by: six of key and epoch, then bytes and packets.
 type Words = [u64; 8];
 /// The first six words of a slot.
 pub(crate) type Key = [u64; 6];
-
-/// What became of a frame that hit no slot. The upper half says so, the lower half is the index of the slot that was taken.
-type Outcome = u64;
-/// It, or the flow that made room for it, found no room.
-const UNTRACKED: Outcome = 1 << 63;
-/// Its flow took a slot of the first level.
-const TOOK_OWN: Outcome = 1 << 62;
-/// Its flow took a slot of the second level.
-const TOOK_SHARED: Outcome = 1 << 61;
-/// It was added to what was there.
-const JOINED: Outcome = 0;
 
 const BYTES: usize = 6;
 const PACKETS: usize = 7;
@@ -36,6 +28,10 @@ const EPOCH_SHIFT: u32 = 32;
 const BUCKETS: u32 = 4;
 /// How seldom a frame that finds its pair full takes a slot.
 const EVICT_ONE_IN: u32 = 8;
+/// What [`share`] says when all buckets that the key may live in are full.
+const FULL: u32 = u32::MAX;
+/// What it says when the flow was there already.
+const JOINED: u32 = u32::MAX - 1;
 /// Set in the direction's byte, of which the direction needs one bit, while a slot of the second level is being filled.
 const CLAIMED: u64 = 0x80 << 8;
 
@@ -53,14 +49,14 @@ pub(crate) fn epoch() -> u32 {
     CONTROL.get_ptr(0).map_or(0, |epoch| unsafe { epoch.read_volatile() })
 }
 
-/// Counts one frame of `packet`'s flow. When the flow takes a slot, `socket` is asked for the socket that it belongs to.
+/// Counts one frame of `packet`'s flow.
 #[inline(always)]
-pub(crate) fn account(
+pub(crate) fn account<C: Context>(
+    context: C,
     packet: &Packet,
     ifindex: u32,
     direction: Direction,
     count: Count,
-    socket: impl FnOnce(&Key) -> u64,
 ) {
     let epoch = epoch();
     let key: Key = [
@@ -74,11 +70,8 @@ pub(crate) fn account(
             | u64::from(packet.vlan) << 16
             | u64::from(epoch) << EPOCH_SHIFT,
     ];
-    let bits = PAIR_BITS.load() & 31;
-    // SAFETY: the helper has no preconditions.
-    let region = unsafe { bpf_get_smp_processor_id() } << 1 | epoch & 1;
     let hash = hash(&key);
-    let pair = (region << bits) + (hash >> (64 - bits)) as u32;
+    let pair = pair(hash, epoch);
     let Some(slots) = SLOTS.get_ptr_mut(pair) else { return };
     let slots = slots.cast::<Words>();
     // SAFETY: an element is two slots, and this CPU's slots have no other writer.
@@ -87,29 +80,20 @@ pub(crate) fn account(
             add(slots, count);
         } else if same(slots.add(1), &key) {
             add(slots.add(1), count);
-        } else {
-            let outcome = miss(&key, hash, pair, count.bytes, count.packets);
-            // Noted and logged from here, for the stack of a chain of calls is short.
-            if outcome & (TOOK_OWN | TOOK_SHARED) != 0 {
-                hint(outcome, socket(&key));
-            }
-            if outcome & UNTRACKED != 0 {
-                log_rare(Rare::Untracked, ifindex, epoch);
-            }
+        } else if !miss(context, &key, hash, count.bytes, count.packets) {
+            // Logged from here, for the stack of a chain of calls is short; from the key, which is on it anyway.
+            log_rare(Rare::Untracked, (key[4] >> 32) as u32, (key[5] >> EPOCH_SHIFT) as u32);
         }
     }
 }
 
-/// Writes the socket of a flow beside the slot that it took: always, for a hint of an earlier epoch may stand there.
+/// The pair of this CPU's slots that a flow with this hash is looked for in.
 #[inline(always)]
-fn hint(outcome: Outcome, socket: u64) {
-    let index = outcome as u32;
-    let hint =
-        if outcome & TOOK_OWN != 0 { HINTS.get_ptr_mut(index) } else { SHARED_HINTS.get_ptr_mut(index) };
-    if let Some(hint) = hint {
-        // SAFETY: an aligned word, which belongs to whoever took the slot.
-        unsafe { hint.write_volatile(socket) };
-    }
+fn pair(hash: u64, epoch: u32) -> u32 {
+    let bits = PAIR_BITS.load() & 31;
+    // SAFETY: the helper has no preconditions.
+    let region = unsafe { bpf_get_smp_processor_id() } << 1 | epoch & 1;
+    (region << bits) + (hash >> (64 - bits)) as u32
 }
 
 /// Multiply-shift over the key's words with random odd multipliers, then one mixing step: the upper bits choose
@@ -150,39 +134,39 @@ unsafe fn add(slot: *mut Words, count: Count) {
 
 /// Gives `key` a free slot of its pair. Without one the frame goes to the second level; or now and then, by chance, the
 /// pair's flow with fewer packets does and leaves its slot: so flows with many packets end up in the first level, and
-/// those with few seldom cost more than the addition in the second.
+/// those with few seldom cost more than the addition in the second. `false` when something became untracked.
 #[inline(never)]
-fn miss(key: &Key, hash: u64, pair: u32, bytes: u64, packets: u64) -> Outcome {
-    let Some(slots) = SLOTS.get_ptr_mut(pair) else { return JOINED };
+fn miss<C: Context>(context: C, key: &Key, hash: u64, bytes: u64, packets: u64) -> bool {
+    let pair = pair(hash, (key[5] >> EPOCH_SHIFT) as u32);
+    let Some(slots) = SLOTS.get_ptr_mut(pair) else { return true };
     let slots = slots.cast::<Words>();
     let epoch = key[5] >> EPOCH_SHIFT;
     // SAFETY: an element is two slots, and this CPU's slots have no other writer.
     unsafe {
         let (first, second) = (slots, slots.add(1));
-        let mut outcome = TOOK_OWN;
-        let slot = if (*first)[5] >> EPOCH_SHIFT != epoch {
+        let mut tracked = true;
+        let place = if (*first)[5] >> EPOCH_SHIFT != epoch {
             if let Some(used) = USED.get_ptr_mut(pair >> 6) {
                 *used |= 1 << (pair & 63);
             }
-            first
+            0
         } else if (*second)[5] >> EPOCH_SHIFT != epoch {
-            second
+            1
         } else if !bpf_get_prandom_u32().is_multiple_of(EVICT_ONE_IN) {
-            return deeper(key, hash, bytes, packets);
+            return deeper(key, hash, bytes, packets, || hint(context, key));
         } else {
-            let victim = if (*first)[PACKETS] <= (*second)[PACKETS] { first } else { second };
+            let place = u32::from((*first)[PACKETS] > (*second)[PACKETS]);
+            let victim = slots.add(place as usize);
             let loser = &*victim.cast::<Key>();
-            let moved = deeper(loser, self::hash(loser), (*victim)[BYTES], (*victim)[PACKETS]);
-            outcome |= moved & UNTRACKED;
-            if moved & TOOK_SHARED != 0
-                && let Some(socket) = HINTS.get_ptr_mut(pair << 1 | u32::from(victim == second))
-            {
-                hint(moved, socket.read_volatile());
-            }
-            victim
+            tracked = deeper(loser, self::hash(loser), (*victim)[BYTES], (*victim)[PACKETS], || {
+                HINTS.get(pair << 1 | place).map_or(0, |hint| *hint)
+            });
+            place
         };
-        outcome |= u64::from(pair << 1 | u32::from(slot == second));
-        let slot = &mut *slot;
+        if let Some(noted) = HINTS.get_ptr_mut(pair << 1 | place) {
+            *noted = hint(context, key);
+        }
+        let slot = &mut *slots.add(place as usize);
         let mut word = 0;
         while word < key.len() {
             slot[word] = key[word];
@@ -190,24 +174,34 @@ fn miss(key: &Key, hash: u64, pair: u32, bytes: u64, packets: u64) -> Outcome {
         }
         slot[BYTES] = bytes;
         slot[PACKETS] = packets;
-        outcome
+        tracked
     }
 }
 
-/// Adds to the second level, or to the third when all buckets that the key may live in are full.
+/// Adds to the second level, with the flow's socket if it is new there, or to the third when all buckets that the key may
+/// live in are full; `false` when that is full too.
 #[inline(always)]
-fn deeper(key: &Key, hash: u64, bytes: u64, packets: u64) -> Outcome {
-    let outcome = share(key, hash, bytes, packets);
-    if outcome == UNTRACKED && overflow(key, bytes, packets) { JOINED } else { outcome }
+fn deeper(key: &Key, hash: u64, bytes: u64, packets: u64, hint: impl FnOnce() -> u64) -> bool {
+    match share(key, hash, bytes, packets) {
+        FULL => return overflow(key, bytes, packets),
+        JOINED => {}
+        claimed => {
+            if let Some(noted) = SHARED_HINTS.get_ptr_mut(claimed) {
+                // SAFETY: nobody else writes the word in this epoch, and it is read in the next.
+                unsafe { *noted = hint() };
+            }
+        }
+    }
+    true
 }
 
-/// Adds to the second level; untracked when all buckets that the key may live in are full.
+/// Adds to the second level. Returns [`FULL`], [`JOINED`], or the number of the slot that the flow took.
 ///
 /// Several CPUs write here. A slot belongs to whoever exchanges the last word of a free one for its own with `CLAIMED`;
 /// it is complete when that mark is gone. A CPU that meets a claimed slot takes the next one, even if both hold the same
 /// flow: a drain may hand out a flow in several parts.
 #[inline(never)]
-fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> Outcome {
+fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> u32 {
     let epoch = key[5] >> EPOCH_SHIFT;
     let bits = BUCKET_BITS.load() & 31;
     let home = (hash >> (64 - bits)) as u32;
@@ -216,7 +210,7 @@ fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> Outcome {
     let mut step = 0;
     while step < BUCKETS {
         let bucket = region + ((home + step) & mask);
-        let Some(slots) = SHARED.get_ptr_mut(bucket) else { return UNTRACKED };
+        let Some(slots) = SHARED.get_ptr_mut(bucket) else { return FULL };
         let mut place = 0;
         while place < BUCKET {
             // SAFETY: an element is that many slots.
@@ -234,14 +228,14 @@ fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> Outcome {
                     if place == 0 {
                         mark_used(bucket);
                     }
-                    return TOOK_SHARED | (u64::from(bucket) * BUCKET as u64 + place as u64);
+                    return bucket * BUCKET as u32 + place as u32;
                 }
             }
             place += 1;
         }
         step += 1;
     }
-    UNTRACKED
+    FULL
 }
 
 /// Adds to a slot if its key is `key`.

@@ -1,4 +1,4 @@
-//! The kernel programs: they count every frame of an interface, per flow, note whose sockets are, and change nothing.
+//! The kernel programs: they count every frame of an interface, per flow, note who owns which socket, and change nothing.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 // `core::sync::atomic` has no read-modify-write operations for the BPF target; the instructions exist.
 #![cfg_attr(target_arch = "bpf", feature(core_intrinsics))]
@@ -17,11 +17,11 @@
 #[cfg(target_arch = "bpf")]
 mod account;
 #[cfg(target_arch = "bpf")]
+mod hint;
+#[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
 mod owner;
-#[cfg(target_arch = "bpf")]
-mod socket;
 #[cfg(target_arch = "bpf")]
 mod tc;
 #[cfg(target_arch = "bpf")]

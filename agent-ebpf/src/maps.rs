@@ -6,9 +6,8 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuHashMap},
 };
 use flowtally_common::{
-    Count, FlowKey, Health, HealthKey, SocketNote,
+    BoundKey, Count, FlowKey, Health, HealthKey, SocketNote,
     flow::{Bucket, Pair},
-    owner::{BoundKey, TaskOffsets},
     settings,
 };
 
@@ -28,6 +27,11 @@ pub(crate) static SLOTS: Array<Pair> = Array::with_max_entries(2 << 9, BPF_F_MMA
 #[map]
 pub(crate) static USED: Array<u64> = Array::with_max_entries((2 << 9) / 64, BPF_F_MMAPABLE);
 
+/// A [`SocketHint`](flowtally_common::SocketHint) for each slot of `SLOTS`: the flow's socket. Apart from the slots, which are
+/// a cache line each and written for every frame; this is written when a flow takes its slot.
+#[map]
+pub(crate) static HINTS: Array<u64> = Array::with_max_entries(2 << 10, BPF_F_MMAPABLE);
+
 /// Second level: what found no room in its CPU's slots. A region of `1 << BUCKET_BITS` buckets for each bank.
 #[map]
 pub(crate) static SHARED: Array<Bucket> = Array::with_max_entries(2 << 6, BPF_F_MMAPABLE);
@@ -35,6 +39,10 @@ pub(crate) static SHARED: Array<Bucket> = Array::with_max_entries(2 << 6, BPF_F_
 /// A bit for each bucket of `SHARED`, as `USED`.
 #[map]
 pub(crate) static SHARED_USED: Array<u64> = Array::with_max_entries((2 << 6) / 64, BPF_F_MMAPABLE);
+
+/// As `HINTS`, for each slot of `SHARED`. Written by whoever claimed the slot.
+#[map]
+pub(crate) static SHARED_HINTS: Array<u64> = Array::with_max_entries(2 << 8, BPF_F_MMAPABLE);
 
 /// Element 0 is the current epoch, which user space moves on. Elements 1 and 2 tell user space whether the third
 /// level's even and odd bank hold anything.
@@ -58,34 +66,27 @@ pub(crate) static HEALTH: PerCpuHashMap<HealthKey, Health> =
 #[map]
 pub(crate) static LOGGED: Array<u32> = Array::with_max_entries(2, 0);
 
-/// The sockets of the flows in `SLOTS`, as hints; cold: written when a flow takes its slot, and read by drains.
+/// Who owns a socket, by its cookie. Outlives socket and process until others need the room.
 #[map]
-pub(crate) static HINTS: Array<u64> = Array::with_max_entries(2 << 10, BPF_F_MMAPABLE);
+pub(crate) static NOTES: LruHashMap<u64, SocketNote> = LruHashMap::with_max_entries(1, 0);
 
-/// The sockets of the flows in `SHARED`.
+/// Cookie of the socket that is bound to an address and port.
 #[map]
-pub(crate) static SHARED_HINTS: Array<u64> = Array::with_max_entries(2 << 8, BPF_F_MMAPABLE);
+pub(crate) static BOUND: LruHashMap<BoundKey, u64> = LruHashMap::with_max_entries(1, 0);
 
-/// Owners by socket cookie. They outlive their sockets, and go when there are more than this of younger ones.
+/// What a socket is bound to, by its cookie: when it is closed its address can't be read any more.
 #[map]
-pub(crate) static NOTES: LruHashMap<u64, SocketNote> = LruHashMap::with_max_entries(settings::MIN_NOTES, 0);
+pub(crate) static BINDINGS: LruHashMap<u64, BoundKey> = LruHashMap::with_max_entries(1, 0);
 
-/// Socket cookies by what the sockets are bound to.
-#[map]
-pub(crate) static BOUND: LruHashMap<BoundKey, u64> = LruHashMap::with_max_entries(settings::MIN_NOTES, 0);
+/// Where in the running kernel's structures the owner programs find what helpers do not tell: `task_struct`'s
+/// `group_leader`, `start_boottime`, `comm` and `cred`, and `cred`'s `euid`, in bytes. All 0 where that is not known; then
+/// the verifier removes the code.
+#[unsafe(no_mangle)]
+pub(crate) static TASK: Global<[u32; 5]> = Global::new([0; 5]);
 
-/// The reverse of `BOUND`: when a socket is released the kernel does not tell what it was bound to.
-#[map]
-pub(crate) static BINDINGS: LruHashMap<u64, BoundKey> = LruHashMap::with_max_entries(settings::MIN_NOTES, 0);
-
-/// Cookie of the network namespace that the interfaces are in; 0 where the kernel does not tell.
+/// Cookie of the network namespace whose interfaces are counted; 0 when sockets are not looked for by their port.
 #[unsafe(no_mangle)]
 pub(crate) static NETNS: Global<u64> = Global::new(0);
-
-/// Where the kernel keeps what a note says of a process.
-#[unsafe(no_mangle)]
-pub(crate) static TASK: Global<TaskOffsets> =
-    Global::new(TaskOffsets { group_leader: 0, start_boottime: 0, comm: 0, cred: 0, euid: 0 });
 
 /// Binary logarithm of the pairs in a region.
 #[unsafe(no_mangle)]

@@ -9,10 +9,7 @@ use flowtally_ebpf::{
     segments::{self, Segmentation},
 };
 
-use crate::{
-    account::{Rare, account, epoch, health, log_rare},
-    socket,
-};
+use crate::account::{Rare, account, epoch, health, log_rare};
 
 /// `TCX_NEXT` and `TC_ACT_UNSPEC`: no verdict, the next program or filter goes on.
 const NEXT: i32 = -1;
@@ -70,7 +67,7 @@ fn count(skb: *mut __sk_buff, direction: Direction, layer: Layer) -> i32 {
         // SAFETY: the function has written it.
         unsafe { frames.assume_init() }
     });
-    account(&packet, skb_ref.ifindex, direction, count, |key| socket::of_buffer(skb, key, direction));
+    account(skb, &packet, skb_ref.ifindex, direction, count);
     NEXT
 }
 

@@ -7,10 +7,7 @@ use flowtally_ebpf::{
     parse::{self, Outside},
 };
 
-use crate::{
-    account::{Rare, account, epoch, log_rare},
-    socket,
-};
+use crate::account::{Rare, account, epoch, log_rare};
 
 #[xdp]
 pub(crate) fn flowtally_xdp_ethernet(ctx: XdpContext) -> u32 {
@@ -32,7 +29,7 @@ fn count(ctx: *mut xdp_md, layer: Layer) -> u32 {
     match parse::fast(&linear, layer, length) {
         Some(packet) => {
             let count = Count { bytes: u64::from(length), packets: 1 };
-            account(&packet, md.ingress_ifindex, Direction::Ingress, count, socket::bound_to);
+            account(ctx, &packet, md.ingress_ifindex, Direction::Ingress, count);
         }
         None => any_frame(ctx, layer),
     }
@@ -48,7 +45,7 @@ fn any_frame(ctx: *mut xdp_md, layer: Layer) {
     let length = linear.length();
     let packet = parse::full(&linear, &Outside { layer, length, offloaded_tag: None });
     let count = Count { bytes: u64::from(length), packets: 1 };
-    account(&packet, md.ingress_ifindex, Direction::Ingress, count, socket::bound_to);
+    account(ctx, &packet, md.ingress_ifindex, Direction::Ingress, count);
     if packet.is_unparsed() {
         log_rare(Rare::Unparsed, md.ingress_ifindex, epoch());
     }

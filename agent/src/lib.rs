@@ -13,6 +13,7 @@ pub mod host;
 pub mod iftop;
 pub mod inspect;
 pub mod kernel;
+pub mod lsof;
 pub mod report;
 pub mod run;
 pub mod tui;

@@ -13,8 +13,10 @@
 
 pub mod agent;
 pub mod check;
+pub mod fixture;
 pub mod foreign;
 pub mod frames;
+pub mod lab;
 pub mod namespace;
 pub mod network;
 pub mod raw;
@@ -32,9 +34,10 @@ use std::{
 pub use agent::{Agent, Ended};
 pub use check::check;
 pub use frames::Way;
+pub use lab::{Lab, NOBODY, Outcome};
 pub use namespace::Namespace;
 pub use network::{Host, NetPair};
-pub use report::{Amounts, Flow, Report};
+pub use report::{Amounts, Flow, Owner, Report};
 pub use screen::Screen;
 pub use sender::{Sender, Stream};
 pub use terminal::Terminal;

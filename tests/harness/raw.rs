@@ -33,13 +33,16 @@ impl RawSocket {
     /// Opens it in a namespace.
     #[must_use]
     pub fn open(namespace: &Namespace, interface: &str) -> Self {
-        let socket = namespace.enter(|| {
-            // No protocol: the socket receives nothing.
-            let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)
-                .expect("open a packet socket");
-            bind(socket.as_raw_fd(), &link_address(interface)).expect("bind a packet socket");
-            socket
-        });
+        namespace.enter(|| Self::on(interface))
+    }
+
+    /// Opens it where the thread is.
+    #[must_use]
+    pub fn on(interface: &str) -> Self {
+        // No protocol: the socket receives nothing.
+        let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)
+            .expect("open a packet socket");
+        bind(socket.as_raw_fd(), &link_address(interface)).expect("bind a packet socket");
         Self { socket }
     }
 

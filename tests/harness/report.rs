@@ -78,6 +78,12 @@ pub struct Row {
     /// How much.
     #[serde(flatten)]
     pub amounts: Amounts,
+    /// Whose it is.
+    #[serde(flatten)]
+    pub owner: Owner,
+    /// Everyone whose it is, where there are several.
+    #[serde(default)]
+    pub owners: Option<Vec<Owner>>,
 }
 
 /// Identity of a conversation on one interface.
@@ -98,6 +104,22 @@ pub struct Flow {
     /// Its port, or the ICMP code.
     #[serde(default, deserialize_with = "none_is_zero")]
     pub remote_port: u16,
+}
+
+/// Whose a conversation is, and why.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+#[expect(missing_docs, reason = "the names are those of the report")]
+pub struct Owner {
+    pub pid: Option<u32>,
+    pub start_time: Option<String>,
+    pub command: Option<String>,
+    pub executable: Option<String>,
+    pub user: Option<String>,
+    pub uid: Option<u32>,
+    pub container: Option<String>,
+    pub netns: Option<String>,
+    pub owner_reason: Option<String>,
 }
 
 /// Bytes and packets, both ways.

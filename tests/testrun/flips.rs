@@ -11,7 +11,7 @@ use aya::programs::SchedClassifier;
 use flowtally::kernel::Capacity;
 use flowtally_common::{
     Count, Direction, FlowKey,
-    settings::{DEFAULT_SPILL, Layer, MIN_NOTES, MIN_SLOTS},
+    settings::{DEFAULT_SPILL, Layer, MIN_SLOTS},
 };
 use harness::frames::{
     IPV4, IPV6, Way, ethernet, ipv4_between, ipv6_between,
@@ -38,7 +38,7 @@ const MAX_REPEAT: u32 = 8;
 #[test]
 fn flows_are_exact() {
     // The fewest slots, so that flows displace each other and the second level has its share.
-    let (books, sent) = count(Capacity { slots: MIN_SLOTS, flows: DEFAULT_SPILL, notes: MIN_NOTES });
+    let (books, sent) = count(Capacity { slots: MIN_SLOTS, flows: DEFAULT_SPILL, notes: 0 });
     assert_eq!(books.untracked(), Count::default(), "there was room for all");
     assert_eq!(books.flows.len(), sent.len(), "flows");
     for (key, count) in &sent {
@@ -48,7 +48,7 @@ fn flows_are_exact() {
 
 #[test]
 fn flows_and_what_found_no_room_are_exact() {
-    let (books, sent) = count(Capacity { slots: MIN_SLOTS, flows: 16, notes: MIN_NOTES });
+    let (books, sent) = count(Capacity { slots: MIN_SLOTS, flows: 16, notes: 0 });
     let mut counted = sum(books.flows.values());
     counted.add(books.untracked());
     assert_eq!(counted, sum(sent.values()));

@@ -6,7 +6,7 @@ use aya::programs::{SchedClassifier, TestRun, TestRunOptions, TestRunResult};
 use flowtally::kernel::{Capacity, Drained, HookChoice, Kernel, Target};
 use flowtally_common::{
     Count, Direction, FlowKey, Health,
-    settings::{DEFAULT_SLOTS, DEFAULT_SPILL, Layer, MIN_NOTES},
+    settings::{DEFAULT_SLOTS, DEFAULT_SPILL, Layer},
 };
 use flowtally_ebpf::segments::Segmentation;
 use harness::Namespace;
@@ -15,7 +15,7 @@ use harness::Namespace;
 pub(crate) const LOOPBACK: u32 = 1;
 
 /// Tables with room for everything.
-pub(crate) const ROOMY: Capacity = Capacity { slots: DEFAULT_SLOTS, flows: DEFAULT_SPILL, notes: MIN_NOTES };
+pub(crate) const ROOMY: Capacity = Capacity { slots: DEFAULT_SLOTS, flows: DEFAULT_SPILL, notes: 0 };
 
 /// Everything counted between two drains.
 #[derive(Debug, Default)]

@@ -273,7 +273,7 @@ fn owned<L>(link: Result<L, ProgramError>) -> Result<L, KernelError> {
 }
 
 /// The causes of an error, joined, each once.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -31,10 +31,9 @@ const EPOCH: usize = 0;
 const SPILLED: usize = 1;
 const CONTROL_WORDS: usize = 3;
 
-/// Maps of a level: its slots, the bitmap of those that were used, and the sockets of the flows in them.
-type LevelMaps = [&'static str; 3];
-const FIRST: LevelMaps = [settings::SLOTS, settings::USED, settings::HINTS];
-const SECOND: LevelMaps = [settings::SHARED, settings::SHARED_USED, settings::SHARED_HINTS];
+/// The maps of a level: slots, hints, used.
+const FIRST: [&str; 3] = [settings::SLOTS, settings::HINTS, settings::USED];
+const SECOND: [&str; 3] = [settings::SHARED, settings::SHARED_HINTS, settings::SHARED_USED];
 
 /// [`HealthKey`] and [`Health`] as aya passes them.
 type HealthMap = PerCpuHashMap<MapData, [u8; 8], [u64; 6]>;
@@ -174,26 +173,27 @@ impl Banks {
     }
 }
 
-/// An array of slots, `N` an element, in regions of `1 << bits` elements, with a bitmap of the elements that were used.
+/// An array of slots, `N` an element, in regions of `1 << bits` elements, with an array of the flows' sockets beside it, and a
+/// bitmap of the elements that were used.
 struct Level<const N: usize> {
     elements: Mapped<Slots<N>>,
+    hints: Mapped<[SocketHint; N]>,
     used: Mapped<u64>,
-    hints: Mapped<u64>,
     bits: u32,
 }
 
 impl<const N: usize> Level<N> {
     fn open(
         ebpf: &mut Ebpf,
-        [elements, used, hints]: LevelMaps,
+        [elements, hints, used]: [&'static str; 3],
         bits: u32,
         regions: usize,
     ) -> Result<Self, KernelError> {
         let count = regions << bits;
         Ok(Self {
             elements: Mapped::open(ebpf, elements, count)?,
+            hints: Mapped::open(ebpf, hints, count)?,
             used: Mapped::open(ebpf, used, count / 64)?,
-            hints: Mapped::open(ebpf, hints, count * N)?,
             bits,
         })
     }
@@ -223,11 +223,11 @@ impl<const N: usize> Level<N> {
                 bits &= bits - 1;
                 // SAFETY: an element of the map, which no program writes now.
                 let Slots(slots) = unsafe { &*self.elements.at(index) };
-                for (place, Slot { key, epoch: of, bytes, packets }) in slots.iter().enumerate() {
+                // SAFETY: as above.
+                let hints = unsafe { &*self.hints.at(index) };
+                for (Slot { key, epoch: of, bytes, packets }, hint) in slots.iter().zip(hints) {
                     if *of == epoch {
-                        // SAFETY: a word of the map, written when the slot was taken, and not now.
-                        let hint = unsafe { self.hints.at(index * N + place).read() };
-                        flows(key, Count { bytes: *bytes, packets: *packets }, SocketHint(hint));
+                        flows(key, Count { bytes: *bytes, packets: *packets }, *hint);
                     }
                 }
             }
@@ -280,7 +280,8 @@ pub struct Retired {
 /// Something counted in a retired epoch.
 #[derive(Debug)]
 pub enum Drained<'a> {
-    /// Of a flow, and the socket that it was seen with; there may be more of it.
+    /// Of a flow, and the socket it was seen with when it was first seen in the epoch; there may be more of it, with another
+    /// socket or none.
     Flow(&'a FlowKey, Count, SocketHint),
     /// Of an interface and direction, beside the flows.
     Health(HealthKey, &'a Health),
@@ -306,9 +307,10 @@ fn take_map(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, KernelError> {
     })
 }
 
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {
+/// Takes a map out of the object: an array or a hash map.
+pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<MapData, KernelError> {
     match take_map(ebpf, name)? {
-        Map::Array(data) | Map::HashMap(data) => Ok(data),
+        Map::Array(data) | Map::HashMap(data) | Map::LruHashMap(data) => Ok(data),
         _ => Err(KernelError::explain(
             "opening the kernel object",
             &io::Error::other(format!("map {name} is of another type")),

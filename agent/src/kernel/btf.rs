@@ -1,166 +1,182 @@
-//! Where the kernel keeps what it knows of a task: member offsets from its BTF (`Documentation/bpf/btf.rst`). Pure.
+//! Where fields lie in the running kernel's structures, from its BTF (`Documentation/bpf/btf.rst`). Pure.
+//!
+//! aya parses BTF too, but has no way to ask for a field.
 
-use flowtally_common::owner::TaskOffsets;
+const MAGIC: u16 = 0xeb9f;
+const KIND_INT: u32 = 1;
+const KIND_ARRAY: u32 = 3;
+const KIND_STRUCT: u32 = 4;
+const KIND_UNION: u32 = 5;
+const KIND_ENUM: u32 = 6;
+const KIND_FUNC_PROTO: u32 = 13;
+const KIND_VAR: u32 = 14;
+const KIND_DATASEC: u32 = 15;
+const KIND_DECL_TAG: u32 = 17;
+const KIND_ENUM64: u32 = 19;
+/// Anonymous structures inside one another that are followed.
+const MAX_DEPTH: u32 = 4;
 
-/// Length of `struct btf_header`.
-const HEADER: usize = 24;
-/// Length of `struct btf_type`.
-const TYPE: usize = 12;
-/// `BTF_KIND_STRUCT`
-const STRUCT: u32 = 4;
-
-/// The offsets that notes of owners need; `None` where this BTF does not have all of them.
-pub(super) fn task_offsets(btf: &[u8]) -> Option<TaskOffsets> {
-    let btf = Btf::parse(btf)?;
-    let [group_leader, comm, cred] = btf.offsets("task_struct", ["group_leader", "comm", "cred"])?;
-    let [start_boottime] = btf
-        .offsets("task_struct", ["start_boottime"])
-        // Before Linux 5.5.
-        .or_else(|| btf.offsets("task_struct", ["real_start_time"]))?;
-    let [euid] = btf.offsets("cred", ["euid"])?;
-    Some(TaskOffsets { group_leader, start_boottime, comm, cred, euid })
-}
-
-struct Btf<'a> {
+/// Type information, of the kernel or of a module.
+pub(super) struct Btf<'a> {
     types: &'a [u8],
     strings: &'a [u8],
+    /// Where each type starts in `types`; type 0 is "void" and has no place.
+    places: Vec<u32>,
 }
 
 impl<'a> Btf<'a> {
-    fn parse(data: &'a [u8]) -> Option<Self> {
-        let magic = data.get(..2)?;
-        if magic != 0xeb9f_u16.to_ne_bytes() {
+    /// Of the content of /sys/kernel/btf/vmlinux; `None` when it is of a form that is not known.
+    pub(super) fn parse(data: &'a [u8]) -> Option<Self> {
+        if u16::from_ne_bytes(data.get(..2)?.try_into().ok()?) != MAGIC {
             return None;
         }
-        let length = word(data, 4)? as usize;
-        let [type_at, type_length, string_at, string_length] =
-            [word(data, 8)?, word(data, 12)?, word(data, 16)?, word(data, 20)?].map(|word| word as usize);
-        if length < HEADER {
-            return None;
-        }
-        let section = |at: usize, size: usize| {
-            let start = length.checked_add(at)?;
-            data.get(start..start.checked_add(size)?)
-        };
-        Some(Self { types: section(type_at, type_length)?, strings: section(string_at, string_length)? })
-    }
-
-    /// Byte offsets of members of the first structure of that name.
-    fn offsets<const N: usize>(&self, name: &str, members: [&str; N]) -> Option<[u32; N]> {
+        let [header, types_at, types_length, strings_at, strings_length] =
+            [4, 8, 12, 16, 20].map(|at| word(data, at));
+        let body = data.get(header? as usize..)?;
+        let part = |at: u32, length: u32| body.get(at as usize..)?.get(..length as usize);
+        let (types, strings) = (part(types_at?, types_length?)?, part(strings_at?, strings_length?)?);
+        let mut places = vec![0];
         let mut at = 0;
-        loop {
-            let info = word(self.types, at + 4)?;
-            let (kind, count) = (info >> 24 & 0x1f, info & 0xffff);
-            if kind == STRUCT && count > 0 && self.is_named(word(self.types, at)?, name) {
-                // With the flag the upper byte of an offset is a bit field's size.
-                let mask = if info >> 31 == 1 { 0x00ff_ffff } else { u32::MAX };
-                let mut offsets = [0; N];
-                for (offset, wanted) in offsets.iter_mut().zip(members) {
-                    let member =
-                        (0..count as usize).map(|number| at + TYPE + number * TYPE).find(|member| {
-                            word(self.types, *member).is_some_and(|of| self.is_named(of, wanted))
-                        })?;
-                    *offset = (word(self.types, member + 8)? & mask) / 8;
-                }
-                return Some(offsets);
-            }
-            at = at.checked_add(TYPE + trailer(kind, count as usize)?)?;
+        while at < types.len() {
+            places.push(u32::try_from(at).ok()?);
+            let info = word(types, at + 4)?;
+            at += 12 + extra(info)?;
         }
+        Some(Self { types, strings, places })
     }
 
-    fn is_named(&self, offset: u32, name: &str) -> bool {
-        let Some(text) = self.strings.get(offset as usize..) else { return false };
-        text.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
+    /// Offset of a field in a structure, in bytes. The first of the names that there is counts: fields get new names.
+    pub(super) fn offset(&self, structure: &str, names: &[&str]) -> Option<u32> {
+        let place = self.places.iter().skip(1).map(|place| *place as usize).find(|place| {
+            self.kind(*place) == Some(KIND_STRUCT)
+                && word(self.types, *place).is_some_and(|name| self.is_called(name, structure))
+        })?;
+        names
+            .iter()
+            .find_map(|name| self.field(place, name, MAX_DEPTH))
+            .filter(|bits| bits % 8 == 0)?
+            .checked_div(8)
+    }
+
+    /// Offset in bits. Fields may be inside an anonymous structure, as all of `task_struct`'s are where the kernel's
+    /// structures are put in random order.
+    fn field(&self, place: usize, name: &str, depth: u32) -> Option<u32> {
+        let info = word(self.types, place + 4)?;
+        let bit_fields = info >> 31 == 1;
+        (0..(info & 0xffff) as usize).find_map(|index| {
+            let member = place + 12 + index * 12;
+            let called = word(self.types, member)?;
+            let offset = word(self.types, member + 8)?;
+            let offset = if bit_fields { offset & 0x00ff_ffff } else { offset };
+            if called != 0 {
+                return self.is_called(called, name).then_some(offset);
+            }
+            let inner = *self.places.get(word(self.types, member + 4)? as usize)? as usize;
+            let is_compound = matches!(self.kind(inner), Some(KIND_STRUCT | KIND_UNION));
+            if depth == 0 || !is_compound {
+                return None;
+            }
+            Some(offset + self.field(inner, name, depth - 1)?)
+        })
+    }
+
+    fn kind(&self, place: usize) -> Option<u32> {
+        word(self.types, place + 4).map(kind)
+    }
+
+    fn is_called(&self, at: u32, name: &str) -> bool {
+        let rest = self.strings.get(at as usize..).unwrap_or_default();
+        rest.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.first() == Some(&0))
     }
 }
 
-fn word(data: &[u8], at: usize) -> Option<u32> {
-    let bytes = data.get(at..at.checked_add(4)?)?;
-    Some(u32::from_ne_bytes(bytes.try_into().ok()?))
+const fn kind(info: u32) -> u32 {
+    info >> 24 & 0x1f
 }
 
-/// What follows a type of this kind, in bytes; `None` for a kind that is not known.
-const fn trailer(kind: u32, count: usize) -> Option<usize> {
-    Some(match kind {
-        // Pointer, forward, typedef, volatile, const, restrict, function, float, type tag.
+/// Bytes that follow a type's first twelve; `None` for a kind that is not known.
+fn extra(info: u32) -> Option<usize> {
+    let count = (info & 0xffff) as usize;
+    Some(match kind(info) {
+        KIND_INT | KIND_VAR | KIND_DECL_TAG => 4,
+        KIND_ARRAY => 12,
+        KIND_STRUCT | KIND_UNION | KIND_DATASEC | KIND_ENUM64 => count * 12,
+        KIND_ENUM | KIND_FUNC_PROTO => count * 8,
+        // Pointers, forward declarations, typedefs, qualifiers, functions, floats, type tags.
         2 | 7..=12 | 16 | 18 => 0,
-        // Integer, variable, declaration tag.
-        1 | 14 | 17 => 4,
-        // Array; structure, union, 64-bit enumeration.
-        3 => 12,
-        4 | 5 | 19 => 12 * count,
-        // Enumeration, function prototype.
-        6 | 13 => 8 * count,
-        // Data section.
-        15 => 12 * count,
         _ => return None,
     })
 }
 
+fn word(data: &[u8], at: usize) -> Option<u32> {
+    data.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes)
+}
+
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use super::Btf;
 
-    use super::*;
-
-    /// A BTF of structures with members at bit offsets, with an integer and an enumeration before them.
-    fn btf(structures: &[(&str, &[(&str, u32)])]) -> Vec<u8> {
-        let mut strings = vec![0];
-        let mut name = |text: &str| {
-            let at = u32::try_from(strings.len()).unwrap();
-            strings.extend(text.bytes().chain([0]));
-            at
-        };
-        let mut types = vec![name("int"), 1 << 24, 4, 32];
-        types.extend([name("order"), 6 << 24 | 2, 4, name("LESS"), 0, name("MORE"), 1]);
-        for (structure, members) in structures {
-            types.extend([name(structure), STRUCT << 24 | u32::try_from(members.len()).unwrap(), 64]);
-            for (member, offset) in *members {
-                types.extend([name(member), 1, *offset]);
-            }
-        }
+    /// `struct outer { int a; struct { long b:?; } ; char c[4]; }` with a type of each odd length before it.
+    fn sample() -> Vec<u8> {
+        let strings = b"\0outer\0a\0b\0c\0int\0";
+        let (outer, a, b, c, int) = (1_u32, 7_u32, 9_u32, 11_u32, 13_u32);
+        let info = |kind: u32, count: u32| kind << 24 | count;
+        let mut types = Vec::new();
+        // 1: int
+        types.extend([int, info(1, 0), 4, 32]);
+        // 2: int[4]
+        types.extend([0, info(3, 0), 0, 1, 1, 4]);
+        // 3: enum with two values
+        types.extend([0, info(6, 2), 4, a, 0, b, 1]);
+        // 4: a function's prototype with one parameter
+        types.extend([0, info(13, 1), 1, a, 1]);
+        // 5: pointer
+        types.extend([0, info(2, 0), 1]);
+        // 6: anonymous structure
+        types.extend([0, info(4, 1) | 1 << 31, 8, b, 1, 32]);
+        // 7: a union that has the structure's name
+        types.extend([outer, info(5, 1), 8, c, 1, 0]);
+        // 8: the structure
+        types.extend([outer, info(4, 3), 28, a, 1, 0, 0, 6, 32, c, 2, 96]);
         let types: Vec<u8> = types.into_iter().flat_map(u32::to_ne_bytes).collect();
         let mut data = 0xeb9f_u16.to_ne_bytes().to_vec();
         data.extend([1, 0]);
-        let lengths = [24, 0, types.len(), types.len(), strings.len()];
-        data.extend(lengths.into_iter().flat_map(|word| u32::try_from(word).unwrap().to_ne_bytes()));
+        let (types_length, strings_length) =
+            (u32::try_from(types.len()).unwrap(), u32::try_from(strings.len()).unwrap());
+        for word in [24, 0, types_length, types_length, strings_length] {
+            data.extend(word.to_ne_bytes());
+        }
         data.extend(types);
         data.extend(strings);
         data
     }
 
-    const TASK: &[(&str, u32)] =
-        &[("group_leader", 64), ("comm", 128), ("cred", 256), ("start_boottime", 320)];
-
     #[test]
-    fn offsets_are_found_by_name() {
-        let data =
-            btf(&[("other", &[("comm", 8)]), ("task_struct", TASK), ("cred", &[("uid", 0), ("euid", 160)])]);
-        let offsets = task_offsets(&data).unwrap();
-        assert_eq!(
-            offsets,
-            TaskOffsets { group_leader: 8, start_boottime: 40, comm: 16, cred: 32, euid: 20 }
-        );
+    fn fields_are_found_wherever_they_are() {
+        let data = sample();
+        let btf = Btf::parse(&data).unwrap();
+        assert_eq!(btf.offset("outer", &["a"]), Some(0));
+        assert_eq!(btf.offset("outer", &["b"]), Some(8));
+        assert_eq!(btf.offset("outer", &["gone", "c"]), Some(12));
+        assert_eq!(btf.offset("outer", &["gone"]), None);
+        assert_eq!(btf.offset("oute", &["a"]), None);
+        assert_eq!(btf.offset("int", &["a"]), None);
     }
 
     #[test]
-    fn what_is_missing_is_missed() {
-        assert_eq!(task_offsets(&btf(&[("task_struct", TASK)])), None);
-        assert_eq!(task_offsets(&btf(&[("task_struct", &TASK[..3]), ("cred", &[("euid", 8)])])), None);
-        assert_eq!(task_offsets(b""), None);
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_read_to_an_end(
-            mut data in Just(btf(&[("task_struct", TASK), ("cred", &[("euid", 8)])])),
-            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..8),
-        ) {
-            for (at, byte) in changes {
-                let at = at.index(data.len());
-                data[at] = byte;
+    fn broken_data_is_refused() {
+        let data = sample();
+        for length in 0..data.len() {
+            if let Some(btf) = Btf::parse(&data[..length]) {
+                let _ = btf.offset("outer", &["b"]);
             }
-            let _ = task_offsets(&data);
+        }
+        for at in 0..data.len() {
+            let mut data = data.clone();
+            data[at] ^= 0xff;
+            if let Some(btf) = Btf::parse(&data) {
+                let _ = btf.offset("outer", &["b"]);
+            }
         }
     }
 }

@@ -1,80 +1,92 @@
-//! Where cgroup v2 is mounted: the text of /proc/self/mountinfo (proc(5)). Pure.
+//! Where cgroup v2 is mounted: /proc/self/mountinfo (proc(5)). Pure.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
-/// A mount of cgroup v2.
+/// A mount of the cgroup v2 hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct CgroupMount {
-    /// Where.
+pub(super) struct Mount {
+    /// Where it is.
     pub(super) path: PathBuf,
-    /// Whether it shows the hierarchy from its root, as far as this process can see.
+    /// Whether it is, as far as this process can see, the hierarchy's root, and not a part of it that was mounted.
     pub(super) whole: bool,
 }
 
-/// The best of the mounts: one that shows all of the hierarchy, wherever it is; hybrid hosts have it beside version 1.
-pub(super) fn mount(mountinfo: &str) -> Option<CgroupMount> {
-    let mounts = mountinfo.lines().filter_map(|line| {
-        let (before, after) = line.split_once(" - ")?;
-        if after.split(' ').next()? != "cgroup2" {
-            return None;
-        }
-        let mut fields = before.split(' ').skip(3);
-        let (root, path) = (fields.next()?, fields.next()?);
-        Some(CgroupMount { path: PathBuf::from(unescape(path)), whole: root == "/" })
-    });
-    mounts.max_by_key(|mount| mount.whole)
+/// The mounts of cgroup v2, those of the hierarchy's root first. The usual place may be one, /sys/fs/cgroup/unified on a
+/// host that has version 1 too, or any other.
+pub(super) fn mounts(mountinfo: &[u8]) -> Vec<Mount> {
+    let mut mounts: Vec<_> = mountinfo.split(|byte| *byte == b'\n').filter_map(mount).collect();
+    mounts.sort_by_key(|mount| !mount.whole);
+    mounts
 }
 
-/// Blanks, tabs, line feeds and backslashes stand as three octal digits.
-fn unescape(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('\\') {
-        plain.push_str(&rest[..at]);
-        let octal = rest.get(at + 1..at + 4).and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match octal.filter(u8::is_ascii) {
-            Some(byte) => {
-                plain.push(char::from(byte));
-                rest = &rest[at + 4..];
+fn mount(line: &[u8]) -> Option<Mount> {
+    let mut fields = line.split(|byte| *byte == b' ');
+    let (root, path) = (fields.nth(3)?, fields.next()?);
+    // Optional fields end with a lone hyphen; then the type.
+    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
+    (kind == b"cgroup2").then(|| Mount { path: PathBuf::from(unescape(path)), whole: root == b"/" })
+}
+
+/// Blanks, tabs, newlines and backslashes are three octal digits behind a backslash.
+fn unescape(field: &[u8]) -> OsString {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
+                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                rest = tail;
             }
-            None => {
-                plain.push('\\');
-                rest = &rest[at + 1..];
-            }
+            _ => bytes.push(*first),
         }
     }
-    plain.push_str(rest);
-    plain
+    OsString::from_vec(bytes)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::path::Path;
 
-    fn at(mountinfo: &str) -> Option<(String, bool)> {
-        mount(mountinfo).map(|mount| (mount.path.display().to_string(), mount.whole))
+    use super::mounts;
+
+    #[test]
+    fn finds_the_mount() {
+        let text = b"22 1 0:21 / /proc rw,nosuid shared:5 - proc proc rw\n\
+            29 23 0:26 / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime shared:9 - cgroup2 cgroup2 rw,nsdelegate\n";
+        let found = mounts(text);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].path.as_path(), found[0].whole), (Path::new("/sys/fs/cgroup"), true));
     }
 
     #[test]
-    fn version_2_is_found_alone_and_beside_version_1() {
-        let unified = "26 23 0:22 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
-        assert_eq!(at(unified), Some(("/sys/fs/cgroup".to_owned(), true)));
-        let hybrid = "32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n\
-                      41 31 0:38 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw\n";
-        assert_eq!(at(hybrid), Some(("/sys/fs/cgroup/unified".to_owned(), true)));
-        assert_eq!(at("32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"), None);
-        assert_eq!(at(""), None);
+    fn hybrid_hosts_have_it_elsewhere() {
+        let text = b"31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755\n\
+            32 31 0:29 / /sys/fs/cgroup/cpu rw,relatime - cgroup cgroup rw,cpu\n\
+            41 31 0:38 / /sys/fs/cgroup/unified rw,relatime master:1 propagate_from:2 - cgroup2 cgroup2 rw\n";
+        assert_eq!(mounts(text)[0].path, Path::new("/sys/fs/cgroup/unified"));
     }
 
     #[test]
-    fn the_mount_that_shows_all_is_taken() {
-        let several = "40 31 0:38 /some.slice /mnt/part rw - cgroup2 none rw\n\
-                       41 31 0:38 / /mnt/with\\040blank\\134 rw - cgroup2 none rw\n\
-                       42 31 0:38 /other /mnt/part2 rw - cgroup2 none rw\n";
-        assert_eq!(at(several), Some(("/mnt/with blank\\".to_owned(), true)));
-        assert_eq!(
-            at("40 31 0:38 /some.slice /mnt/part rw - cgroup2 none rw\n"),
-            Some(("/mnt/part".to_owned(), false))
-        );
+    fn a_part_comes_last() {
+        let text = b"41 31 0:38 /docker/1234 /mnt/a\\040b\\134 rw - cgroup2 none rw\n\
+            42 31 0:38 / /mnt/- rw - cgroup2 cgroup2 rw";
+        let found = mounts(text);
+        assert_eq!(found[0].path, Path::new("/mnt/-"));
+        assert_eq!((found[1].path.as_path(), found[1].whole), (Path::new("/mnt/a b\\"), false));
+    }
+
+    #[test]
+    fn nothing_and_nonsense_are_none() {
+        for text in [
+            &b""[..],
+            b"\n\n",
+            b"1 2 3",
+            b"1 2 3 / /x rw cgroup2",
+            b"1 2 3 / /x rw - ",
+            b"- - - - - - cgroup2",
+        ] {
+            assert!(mounts(text).is_empty(), "{text:?}");
+        }
     }
 }

@@ -13,6 +13,7 @@ mod sys;
 use std::{
     collections::HashMap,
     io::{self, Write as _},
+    sync::Arc,
 };
 
 use aya::{
@@ -26,8 +27,7 @@ use attach::Attachment;
 pub use attach::{Hook, HookChoice, Served, Target};
 pub use banks::{Drained, Retired};
 pub use object::{Capacity, KernelError};
-pub use owners::OwnerNotes;
-pub use sys::netns_cookie;
+pub use owners::{OwnerNotes, Unnoted};
 
 use banks::Banks;
 
@@ -38,13 +38,14 @@ pub struct Kernel {
     /// Interfaces that are gone, but may have counts in the open epoch.
     leaving: Vec<u32>,
     banks: Banks,
-    owners: OwnerNotes,
+    owners: Arc<OwnerNotes>,
     logger: Option<EbpfLogger<KernelLog>>,
     ebpf: Ebpf,
 }
 
 impl Kernel {
-    /// Loads the kernel object with tables of the given capacity. `verbose` lets the programs log what is rare.
+    /// Loads the kernel object with tables of the given capacity. `verbose` lets the programs log what is rare. From now on
+    /// owners of sockets are noted, if the capacity has room for notes; interfaces are attached one by one.
     ///
     /// # Errors
     /// When rights, BPF support or memory are missing; the text says what to do.
@@ -52,7 +53,8 @@ impl Kernel {
         let cpus = possible_cpus()?;
         let count = u32::try_from(cpus)
             .map_err(|error| KernelError::explain("counting the CPUs", &io::Error::other(error)))?;
-        let mut ebpf = object::load(capacity, count, verbose)?;
+        let (mut ebpf, unnoted) = object::load(capacity, count, verbose)?;
+        let owners = OwnerNotes::open(&mut ebpf, capacity.notes > 0, unnoted)?;
         let banks = Banks::open(&mut ebpf, capacity, cpus)?;
         let logger = if verbose {
             let logger = EbpfLogger::init_with_logger(&mut ebpf, KernelLog)
@@ -61,27 +63,7 @@ impl Kernel {
         } else {
             None
         };
-        Ok(Self {
-            attached: HashMap::new(),
-            leaving: Vec::new(),
-            banks,
-            owners: OwnerNotes::off(),
-            logger,
-            ebpf,
-        })
-    }
-
-    /// Begins to note whose sockets are, as they are made. What cannot be had is in [`OwnerNotes::degraded`].
-    pub fn note_owners(&mut self) {
-        if !self.owners.are_taken() {
-            self.owners = OwnerNotes::attach(&mut self.ebpf);
-        }
-    }
-
-    /// What was noted of sockets' owners.
-    #[must_use]
-    pub const fn owners(&self) -> &OwnerNotes {
-        &self.owners
+        Ok(Self { attached: HashMap::new(), leaving: Vec::new(), banks, owners, logger, ebpf })
     }
 
     /// Puts the programs on an interface, both directions or none. `mark` identifies this process's clsact filters.
@@ -122,6 +104,12 @@ impl Kernel {
     /// When the kernel refuses the program.
     pub fn xdp_program(&mut self, layer: Layer) -> Result<&Xdp, KernelError> {
         attach::xdp(&mut self.ebpf, layer).map(|program| &*program)
+    }
+
+    /// The kernel's notes on who owns which socket; to be cloned by who reads them while this is borrowed.
+    #[must_use]
+    pub fn owner_notes(&self) -> &Arc<OwnerNotes> {
+        &self.owners
     }
 
     /// Indices of the interfaces that the programs are on.

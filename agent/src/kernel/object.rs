@@ -3,10 +3,14 @@
 use std::io;
 
 use aya::{Ebpf, EbpfError, EbpfLoader};
-use flowtally_common::{flow::BUCKET, settings};
+use flowtally_common::{flow, settings};
 use thiserror::Error;
 
-use super::{btf, privileges::Privileges, sys};
+use super::{
+    owners::{self, Unnoted},
+    privileges::Privileges,
+    sys,
+};
 
 /// Built by `cargo xtask ebpf`, see ARCHITECTURE.md.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("FLOWTALLY_OBJECT_PATH"));
@@ -16,21 +20,24 @@ const SLOT_MEMORY: u64 = 64 << 20;
 /// Host memory for each flow that the second level may hold, in bytes. Both banks take 128 bytes of it, a 128th of the
 /// memory; the third level takes as much again for each bank, but only when it is needed.
 const MEMORY_PER_FLOW: u64 = 16 << 10;
-/// Host memory for each socket whose owner is noted, in bytes: a note takes some 160 bytes, what it is bound to included.
-const MEMORY_PER_NOTE: u64 = 64 << 10;
-#[expect(clippy::cast_possible_truncation, reason = "a small constant")]
-const SLOTS_IN_BUCKET: u32 = BUCKET as u32;
+/// Slots in a bucket of the second level.
+const BUCKET: u32 = 4;
+const _: () = assert!(BUCKET as usize == flow::BUCKET);
 /// Fewest flows of the second level by default.
 const MIN_DEFAULT_SPILL: u32 = 16_384;
 
-/// Sizes of the kernel's tables. Zero in neither.
+/// Host memory for each socket whose owner is noted, in bytes: the notes take a thousandth of it.
+const MEMORY_PER_NOTE: u64 = 128 << 10;
+
+/// Sizes of the kernel's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capacity {
-    /// First-level slots per CPU and bank, a power of two.
+    /// First-level slots per CPU and bank, a power of two; not 0.
     pub slots: u32,
-    /// Flows in each bank of the second level, and in each of the third, which takes what the second has no place for.
+    /// Flows in each bank of the second level, and in each of the third, which takes what the second has no place for; not
+    /// 0.
     pub flows: u32,
-    /// Sockets whose owners are noted; of those beyond, the notes that were used least lately go.
+    /// Sockets whose owners are noted in the kernel, as it happens; with 0 none are, and nothing is attached for it.
     pub notes: u32,
 }
 
@@ -188,7 +195,13 @@ fn program() -> String {
 }
 
 /// Loads the object's maps. Programs are loaded when they are first attached.
-pub(super) fn load(capacity: Capacity, cpus: u32, verbose: bool) -> Result<Ebpf, KernelError> {
+///
+/// Returns too why owners will be noted less well than they could be.
+pub(super) fn load(
+    capacity: Capacity,
+    cpus: u32,
+    verbose: bool,
+) -> Result<(Ebpf, Vec<Unnoted>), KernelError> {
     if let Some(missing) = Privileges::of_this_process().missing_to_load() {
         return Err(KernelError::NotPermitted { missing, program: program() });
     }
@@ -196,33 +209,34 @@ pub(super) fn load(capacity: Capacity, cpus: u32, verbose: bool) -> Result<Ebpf,
     let pairs = cpus * 2 * (capacity.slots / 2);
     let (pair_bits, bucket_bits) = (capacity.pair_bits(), capacity.bucket_bits());
     let seed = seed()?;
-    // Without the kernel's BTF, notes of owners have no start time, and that is no reason to have none.
-    let offsets = std::fs::read("/sys/kernel/btf/vmlinux").ok().and_then(|data| btf::task_offsets(&data));
-    let offsets = offsets.unwrap_or_default();
-    let offsets = [offsets.group_leader, offsets.start_boottime, offsets.comm, offsets.cred, offsets.euid];
-    let netns = sys::netns_cookie();
     // aya-log compares levels from 1; 0 turns every one off, and the verifier then removes the code.
     let log_level = if verbose { u8::MAX } else { 0 };
-    EbpfLoader::new()
+    let noting = capacity.notes > 0;
+    let (task, unnoted) = if noting { owners::task_layout() } else { Default::default() };
+    // Without a cookie sockets are not looked for by their port.
+    let netns = if noting { sys::netns_cookie().unwrap_or(0) } else { 0 };
+    let bound = if noting { settings::MAX_BOUND } else { 1 };
+    let ebpf = EbpfLoader::new()
         .map_max_entries(settings::SLOTS, pairs)
         .map_max_entries(settings::USED, pairs / 64)
         .map_max_entries(settings::SHARED, 2 << capacity.bucket_bits())
         .map_max_entries(settings::SHARED_USED, (2 << capacity.bucket_bits()) / 64)
         .map_max_entries(settings::HINTS, pairs * 2)
-        .map_max_entries(settings::SHARED_HINTS, (2 << capacity.bucket_bits()) * SLOTS_IN_BUCKET)
-        .map_max_entries(settings::NOTES, capacity.notes)
-        .map_max_entries(settings::BOUND, capacity.notes / 4)
-        .map_max_entries(settings::BINDINGS, capacity.notes / 4)
+        .map_max_entries(settings::SHARED_HINTS, (2 << capacity.bucket_bits()) * BUCKET)
+        .map_max_entries(settings::NOTES, capacity.notes.max(1))
+        .map_max_entries(settings::BOUND, bound)
+        .map_max_entries(settings::BINDINGS, bound)
         .map_max_entries(settings::SPILL[0], capacity.flows)
         .map_max_entries(settings::SPILL[1], capacity.flows)
         .override_global(settings::PAIR_BITS, &pair_bits, true)
         .override_global(settings::BUCKET_BITS, &bucket_bits, true)
         .override_global(settings::HASH_SEED, &seed, true)
-        .override_global(settings::TASK, &offsets, true)
+        .override_global(settings::TASK, &task, true)
         .override_global(settings::NETNS, &netns, true)
         .override_global("AYA_LOG_LEVEL", &log_level, true)
         .load(OBJECT)
-        .map_err(|error: EbpfError| KernelError::explain("creating the flow tables", &error))
+        .map_err(|error: EbpfError| KernelError::explain("creating the flow tables", &error))?;
+    Ok((ebpf, unnoted.into_iter().collect()))
 }
 
 /// Random odd multipliers, so that nobody outside can tell which flows share a pair.
@@ -260,14 +274,14 @@ mod tests {
         let gib = 1 << 30;
         assert_eq!(
             Capacity::for_host(2, 24 * gib),
-            Capacity { slots: 16_384, flows: 1 << 20, notes: 262_144 }
+            Capacity { slots: 16_384, flows: 1 << 20, notes: 196_608 }
         );
         assert_eq!(
             Capacity::for_host(32, 8 * gib),
-            Capacity { slots: 16_384, flows: 1 << 19, notes: 131_072 }
+            Capacity { slots: 16_384, flows: 1 << 19, notes: 65_536 }
         );
         assert_eq!(Capacity::for_host(48, 8 * gib).slots, 8192);
-        assert_eq!(Capacity::for_host(4096, gib), Capacity { slots: 1024, flows: 1 << 16, notes: 16_384 });
-        assert_eq!(Capacity::for_host(0, 0), Capacity { slots: 16_384, flows: 16_384, notes: 16_384 });
+        assert_eq!(Capacity::for_host(4096, gib), Capacity { slots: 1024, flows: 1 << 16, notes: 65_536 });
+        assert_eq!(Capacity::for_host(0, 0), Capacity { slots: 16_384, flows: 16_384, notes: 65_536 });
     }
 }

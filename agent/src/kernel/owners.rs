@@ -1,176 +1,204 @@
-//! What the kernel notes of sockets' owners: attaching the programs that note, and reading the notes.
+//! Who owns a socket, as the kernel notes it while it happens: the programs at the root of cgroup v2, and their notes.
 
 use std::{
     fs::{self, File},
     io,
-    path::Path,
+    os::{fd::AsFd, linux::fs::MetadataExt},
+    path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use aya::{
     Ebpf,
-    maps::{HashMap, Map, MapData},
-    programs::{CgroupAttachMode, CgroupSock, CgroupSockAddr, ProgramError, SockOps},
+    maps::MapData,
+    programs::{CgroupAttachMode, Program, ProgramError, ProgramType},
+    sys::{BpfHelper, is_helper_supported},
 };
-use flowtally_common::{SocketNote, settings};
+use flowtally_common::{
+    SocketNote,
+    settings::{self, OWNER_PROGRAMS},
+};
+use thiserror::Error;
 
 use super::{
-    KernelError,
-    cgroup::{self, CgroupMount},
+    attach::chain,
+    banks::take,
+    btf::Btf,
+    cgroup::{self, Mount},
+    object::KernelError,
+    sys,
 };
 
-/// What a note is as aya passes it.
-type Words = [u64; 8];
+/// The running kernel's type information.
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+/// Inode number of the cgroup hierarchy's true root (`kernfs_create_root`).
+const ROOT_INODE: u64 = 1;
 
-/// The kernel's notes on who owns which socket.
+/// Why some or all sockets have no note. The text says what would help.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Unnoted {
+    /// Nobody asked for notes.
+    #[error("owners are not noted in the kernel, as this was not asked for")]
+    NotAsked,
+    /// Nowhere to attach.
+    #[error(
+        "owners are not noted in the kernel, for cgroup v2 is not mounted here: processes that end before they are looked \
+         up have no name (mount -t cgroup2 none DIRECTORY)"
+    )]
+    NoCgroup2,
+    /// The directory can't be opened.
+    #[error("owners are not noted in the kernel: opening the cgroup {path}: {reason}")]
+    Unreadable {
+        /// Where cgroup v2 is mounted.
+        path: PathBuf,
+        /// What the system answered.
+        reason: String,
+    },
+    /// What is mounted here is not the hierarchy's root, as in a container.
+    #[error(
+        "owners are noted for processes below the cgroup {path} alone: it is not the root of the host's cgroups"
+    )]
+    Part {
+        /// Where it is mounted.
+        path: PathBuf,
+    },
+    /// The kernel refuses a program, or another that wants to be alone is there.
+    #[error("owners are noted less well in the kernel: the cgroup hook {hook} can't be used: {reason}")]
+    Hook {
+        /// The hook's name.
+        hook: &'static str,
+        /// What the kernel answered.
+        reason: String,
+    },
+    /// No BTF, or it may not be used.
+    #[error("owners are noted without their start time in the kernel: {reason}")]
+    NoStartTime {
+        /// What is missing.
+        reason: &'static str,
+    },
+}
+
+/// The kernel's notes on sockets. They stay readable as long as this value lives; what it reads changes all the time.
+#[derive(Debug)]
 pub struct OwnerNotes {
-    notes: Option<HashMap<MapData, u64, Words>>,
-    degraded: Vec<String>,
+    notes: MapData,
+    hooks: Vec<&'static str>,
+    unnoted: Vec<Unnoted>,
 }
 
 impl OwnerNotes {
-    /// None are taken, and that is how it should be.
-    pub(super) const fn off() -> Self {
-        Self { notes: None, degraded: Vec::new() }
-    }
-
-    /// Attaches the programs to the root of cgroup v2, for as long as `ebpf` lives. What cannot be had is said in
-    /// [`degraded`](Self::degraded), and is no failure: owners are then found in /proc alone.
-    pub(super) fn attach(ebpf: &mut Ebpf) -> Self {
-        match try_attach(ebpf) {
-            Ok((notes, degraded)) => Self { notes: Some(notes), degraded },
-            Err(reason) => Self {
-                notes: None,
-                degraded: vec![format!(
-                    "owners are looked for in /proc alone, short-lived ones are missed: {reason}"
-                )],
-            },
-        }
-    }
-
-    /// Whether notes are taken.
-    #[must_use]
-    pub const fn are_taken(&self) -> bool {
-        self.notes.is_some()
-    }
-
-    /// What is missing, and why, in words for people.
-    #[must_use]
-    pub fn degraded(&self) -> &[String] {
-        &self.degraded
-    }
-
-    /// Who owns the socket with this cookie, as far as it was noted.
+    /// What is noted of a socket, by its cookie: one system call. `None` when nothing is, or not any more; that the kernel
+    /// refuses to read the notes is no different.
     #[must_use]
     pub fn note(&self, cookie: u64) -> Option<SocketNote> {
-        let words = self.notes.as_ref()?.get(&cookie, 0).ok()?;
-        Some(unpack(words))
+        let mut note = SocketNote::default();
+        sys::look_up_note(self.notes.fd().as_fd(), cookie, &mut note).ok()?.then_some(note)
     }
-}
 
-/// The layout of [`SocketNote`], which is made of whole words.
-fn unpack(words: Words) -> SocketNote {
-    let [start_time, noted, cgroup, netns, ids, command_low, command_high, rest] = words;
-    let mut command = [0; 16];
-    command[..8].copy_from_slice(&command_low.to_le_bytes());
-    command[8..].copy_from_slice(&command_high.to_le_bytes());
-    let [occasion, padding @ ..] = rest.to_le_bytes();
-    #[expect(clippy::cast_possible_truncation, reason = "the lower half and the upper half")]
-    let (tgid, uid) = (ids as u32, (ids >> 32) as u32);
-    SocketNote { start_time, noted, cgroup, netns, tgid, uid, command, occasion, padding }
-}
+    /// The cgroup hooks in use, such as `sock_create`; none when nothing is noted.
+    #[must_use]
+    pub fn hooks(&self) -> &[&'static str] {
+        &self.hooks
+    }
 
-fn try_attach(ebpf: &mut Ebpf) -> Result<(HashMap<MapData, u64, Words>, Vec<String>), String> {
-    let mountinfo = fs::read_to_string("/proc/self/mountinfo")
-        .map_err(|error| format!("reading /proc/self/mountinfo failed: {error}"))?;
-    let CgroupMount { path, whole } =
-        cgroup::mount(&mountinfo).ok_or("cgroup v2 is not mounted (mount -t cgroup2 none /sys/fs/cgroup)")?;
-    let root = File::open(&path).map_err(|error| format!("opening {} failed: {error}", path.display()))?;
-    let mut degraded = Vec::new();
-    if !whole {
-        degraded.push(format!(
-            "owners are noted of the processes below {} alone: only a part of cgroup v2 is mounted",
-            path.display()
-        ));
+    /// Why some or all sockets have no note, or a lesser one; empty when all is well.
+    #[must_use]
+    pub fn unnoted(&self) -> &[Unnoted] {
+        &self.unnoted
     }
-    for name in settings::SOCK_PROGRAMS {
-        // Without these two there is nothing to note, or nothing to put right.
-        attach_sock(ebpf, name, &root).map_err(|error| refused(name, &path, &error))?;
-    }
-    let mut optional = |name: &'static str, loses: &str, attached: Result<(), ProgramError>| {
-        if let Err(error) = attached {
-            degraded.push(format!("{loses}: {}", refused(name, &path, &error)));
+
+    /// Attaches the programs of a loaded object, if `asked`. Whatever is refused is no reason to stop: it is in
+    /// [`unnoted`](Self::unnoted).
+    pub(super) fn open(
+        ebpf: &mut Ebpf,
+        asked: bool,
+        mut unnoted: Vec<Unnoted>,
+    ) -> Result<Arc<Self>, KernelError> {
+        let notes = take(ebpf, settings::NOTES)?;
+        let mut hooks = Vec::new();
+        if asked {
+            match root() {
+                Ok((directory, part)) => {
+                    unnoted.extend(part);
+                    for (hook, program) in OWNER_PROGRAMS {
+                        match attach(ebpf, program, &directory) {
+                            Ok(()) => hooks.push(hook),
+                            Err(error) => unnoted.push(Unnoted::Hook { hook, reason: chain(&error) }),
+                        }
+                    }
+                }
+                Err(reason) => unnoted.push(reason),
+            }
+        } else {
+            unnoted.push(Unnoted::NotAsked);
         }
+        Ok(Arc::new(Self { notes, hooks, unnoted }))
+    }
+}
+
+/// The cgroup to attach to; and a word on it when it is not the whole.
+fn root() -> Result<(File, Option<Unnoted>), Unnoted> {
+    let mounts = fs::read("/proc/self/mountinfo").map(|text| cgroup::mounts(&text)).unwrap_or_default();
+    let mut refusal = Unnoted::NoCgroup2;
+    let mut part = None;
+    for Mount { path, whole } in mounts {
+        match open(&path) {
+            Ok((directory, inode)) if whole && inode == ROOT_INODE => return Ok((directory, None)),
+            Ok((directory, _)) => {
+                part.get_or_insert((directory, Some(Unnoted::Part { path })));
+            }
+            Err(error) => refusal = Unnoted::Unreadable { path, reason: error.to_string() },
+        }
+    }
+    part.ok_or(refusal)
+}
+
+fn open(path: &Path) -> io::Result<(File, u64)> {
+    let directory = File::open(path)?;
+    let inode = directory.metadata()?.st_ino();
+    Ok((directory, inode))
+}
+
+/// Loads and attaches one program beside those of others. The link stays with the loaded object, and goes with it.
+fn attach(ebpf: &mut Ebpf, name: &'static str, directory: &File) -> Result<(), ProgramError> {
+    const MODE: CgroupAttachMode = CgroupAttachMode::AllowMultiple;
+    match ebpf.program_mut(name) {
+        Some(Program::CgroupSock(program)) => {
+            program.load()?;
+            program.attach(directory, MODE).map(drop)
+        }
+        Some(Program::CgroupSockAddr(program)) => {
+            program.load()?;
+            program.attach(directory, MODE).map(drop)
+        }
+        Some(Program::SockOps(program)) => {
+            program.load()?;
+            program.attach(directory, MODE).map(drop)
+        }
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+/// Where the owner programs find a task's fields: the load-time value `TASK`. All 0 when that can't be had, with the reason.
+pub(super) fn task_layout() -> ([u32; 5], Option<Unnoted>) {
+    let without = |reason| ([0; 5], Some(Unnoted::NoStartTime { reason }));
+    let Ok(data) = fs::read(BTF) else {
+        return without("it has no type information (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF)");
     };
-    for name in settings::ADDRESS_PROGRAMS {
-        let attached = attach_address(ebpf, name, &root);
-        optional(name, "a socket that one process makes and another uses is the first one's", attached);
-    }
-    let name = settings::SOCK_OPS_PROGRAM;
-    let attached = attach_sock_ops(ebpf, &root);
-    optional(name, "a connection that nobody accepted yet has no owner", attached);
-    match ebpf.take_map(settings::NOTES) {
-        Some(map @ Map::LruHashMap(_)) => HashMap::try_from(map)
-            .map(|notes| (notes, degraded))
-            .map_err(|error| format!("opening the map {} failed: {error}", settings::NOTES)),
-        _ => Err(format!("the kernel object has no map {}", settings::NOTES)),
+    let Some(layout) = Btf::parse(&data).and_then(|btf| layout(&btf)) else {
+        return without("its type information (/sys/kernel/btf/vmlinux) is of a form that is not known");
+    };
+    match is_helper_supported(ProgramType::CgroupSock, BpfHelper::BPF_FUNC_probe_read_kernel) {
+        Ok(false) => without("a lockdown mode (/sys/kernel/security/lockdown) forbids to read its memory"),
+        _ => (layout, None),
     }
 }
 
-fn refused(name: &str, cgroup: &Path, error: &ProgramError) -> String {
-    // Its chain has the kernel's answer, and what to do about it where that is known.
-    let doing = "attaching the programs that note owners";
-    let reason = KernelError::explain(doing, error).to_string();
-    let reason = reason.lines().next().unwrap_or_default();
-    format!("{name} at {}: {reason}", cgroup.display())
-}
-
-fn missing() -> ProgramError {
-    ProgramError::IOError(io::Error::other("the kernel object does not have it"))
-}
-
-/// With a link, the kernel runs the programs of all who attach, whatever the mode: flags are refused there.
-const BESIDE_OTHERS: CgroupAttachMode = CgroupAttachMode::Single;
-
-fn attach_sock(ebpf: &mut Ebpf, name: &str, cgroup: &File) -> Result<(), ProgramError> {
-    let program: &mut CgroupSock = ebpf.program_mut(name).ok_or_else(missing)?.try_into()?;
-    program.load()?;
-    program.attach(cgroup, BESIDE_OTHERS).map(drop)
-}
-
-fn attach_address(ebpf: &mut Ebpf, name: &str, cgroup: &File) -> Result<(), ProgramError> {
-    let program: &mut CgroupSockAddr = ebpf.program_mut(name).ok_or_else(missing)?.try_into()?;
-    program.load()?;
-    program.attach(cgroup, BESIDE_OTHERS).map(drop)
-}
-
-fn attach_sock_ops(ebpf: &mut Ebpf, cgroup: &File) -> Result<(), ProgramError> {
-    let program: &mut SockOps =
-        ebpf.program_mut(settings::SOCK_OPS_PROGRAM).ok_or_else(missing)?.try_into()?;
-    program.load()?;
-    program.attach(cgroup, BESIDE_OTHERS).map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use flowtally_common::Occasion;
-
-    use super::*;
-
-    #[test]
-    fn a_note_is_whole_words() {
-        let note = SocketNote {
-            start_time: 1,
-            noted: 2,
-            cgroup: 3,
-            netns: 4,
-            tgid: 0x0102_0304,
-            uid: 0x0a0b_0c0d,
-            command: *b"sixteen bytes 16",
-            occasion: Occasion::Accepted as u8,
-            padding: [0; 7],
-        };
-        let command = |at: usize| u64::from_le_bytes(note.command[at..at + 8].try_into().unwrap());
-        let words = [1, 2, 3, 4, 0x0a0b_0c0d_0102_0304, command(0), command(8), 4];
-        assert_eq!(unpack(words), note);
-    }
+fn layout(btf: &Btf<'_>) -> Option<[u32; 5]> {
+    let task = |names: &[&str]| btf.offset("task_struct", names);
+    let credentials = task(&["cred"]).zip(btf.offset("cred", &["euid"]));
+    let (cred, euid) = credentials.unwrap_or_default();
+    // The start time was called otherwise before Linux 5.5, and was the same.
+    let start = task(&["start_boottime", "real_start_time"])?;
+    Some([task(&["group_leader"])?, start, task(&["comm"])?, cred, euid])
 }

@@ -2,10 +2,13 @@
 
 use std::{
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    os::{
+        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        unix::net::UnixDatagram,
+    },
 };
 
-use flowtally_common::{Count, FlowKey};
+use flowtally_common::{Count, FlowKey, SocketNote};
 
 /// bpf(2) commands and constants, `linux/bpf.h`.
 const BPF_MAP_CREATE: libc::c_long = 0;
@@ -194,37 +197,51 @@ fn take_one_by_one(map: BorrowedFd<'_>, each: &mut impl FnMut(&FlowKey, Count)) 
     }
 }
 
+/// Reads the note on a socket into `note`; `false` when there is none.
+///
+/// # Errors
+/// When the kernel refuses to read the map.
+pub(super) fn look_up_note(map: BorrowedFd<'_>, cookie: u64, note: &mut SocketNote) -> io::Result<bool> {
+    let mut element = Element {
+        map_fd: fd_number(map),
+        key: (&raw const cookie).addr() as u64,
+        value_or_next: (&raw mut *note).addr() as u64,
+        ..Element::default()
+    };
+    // SAFETY: the map's keys are eight bytes and its values `SocketNote`s, of which any bits are one; both outlive the call.
+    match unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut element) } {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Cookie of this thread's network namespace (`SO_NETNS_COOKIE`, Linux 5.14).
+///
+/// # Errors
+/// On kernels that do not tell.
+pub(super) fn netns_cookie() -> io::Result<u64> {
+    const SO_NETNS_COOKIE: libc::c_int = 71;
+    let socket = UnixDatagram::unbound()?;
+    let mut cookie = 0_u64;
+    let mut length = libc::socklen_t::try_from(size_of::<u64>()).map_err(io::Error::other)?;
+    // SAFETY: the buffer is as long as said, and both outlive the call.
+    let status = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    if status == 0 { Ok(cookie) } else { Err(io::Error::last_os_error()) }
+}
+
 /// Lets this process lock as much memory as it needs: kernels before 5.11 account BPF maps as locked memory. Where
 /// that is refused, creating the maps says so.
 pub(super) fn unlimit_locked_memory() {
     let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
     // SAFETY: the structure is read only.
     unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) };
-}
-
-/// `SO_NETNS_COOKIE`, `asm-generic/socket.h`.
-const SO_NETNS_COOKIE: libc::c_int = 71;
-
-/// Cookie of this thread's network namespace, as BPF programs have it; 0 where the kernel does not tell (before 5.14).
-#[must_use]
-pub fn netns_cookie() -> u64 {
-    let Ok(socket) = std::os::unix::net::UnixDatagram::unbound() else { return 0 };
-    socket_number(socket.as_fd(), SO_NETNS_COOKIE).unwrap_or(0)
-}
-
-/// A socket option that is a 64-bit number.
-fn socket_number(socket: BorrowedFd<'_>, option: libc::c_int) -> Option<u64> {
-    let mut value = 0_u64;
-    let mut length = libc::socklen_t::try_from(size_of::<u64>()).ok()?;
-    // SAFETY: the buffer is as long as `length` says, and outlives the call.
-    let status = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            option,
-            (&raw mut value).cast(),
-            &raw mut length,
-        )
-    };
-    (status == 0).then_some(value)
 }

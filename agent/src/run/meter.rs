@@ -65,7 +65,7 @@ impl Books {
         let Self { ledger, owners: Some(owners), kernel } = self else { return };
         let most = if look == Look::Final { usize::MAX } else { ASKED };
         let (asked, questions) = ledger.questions(most, look != Look::No);
-        let notes = kernel.owners();
+        let notes = kernel.owner_notes();
         let answers = owners.answer(&questions, &mut |cookie| notes.note(cookie), look, Instant::now());
         for (row, answer) in asked.into_iter().zip(answers) {
             if let Some(attribution) = answer {
@@ -106,12 +106,9 @@ impl Meter {
         let capacity = Capacity {
             slots: plan.slots.unwrap_or(fitting.slots),
             flows: plan.max_flows.unwrap_or(fitting.flows),
-            ..fitting
+            notes: if plan.owners { fitting.notes } else { 0 },
         };
-        let mut kernel = Kernel::load(capacity, plan.verbose)?;
-        if plan.owners {
-            kernel.note_owners();
-        }
+        let kernel = Kernel::load(capacity, plan.verbose)?;
         let mark = Mark::take().context("taking a name for this process's clsact filters")?;
         let tick = plan.terms.tick;
         let mut meter = Self {
@@ -353,7 +350,7 @@ impl Meter {
     /// After a failed drain.
     pub(super) fn owners_degraded(&mut self) -> anyhow::Result<Vec<String>> {
         let Books { kernel, owners: Some(owners), .. } = self.books()? else { return Ok(Vec::new()) };
-        let mut degraded = kernel.owners().degraded().to_vec();
+        let mut degraded: Vec<_> = kernel.owner_notes().unnoted().iter().map(ToString::to_string).collect();
         degraded.extend(owners.degraded());
         Ok(degraded)
     }

@@ -11,6 +11,7 @@ mod deleted;
 mod files;
 mod iftop;
 mod inspect;
+mod lsof;
 mod meter;
 mod recover;
 mod report;
@@ -42,12 +43,15 @@ enum Called {
     Flowtally,
     /// Through a link named iftop.
     Iftop,
+    /// Through a link named lsof.
+    Lsof,
 }
 
 impl Called {
     fn by(name: Option<&OsStr>) -> Self {
         match name.map(Path::new).and_then(Path::file_name).and_then(|name| name.to_str()) {
             Some("iftop") => Self::Iftop,
+            Some("lsof") => Self::Lsof,
             _ => Self::Flowtally,
         }
     }
@@ -57,6 +61,7 @@ impl Called {
         match self {
             Self::Flowtally => "flowtally",
             Self::Iftop => "iftop",
+            Self::Lsof => "lsof",
         }
     }
 
@@ -64,7 +69,7 @@ impl Called {
     const fn usage(self) -> u8 {
         match self {
             Self::Flowtally => USAGE,
-            Self::Iftop => 1,
+            Self::Iftop | Self::Lsof => 1,
         }
     }
 }
@@ -73,9 +78,15 @@ impl Called {
 /// program, with its exit codes.
 #[must_use]
 pub fn main() -> ExitCode {
-    let mut words = env::args_os();
-    match Called::by(words.next().as_deref()) {
+    let mut words = env::args_os().peekable();
+    let name = words.next();
+    match Called::by(name.as_deref()) {
         Called::Iftop => iftop::main(words),
+        Called::Lsof => lsof::main(name.as_deref(), words),
+        // Its grammar is its own, and so is its help.
+        Called::Flowtally if words.peek().is_some_and(|word| word == "lsof") => {
+            lsof::main(words.next().as_deref(), words)
+        }
         Called::Flowtally => flowtally(),
     }
 }
@@ -174,6 +185,7 @@ mod tests {
         let called = |name: &str| Called::by(Some(OsStr::new(name)));
         assert_eq!(called("iftop"), Called::Iftop);
         assert_eq!(called("/usr/local/sbin/iftop"), Called::Iftop);
+        assert_eq!(called("/usr/bin/lsof"), Called::Lsof);
         assert_eq!(called("./flowtally"), Called::Flowtally);
         assert_eq!(called("/opt/iftop/flowtally"), Called::Flowtally);
         assert_eq!(called(""), Called::Flowtally);

@@ -1,7 +1,7 @@
 //! `cargo xtask tidy`: the rules of the source tree that no compiler knows.
 //!
 //! - The pure parts of `agent` do no I/O and never ask for the time: `files/`, `flow/`, `filter/`, `iftop/`,
-//!   `inspect/`, `report/`, `tui/`.
+//!   `inspect/`, `report/`, `tui/`, and `arguments/`, `select/` and `print/` of `lsof/`.
 //! - aya is used in `kernel/` alone.
 //! - `unsafe` is written in `kernel/` and in the kernel programs alone.
 //! - A file has at most 600 lines without its tests, and begins by saying what it is for.
@@ -24,6 +24,9 @@ const PURE: &[&str] = &[
     "agent/src/filter/",
     "agent/src/iftop/",
     "agent/src/inspect/",
+    "agent/src/lsof/arguments/",
+    "agent/src/lsof/print/",
+    "agent/src/lsof/select/",
     "agent/src/report/",
     "agent/src/tui/",
 ];

@@ -1,5 +1,9 @@
 //! Processes: proc(5). What is read here may be gone in the next moment; whoever calls takes that as an answer.
 
+mod fdinfo;
+mod locks;
+mod maps;
+mod mountinfo;
 mod stat;
 
 use std::{ffi::CStr, mem::MaybeUninit};
@@ -10,6 +14,10 @@ use rustix::{
     io::{Errno, Result, read},
 };
 
+pub use fdinfo::FdInfo;
+pub use locks::Lock;
+pub use maps::{Mapping, unescape};
+pub use mountinfo::Mount;
 pub use stat::Stat;
 
 /// Longest target of a symbolic link in /proc that the kernel hands out (`PATH_MAX`).

@@ -1,0 +1,81 @@
+//! /proc/PID/maps, line by line.
+
+/// A mapped file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mapping<'a> {
+    /// The device's numbers, major and minor.
+    pub device: (u64, u64),
+    /// The inode; 0 for what is no file.
+    pub inode: u64,
+    /// The path as it is printed, `\012` for a newline, perhaps with ` (deleted)`; empty for what has none.
+    pub path: &'a [u8],
+}
+
+impl<'a> Mapping<'a> {
+    /// Reads a line (proc_pid_maps(5)).
+    #[must_use]
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
+        let mut rest = line;
+        // Addresses, permissions, offset.
+        for _ in 0..3 {
+            rest = word(rest)?.1;
+        }
+        let (device, rest) = word(rest)?;
+        let (inode, rest) = word(rest)?;
+        let colon = device.iter().position(|byte| *byte == b':')?;
+        let hex = |digits: &[u8]| u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
+        Some(Self {
+            device: (hex(&device[..colon])?, hex(&device[colon + 1..])?),
+            inode: std::str::from_utf8(inode).ok()?.parse().ok()?,
+            path: rest.trim_ascii_start(),
+        })
+    }
+}
+
+/// A word, and what follows the blank after it.
+fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let end = text.iter().position(|byte| *byte == b' ').unwrap_or(text.len());
+    (end > 0).then(|| (&text[..end], text.get(end + 1..).unwrap_or_default()))
+}
+
+/// A path as it is, from one in which the kernel wrote bytes as `\ooo`.
+#[must_use]
+pub fn unescape(path: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((first, after)) = rest.split_first() {
+        let digits = if *first == b'\\' { after.get(..3) } else { None };
+        let byte = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
+        if let Some(byte) = byte {
+            out.push(byte);
+            rest = &after[3..];
+        } else {
+            out.push(*first);
+            rest = after;
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_read() {
+        let line = b"7f0c5c000000-7f0c5c021000 r-xp 00000000 fe:00 326279                     /usr/lib/x y.so (deleted)";
+        let mapping = Mapping::parse(line).unwrap();
+        assert_eq!((mapping.device, mapping.inode), ((0xfe, 0), 326_279));
+        assert_eq!(mapping.path, b"/usr/lib/x y.so (deleted)");
+        let none = Mapping::parse(b"7ffd0-7ffd1 rw-p 00000000 00:00 0 ").unwrap();
+        assert_eq!((none.inode, none.path), (0, &b""[..]));
+        assert_eq!(Mapping::parse(b"7ffd0-7ffd1 rw-p"), None);
+        assert_eq!(Mapping::parse(b""), None);
+    }
+
+    #[test]
+    fn newlines_are_escaped() {
+        assert_eq!(unescape(b"/a\\012b\\040\\"), b"/a\nb \\");
+        assert_eq!(unescape(b"/a\\99z"), b"/a\\99z");
+    }
+}

@@ -1,0 +1,510 @@
+//! From words to [`Options`].
+
+use std::time::Duration;
+
+use super::{
+    Command, Directory, EndPoints, Exempt, Fields, FlagForm, Json, NameKind, Options, Repeat, SizeOrOffset,
+    System, Tasks, TcpInfo,
+    internet::{self, Item},
+    scan::{Letter, Scanner},
+    sets::{self, text},
+};
+use crate::lsof::{model::TCP_STATES, select::pattern::Pattern};
+
+/// Longest name of a command that the kernel keeps (`TASK_COMM_LEN` without its NUL).
+const COMMAND_LENGTH: usize = 15;
+
+/// How often a listing is repeated if nothing else is said, in seconds.
+const REPEAT: u64 = 15;
+
+/// Fields of `-F` when none is named: all but the raw device number.
+const STANDARD_FIELDS: &[u8] = b"acCdDfFgGiKklLmMnNoOpPRsStTuz";
+
+/// Fields that may be named.
+const FIELDS: &[u8] = b"acdDfgGiKklLmMnoprPRsStTu";
+
+/// What a command line comes to.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// List files. The warnings are for standard error.
+    Run(Box<Options>, Vec<String>),
+    /// `-h`, `-?`: print the long usage.
+    Help,
+    /// `-v`: print the version.
+    Version,
+    /// `-F?`: print the fields.
+    FieldHelp,
+    /// Print these messages and the short usage.
+    Wrong(Vec<String>),
+}
+
+/// Reads the words after the program's name.
+#[must_use]
+pub fn parse(words: Vec<Vec<u8>>, system: &dyn System) -> Outcome {
+    let mut parser = Parser {
+        scanner: Scanner::new(words),
+        system,
+        options: Options::default(),
+        errors: Vec::new(),
+        warnings: Vec::new(),
+        help: false,
+        version: false,
+        field_help: false,
+        cross: false,
+        conflict: false,
+    };
+    while let Some(letter) = parser.scanner.letter() {
+        parser.option(letter);
+        if parser.field_help {
+            return Outcome::FieldHelp;
+        }
+    }
+    parser.finish()
+}
+
+struct Parser<'a> {
+    scanner: Scanner,
+    system: &'a dyn System,
+    options: Options,
+    errors: Vec<String>,
+    warnings: Vec<String>,
+    help: bool,
+    version: bool,
+    field_help: bool,
+    /// `-x` was given.
+    cross: bool,
+    /// `-o` and `-s` were both given.
+    conflict: bool,
+}
+
+impl Parser<'_> {
+    fn wrong(&mut self, message: impl Into<String>) {
+        self.errors.push(message.into());
+    }
+
+    fn option(&mut self, Letter { plus, letter }: Letter) {
+        let options = &mut self.options;
+        match letter {
+            b'?' | b'h' => self.help = true,
+            b'v' => self.version = true,
+            b'a' => options.and = true,
+            b'b' => options.avoid_blocking = true,
+            b'H' => options.human = true,
+            b'J' => self.json(Json::Object),
+            b'j' => self.json(Json::Lines),
+            b'l' => options.numeric_users = true,
+            b'n' => options.numeric_hosts = !plus,
+            b'P' => options.numeric_ports = !plus,
+            b'N' => options.nfs = true,
+            b'O' | b'M' => {}
+            b'Q' => options.quiet = true,
+            b'R' => options.parents = true,
+            b't' => options.terse = true,
+            b'U' => options.unix = true,
+            b'V' => options.verbose = true,
+            b'w' => options.warnings = plus,
+            b'X' => options.no_tcp_udp = true,
+            b'E' => options.endpoints = if plus { EndPoints::Listed } else { EndPoints::Named },
+            b'c' if plus => self.command_width(),
+            b'c' => self.command(),
+            b'd' if plus => self.directory(false),
+            b'd' => self.fds(),
+            b'D' if plus => self.directory(true),
+            b'D' => {
+                drop(self.scanner.optional());
+                self.wrong("unsupported option: -D");
+            }
+            b'e' => self.exempt(plus),
+            b'f' => self.file_or_flags(plus),
+            b'F' => self.fields(),
+            b'g' => self.groups(),
+            b'i' => self.internet(),
+            b'K' => self.tasks(),
+            b'L' => self.links(plus),
+            b'm' => self.mounts(plus),
+            b'o' => self.offset(),
+            b'p' => self.pids(),
+            b'r' => self.repeat(plus),
+            b's' => self.size_or_states(),
+            b'S' => self.timeout(),
+            b'T' => self.tcp_info(plus),
+            b'u' => self.users(),
+            b'x' => self.cross_over(),
+            b'Z' => self.contexts(),
+            _ => self.wrong(format!("illegal option character: {}", text(&[letter]))),
+        }
+    }
+
+    fn json(&mut self, json: Json) {
+        if self.options.json.is_some_and(|before| before != json) {
+            self.wrong("-J and -j are mutually exclusive");
+        }
+        self.options.json = Some(json);
+    }
+
+    /// A value that must be there and must not look like an option.
+    fn name(&mut self) -> Option<Vec<u8>> {
+        self.scanner.optional()
+    }
+
+    fn command_width(&mut self) {
+        let number = self.scanner.digits();
+        match number.and_then(|number| usize::try_from(number).ok()) {
+            None => self.wrong("+c not followed by width number"),
+            Some(width) if width > COMMAND_LENGTH => {
+                self.wrong(format!("+c {width} > what system provides ({COMMAND_LENGTH})"));
+            }
+            Some(0) => self.options.command_width = None,
+            // The title's own width.
+            Some(width) => self.options.command_width = Some(width.max(7)),
+        }
+    }
+
+    fn command(&mut self) {
+        let Some(value) = self.name() else {
+            return self.wrong("missing -c option value");
+        };
+        if value.first() == Some(&b'/') {
+            match Pattern::parse(&value) {
+                Ok(pattern) => self.options.patterns.push(pattern),
+                Err(error) => self.wrong(error),
+            }
+            return;
+        }
+        let (exclude, prefix) = match value.strip_prefix(b"^") {
+            Some(rest) => (true, rest.to_vec()),
+            None => (false, value.clone()),
+        };
+        if prefix.len() > COMMAND_LENGTH {
+            let length = prefix.len();
+            return self.wrong(format!(
+                "\"-c {}\" length ({length}) > what system provides ({COMMAND_LENGTH})",
+                text(&value)
+            ));
+        }
+        let commands = &mut self.options.commands;
+        if commands.iter().any(|other| other.prefix == prefix && other.exclude != exclude) {
+            let name = text(&prefix);
+            return self.wrong(format!("-c^{name} and -c{name} conflict."));
+        }
+        let command = Command { prefix, exclude };
+        if !commands.contains(&command) {
+            commands.push(command);
+        }
+    }
+
+    fn directory(&mut self, deep: bool) {
+        match self.name().filter(|path| !path.is_empty()) {
+            Some(path) => self.options.directories.push(Directory { path, deep }),
+            None => self.wrong("+d not followed by a directory path"),
+        }
+    }
+
+    fn fds(&mut self) {
+        let result = match self.scanner.value() {
+            Some(set) => sets::fds(&set, &mut self.options.fds),
+            None => Err("no file descriptor specified".to_owned()),
+        };
+        if let Err(error) = result {
+            self.wrong(error);
+        }
+    }
+
+    fn exempt(&mut self, plus: bool) {
+        match self.name() {
+            Some(path) if path.first() == Some(&b'/') => {
+                self.options.exempt.push(Exempt { path, readlink: !plus });
+            }
+            other => {
+                let prefix = if plus { '+' } else { '-' };
+                let path = text(&other.unwrap_or_default());
+                self.wrong(format!("{prefix}e not followed by a file system path: \"{path}\""));
+            }
+        }
+    }
+
+    fn file_or_flags(&mut self, plus: bool) {
+        let Some(letters) = self.scanner.optional() else {
+            self.options.name_kind = if plus { NameKind::FileSystem } else { NameKind::File };
+            return;
+        };
+        for letter in letters {
+            match letter {
+                b'g' => self.options.flags = plus.then_some(FlagForm::Names),
+                b'G' => self.options.flags = plus.then_some(FlagForm::Hex),
+                _ => self.wrong(format!("unknown file struct option: {}", text(&[letter]))),
+            }
+        }
+    }
+
+    fn fields(&mut self) {
+        let value = self.scanner.optional().unwrap_or_default();
+        if value == b"?" {
+            self.field_help = true;
+            return;
+        }
+        let mut fields = Fields { letters: Vec::new(), nul: false };
+        for letter in value {
+            match letter {
+                b'0' => fields.nul = true,
+                _ if FIELDS.contains(&letter) => fields.letters.push(letter),
+                _ => return self.wrong(format!("unknown field: {}", text(&[letter]))),
+            }
+        }
+        if fields.letters.is_empty() {
+            fields.letters = STANDARD_FIELDS.to_vec();
+        } else if !fields.has(b'p') {
+            fields.letters.push(b'p');
+        }
+        self.options.fields = Some(fields);
+    }
+
+    fn groups(&mut self) {
+        self.options.show_groups = true;
+        if let Some(set) = self.scanner.optional()
+            && let Err(error) = sets::ids(&set, "PGID", "process group", &mut self.options.groups)
+        {
+            self.wrong(error);
+        }
+    }
+
+    fn internet(&mut self) {
+        let large = |family, options: &mut Options| {
+            options.internet = Some(options.internet.map_or(family, |before| before.and(family)));
+        };
+        match self.scanner.optional() {
+            None => large(internet::Family::Any, &mut self.options),
+            Some(value) => match internet::item(&value, self.system) {
+                Ok(Item::Large(family)) => large(family, &mut self.options),
+                Ok(Item::Address(address)) => self.options.addresses.push(address),
+                Err(error) => self.wrong(error),
+            },
+        }
+    }
+
+    fn tasks(&mut self) {
+        match self.scanner.optional() {
+            None => self.options.tasks = Tasks::Select,
+            Some(value) if value == b"i" => self.options.tasks = Tasks::Ignore,
+            Some(value) => self.wrong(format!("-K not followed by i (but by {})", text(&value))),
+        }
+    }
+
+    fn links(&mut self, plus: bool) {
+        let number = self.scanner.digits();
+        self.options.links = plus;
+        match number {
+            None => self.options.links_below = None,
+            Some(_) if !plus => self.wrong("no number may follow -L"),
+            Some(number) => self.options.links_below = (number > 0).then_some(number),
+        }
+    }
+
+    fn mounts(&mut self, plus: bool) {
+        let file = self.scanner.optional();
+        if !plus {
+            return self.wrong("-m not supported");
+        }
+        match file {
+            Some(file) => self.options.mount_supplement = Some(file),
+            None => self.options.print_mounts = true,
+        }
+    }
+
+    fn offset(&mut self) {
+        match self.scanner.digits() {
+            Some(digits) => self.options.offset_digits = usize::try_from(digits).unwrap_or(usize::MAX),
+            None => self.choose(SizeOrOffset::Offset),
+        }
+    }
+
+    fn choose(&mut self, what: SizeOrOffset) {
+        let before = self.options.size_or_offset;
+        if before != SizeOrOffset::Either && before != what {
+            self.conflict = true;
+        }
+        self.options.size_or_offset = what;
+    }
+
+    fn pids(&mut self) {
+        let result = match self.scanner.value() {
+            Some(set) => sets::ids(&set, "PID", "process", &mut self.options.pids),
+            None => Err("no process ID specified".to_owned()),
+        };
+        if let Err(error) = result {
+            self.wrong(error);
+        }
+    }
+
+    fn repeat(&mut self, plus: bool) {
+        let seconds = self.scanner.digits();
+        let mut cycles = None;
+        let mut marker = None;
+        // A count follows the time; a word of its own that begins with c would be another option's.
+        if let Some(rest) = self.scanner.rest_if(b'c') {
+            let end = rest.iter().position(|byte| *byte == b'm').unwrap_or(rest.len());
+            let count = rest.get(1..end).unwrap_or_default();
+            cycles = std::str::from_utf8(count).ok().and_then(|count| count.parse().ok()).filter(|n| *n > 0);
+            if cycles.is_none() {
+                self.wrong(format!("-r: no number of cycles after c: {}", text(&rest)));
+            }
+            marker = rest.get(end + 1..).map(<[u8]>::to_vec);
+        } else if let Some(rest) = self.scanner.rest_if(b'm') {
+            marker = Some(rest[1..].to_vec());
+        }
+        if marker.as_ref().is_some_and(Vec::is_empty) {
+            self.wrong("illegal <fmt>: \"\"");
+        }
+        let seconds = seconds.unwrap_or(REPEAT);
+        self.options.repeat = (seconds > 0).then(|| Repeat {
+            every: Duration::from_secs(seconds),
+            until_none: plus,
+            marker,
+            cycles,
+        });
+    }
+
+    fn size_or_states(&mut self) {
+        let Some(value) = self.scanner.optional() else {
+            return self.choose(SizeOrOffset::Size);
+        };
+        let whole = text(&value);
+        let (protocol, list) = match whole.split_once(':') {
+            Some((protocol, list)) if protocol.eq_ignore_ascii_case("tcp") => ("TCP", list),
+            Some((protocol, list)) if protocol.eq_ignore_ascii_case("udp") => ("UDP", list),
+            _ => return self.wrong(format!("unknown -s protocol: \"{whole}\"")),
+        };
+        if protocol == "UDP" {
+            return self.wrong(format!("no UDP state names available: {whole}"));
+        }
+        for name in list.split(',').filter(|name| !name.is_empty()) {
+            let (exclude, bare) = match name.strip_prefix('^') {
+                Some(rest) => (true, rest),
+                None => (false, name),
+            };
+            let known = TCP_STATES.iter().find(|(_, state)| state.eq_ignore_ascii_case(bare));
+            let Some((number, state)) = known else {
+                self.wrong(format!("unknown TCP state name: {bare}"));
+                continue;
+            };
+            let states = &mut self.options.states;
+            let (to, other) = if exclude {
+                (&mut states.exclude, &states.include)
+            } else {
+                (&mut states.include, &states.exclude)
+            };
+            if other.contains(number) {
+                self.wrong(format!("can't include and exclude TCP state: {state}"));
+            } else if !to.contains(number) {
+                to.push(*number);
+            }
+        }
+    }
+
+    fn timeout(&mut self) {
+        let Some(seconds) = self.scanner.digits() else {
+            self.options.timeout = Duration::from_secs(15);
+            return;
+        };
+        if seconds < 2 {
+            self.warnings.push(format!("WARNING: -S time ({seconds}) changed to 2"));
+        }
+        self.options.timeout = Duration::from_secs(seconds.max(2));
+    }
+
+    fn tcp_info(&mut self, plus: bool) {
+        let Some(letters) = self.scanner.optional() else {
+            self.options.tcp_info = TcpInfo { state: plus, queues: false, flags: false };
+            return;
+        };
+        let mut info = TcpInfo { state: false, queues: false, flags: false };
+        for letter in letters {
+            match letter {
+                b's' => info.state = true,
+                b'q' => info.queues = true,
+                b'f' => info.flags = true,
+                _ => self.wrong(format!("unsupported TCP/TPI info selection: {}", text(&[letter]))),
+            }
+        }
+        self.options.tcp_info = info;
+    }
+
+    fn users(&mut self) {
+        let Some(set) = self.scanner.value() else {
+            return self.wrong("no UIDs specified");
+        };
+        let errors = &mut self.errors;
+        let Options { users, excluded_users, .. } = &mut self.options;
+        sets::users(&set, self.system, users, excluded_users, &mut |error| errors.push(error));
+    }
+
+    fn cross_over(&mut self) {
+        self.cross = true;
+        let Some(letters) = self.scanner.optional() else {
+            (self.options.cross_mounts, self.options.cross_links) = (true, true);
+            return;
+        };
+        for letter in letters {
+            match letter {
+                b'f' => self.options.cross_mounts = true,
+                b'l' => self.options.cross_links = true,
+                _ => self.wrong(format!("unknown cross-over option: {}", text(&[letter]))),
+            }
+        }
+    }
+
+    fn contexts(&mut self) {
+        let context = self.scanner.optional();
+        if !self.system.selinux() {
+            return self.wrong("-Z limited to SELinux");
+        }
+        self.options.contexts.get_or_insert_default().extend(context.map(|context| text(&context)));
+    }
+
+    fn finish(mut self) -> Outcome {
+        let options = &self.options;
+        let mut late = Vec::new();
+        if self.conflict {
+            late.push("-o and -s are mutually exclusive");
+        }
+        if options.fields.is_some() && options.terse {
+            late.push("-F and -t are mutually exclusive");
+        }
+        if options.json.is_some() && options.terse {
+            late.push("-J or -j and -t are mutually exclusive");
+        }
+        if self.cross && options.directories.is_empty() {
+            late.push("-x must accompany +d or +D");
+        }
+        if options.no_tcp_udp && (options.internet.is_some() || !options.addresses.is_empty()) {
+            late.push("-i is useless when -X is specified.");
+        }
+        self.errors.extend(late.into_iter().map(str::to_owned));
+        self.options.names = self.scanner.names();
+        if self.errors.is_empty() && !self.help && !self.version {
+            let classes = crate::lsof::select::Class::requested(&self.options);
+            if self.options.and && classes.is_empty() {
+                self.errors.push("no select options to AND via -a".to_owned());
+            }
+        }
+        if !self.errors.is_empty() {
+            return Outcome::Wrong(self.errors);
+        }
+        if self.help {
+            return Outcome::Help;
+        }
+        if self.version {
+            return Outcome::Version;
+        }
+        let options = &mut self.options;
+        // A list of numbers has no room for rows about what failed.
+        if options.terse {
+            options.warnings = false;
+        }
+        if let Some(fields) = &options.fields {
+            options.show_groups |= fields.has(b'g');
+            options.parents |= fields.has(b'R');
+        }
+        Outcome::Run(Box::new(self.options), self.warnings)
+    }
+}

@@ -1,0 +1,565 @@
+//! The rows of a process, or of one of its threads.
+
+use std::mem::MaybeUninit;
+
+use rustix::{
+    fd::OwnedFd,
+    fs::{Mode, OFlags, openat, readlinkat_raw},
+    io::Errno,
+};
+
+use super::{
+    descriptors::Descriptors,
+    maps::PathStats,
+    process::{read_into, socket_inode},
+    search,
+    shared::Shared,
+    stat::{self, Stat},
+};
+use crate::{
+    host::proc::{FdInfo, inode_in},
+    lsof::{
+        model::{Fd, File, Kind, Socket, major, minor},
+        select::{self, Class, FdVerdict, Item},
+    },
+};
+
+/// Where rows come from.
+pub(super) struct Source<'a> {
+    pub(super) pid: u32,
+    pub(super) tid: Option<u32>,
+    /// /proc/PID, or /proc/PID/task/TID.
+    pub(super) dir: &'a OwnedFd,
+}
+
+impl Source<'_> {
+    pub(super) fn path(&self, below: &str) -> String {
+        match self.tid {
+            Some(tid) => format!("/proc/{}/task/{tid}/{below}", self.pid),
+            None => format!("/proc/{}/{below}", self.pid),
+        }
+    }
+}
+
+/// Longest target of a link that /proc hands out (`PATH_MAX`).
+const PATH_MAX: usize = 4096;
+
+/// What a thread of the listing needs to make rows.
+pub(super) struct Rows<'a> {
+    pub(super) shared: &'a Shared<'a>,
+    pub(super) paths: PathStats,
+    descriptors: Descriptors,
+    pub(super) buffer: Vec<u8>,
+}
+
+/// What becomes of a row.
+pub(super) enum Verdict {
+    /// It is listed; complete it.
+    Listed(Option<usize>),
+    /// It is not.
+    Dropped,
+}
+
+/// Classes that nothing is known of before a descriptor's link has been read.
+const OPEN: Class = Class::SOCKET.with(Class::STAT);
+
+impl<'a> Rows<'a> {
+    pub(super) fn new(shared: &'a Shared<'a>) -> Self {
+        Self { shared, paths: PathStats::default(), descriptors: Descriptors::new(), buffer: Vec::new() }
+    }
+
+    /// Whether a process holds a socket that may be listed.
+    pub(super) fn holds_socket(&mut self, proc: &OwnedFd, pid: u32) -> rustix::io::Result<bool> {
+        let sockets = self.shared.sockets();
+        if sockets.is_empty() {
+            return Ok(false);
+        }
+        let Ok(fds) = openat(proc, format!("{pid}/fd"), DIRECTORY, Mode::empty()) else {
+            // The rows say why, if they are listed at all.
+            return Ok(false);
+        };
+        let mut target = [MaybeUninit::<u8>::uninit(); 64];
+        let mut found = false;
+        self.descriptors.list(&fds, |_, name| {
+            if let Ok((link, _)) = readlinkat_raw(&fds, name, &mut target[..])
+                && let Some(inode) = socket_inode(link)
+            {
+                found = sockets.get(inode).is_some();
+            }
+            !found
+        })?;
+        Ok(found)
+    }
+
+    /// The listed rows of a process or thread that meets `met`.
+    pub(super) fn of(&mut self, source: &Source<'_>, met: Class) -> Vec<File> {
+        let mut files = Vec::new();
+        let only_sockets = self.shared.only_sockets();
+        if !only_sockets {
+            self.link(source, Fd::Cwd, "cwd", met, &mut files);
+            self.link(source, Fd::Root, "root", met, &mut files);
+            let executable = self.link(source, Fd::Text, "exe", met, &mut files);
+            if self.enough(&files) {
+                return files;
+            }
+            if self.may_list(Fd::Memory, met) || self.may_list(Fd::Deleted, met) {
+                self.maps(source, executable, met, &mut files);
+            }
+        }
+        if !self.enough(&files) {
+            self.fds(source, met, &mut files);
+        }
+        files
+    }
+
+    /// Whether one row is as good as all: a process is listed by its number alone.
+    pub(super) fn enough(&self, files: &[File]) -> bool {
+        !self.shared.needs.columns && !files.is_empty() && self.shared.search.items().is_empty()
+    }
+
+    /// Whether a descriptor may be listed, before anything is read of it.
+    pub(super) fn may_list(&self, fd: Fd, met: Class) -> bool {
+        match select::fd(self.shared.options.fds.as_ref(), fd) {
+            FdVerdict::Excluded => false,
+            FdVerdict::Met => self.shared.rule.may_select(met.with(Class::FD), OPEN),
+            FdVerdict::Missed => self.shared.rule.may_select(met, OPEN),
+        }
+    }
+
+    pub(super) fn with_fd(&self, fd: Fd, met: Class) -> Class {
+        match select::fd(self.shared.options.fds.as_ref(), fd) {
+            FdVerdict::Met => met.with(Class::FD),
+            _ => met,
+        }
+    }
+
+    /// A row that says what could not be read; none without warnings.
+    fn error_row(&self, fd: Fd, kind: Kind, text: String, met: Class, files: &mut Vec<File>) {
+        if self.shared.options.warnings && self.shared.rule.selects(self.with_fd(fd, met)) {
+            let mut file = File::new(fd, kind);
+            file.name = text.into_bytes().into();
+            files.push(file);
+        }
+    }
+
+    /// The working directory, the root or the executable. What the executable is, is also needed to leave it out of the maps.
+    fn link(
+        &mut self,
+        source: &Source<'_>,
+        fd: Fd,
+        name: &str,
+        met: Class,
+        files: &mut Vec<File>,
+    ) -> Option<(u64, u64)> {
+        if !self.may_list(fd, met) && fd != Fd::Text {
+            return None;
+        }
+        let may_list = self.may_list(fd, met);
+        let mut target = [MaybeUninit::<u8>::uninit(); PATH_MAX];
+        let path = match readlinkat_raw(source.dir, name, &mut target[..]) {
+            Ok((path, _)) => path,
+            Err(Errno::NOENT) if fd == Fd::Text => {
+                // A thread of the kernel has no executable.
+                if may_list {
+                    self.error_row(fd, Kind::Unknown, source.path(name), met, files);
+                }
+                return None;
+            }
+            Err(error) => {
+                if may_list && !matches!(error, Errno::NOENT | Errno::SRCH) {
+                    let text = format!("{} (readlink: {})", source.path(name), search::text(error));
+                    self.error_row(fd, Kind::Unknown, text, met, files);
+                }
+                return None;
+            }
+        };
+        let mut file = File::new(fd, Kind::Unknown);
+        if self.shared.is_exempt(path) {
+            if may_list && self.shared.rule.selects(self.with_fd(fd, met)) {
+                file.kind = Kind::Exempt;
+                file.name = self.shared.exempt_name(path);
+                files.push(file);
+            }
+            return None;
+        }
+        let stat = match self.shared.stat_below(source.dir, name, path) {
+            Ok(stat) => stat,
+            Err(error) => {
+                if may_list && !matches!(error, Errno::NOENT | Errno::SRCH) {
+                    let text = format!("{} (stat: {})", String::from_utf8_lossy(path), search::text(error));
+                    self.error_row(fd, Kind::Unknown, text, met, files);
+                }
+                return None;
+            }
+        };
+        if may_list && let Verdict::Listed(item) = self.judge(&stat, path, self.with_fd(fd, met)) {
+            stat.fill(&mut file);
+            file.name = self.name(path, item);
+            files.push(file);
+        }
+        Some((stat.device, stat.inode))
+    }
+
+    /// Whether a file is listed, once its stat is known.
+    pub(super) fn judge(&self, stat: &Stat, path: &[u8], mut met: Class) -> Verdict {
+        let shared = self.shared;
+        let requested = shared.rule.requested;
+        let mut item = None;
+        if requested.any(Class::LINKS)
+            && shared.options.links_below.is_some_and(|below| u64::from(stat.links) < below)
+        {
+            met = met.with(Class::LINKS);
+        }
+        if requested.any(Class::NFS) && shared.is_nfs(stat.device, path) {
+            shared.found.note(Item::Nfs);
+            met = met.with(Class::NFS);
+        }
+        if requested.any(Class::NAME) {
+            item = shared.search.file(stat.device, stat.inode);
+            if let Some(item) = item {
+                shared.found.note(Item::Name(item));
+                met = met.with(Class::NAME);
+            }
+            for item in shared.search.file_systems(stat.device) {
+                shared.found.note(Item::Name(item));
+                met = met.with(Class::NAME);
+            }
+        }
+        if shared.rule.selects(met) { Verdict::Listed(item) } else { Verdict::Dropped }
+    }
+
+    /// The name of a row: that which was searched for, else its own.
+    pub(super) fn name(&self, path: &[u8], item: Option<usize>) -> Box<[u8]> {
+        match item {
+            _ if !self.shared.needs.columns => Box::default(),
+            Some(item) => self.shared.search.shown(item).into(),
+            None => path.into(),
+        }
+    }
+
+    fn fds(&mut self, source: &Source<'_>, met: Class, files: &mut Vec<File>) {
+        let fds = match openat(source.dir, "fd", DIRECTORY, Mode::empty()) {
+            Ok(fds) => fds,
+            Err(Errno::NOENT | Errno::SRCH) => return,
+            Err(error) => {
+                let text = format!("{} (opendir: {})", source.path("fd"), search::text(error));
+                if self.may_list(Fd::None, met) {
+                    self.error_row(Fd::None, Kind::Blank, text, met, files);
+                }
+                return;
+            }
+        };
+        let mut target = [MaybeUninit::<u8>::uninit(); PATH_MAX];
+        let mut descriptors = std::mem::replace(&mut self.descriptors, Descriptors::new());
+        let result = descriptors.list(&fds, |number, entry| {
+            let fd = Fd::Number(number);
+            if !self.may_list(fd, met) {
+                return true;
+            }
+            let met = self.with_fd(fd, met);
+            match readlinkat_raw(&fds, entry, &mut target[..]) {
+                Ok((link, _)) => self.descriptor(source, &fds, entry, fd, link, met, files),
+                Err(Errno::NOENT | Errno::SRCH) => {}
+                Err(error) => {
+                    let path = source.path(&format!("fd/{number}"));
+                    let text = format!("{path} (readlink: {})", search::text(error));
+                    self.error_row(fd, Kind::Unknown, text, met, files);
+                }
+            }
+            !self.enough(files)
+        });
+        self.descriptors = descriptors;
+        // A process that ends takes the rest of its descriptors with it.
+        let _ = result;
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a part of one descriptor")]
+    fn descriptor(
+        &mut self,
+        source: &Source<'_>,
+        fds: &OwnedFd,
+        entry: &std::ffi::CStr,
+        fd: Fd,
+        link: &[u8],
+        met: Class,
+        files: &mut Vec<File>,
+    ) {
+        if let Some(inode) = socket_inode(link) {
+            self.socket(source, fds, entry, fd, inode, met, files);
+            return;
+        }
+        if let Some(inode) = inode_in(link, "pipe") {
+            self.pipe(source, fds, entry, fd, inode, met, files);
+            return;
+        }
+        if let Some(name) = link.strip_prefix(b"anon_inode:") {
+            self.anonymous(source, fds, entry, fd, name, met, files);
+            return;
+        }
+        let requested = self.shared.rule.requested;
+        // Nothing that a socket alone meets is open any more.
+        if !self.shared.rule.may_select(met, Class::STAT.common(requested)) {
+            return;
+        }
+        let mut file = File::new(fd, Kind::Unknown);
+        if self.shared.is_exempt(link) {
+            if self.shared.rule.selects(met) {
+                file.kind = Kind::Exempt;
+                file.name = self.shared.exempt_name(link);
+                files.push(file);
+            }
+            return;
+        }
+        // A process that is listed by its number alone is not examined further.
+        if !self.shared.needs.columns && self.shared.rule.selects(met) && !requested.any(Class::NAME) {
+            files.push(file);
+            return;
+        }
+        let stat = match self.shared.stat_below(fds, entry, link) {
+            Ok(stat) => stat,
+            Err(error) => {
+                if !matches!(error, Errno::NOENT | Errno::SRCH) {
+                    let text = format!("{} (stat: {})", String::from_utf8_lossy(link), search::text(error));
+                    self.error_row(fd, Kind::Unknown, text, met, files);
+                }
+                return;
+            }
+        };
+        let Verdict::Listed(item) = self.judge(&stat, link, met) else { return };
+        stat.fill(&mut file);
+        if file.kind == Kind::Regular && self.shared.is_queue(stat.device) {
+            file.kind = Kind::MessageQueue;
+        }
+        file.name = self.name(link, item);
+        self.complete(source, fds, entry, &mut file);
+        files.push(file);
+    }
+
+    /// The mode, the lock, and of the descriptor's information what is printed.
+    pub(super) fn complete(
+        &mut self,
+        source: &Source<'_>,
+        fds: &OwnedFd,
+        entry: &std::ffi::CStr,
+        file: &mut File,
+    ) {
+        let needs = self.shared.needs;
+        if needs.access && file.access == b' ' {
+            file.access = stat::entry(fds, entry).map_or(b' ', |stat| stat::access(stat.mode));
+        }
+        if needs.locks
+            && matches!(
+                file.kind,
+                Kind::Regular | Kind::Directory | Kind::Character | Kind::Block | Kind::Fifo
+            )
+            && let (Some(device), Some(inode)) = (file.device, file.inode)
+        {
+            file.lock = self.shared.lock(source.pid, device, inode);
+        }
+        let controls =
+            needs.peers && file.rdev.is_some_and(|device| (major(device), minor(device)) == (5, 2));
+        let offset = if file.size.is_some() { needs.offsets } else { needs.columns && has_offset(file) };
+        if offset || needs.flags || controls {
+            let info = self.info(source, entry);
+            file.terminal = info.tty.filter(|_| controls);
+            file.flags = info.flags.filter(|_| needs.flags);
+            file.offset = info.position.filter(|_| offset).or(file.offset);
+        }
+        // Where no offset can be, it is 0.
+        if file.size.is_none() && file.offset.is_none() {
+            file.offset = Some(0);
+        }
+    }
+
+    pub(super) fn info(&mut self, source: &Source<'_>, entry: &std::ffi::CStr) -> FdInfo {
+        let path = format!("fdinfo/{}", entry.to_string_lossy());
+        match read_into(source.dir, path.as_str(), &mut self.buffer) {
+            Ok(()) => FdInfo::parse(&self.buffer),
+            Err(_) => FdInfo::default(),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a part of one descriptor")]
+    fn pipe(
+        &mut self,
+        source: &Source<'_>,
+        fds: &OwnedFd,
+        entry: &std::ffi::CStr,
+        fd: Fd,
+        inode: u64,
+        met: Class,
+        files: &mut Vec<File>,
+    ) {
+        let shared = self.shared;
+        let mut file = File::new(fd, Kind::Fifo);
+        file.inode = Some(inode);
+        file.links = Some(1);
+        let requested = shared.rule.requested;
+        let may_be_named = requested.any(Class::NAME);
+        if shared.needs.columns || may_be_named {
+            // All pipes are on one file system.
+            let device = shared.pipe_device.get().copied().or_else(|| {
+                let device = stat::follow(fds, entry, false).ok()?.device;
+                Some(*shared.pipe_device.get_or_init(|| device))
+            });
+            file.device = device;
+        }
+        let stat =
+            Stat { device: file.device.unwrap_or(u64::MAX), inode, mode: 0, links: 1, size: 0, rdev: 0 };
+        let Verdict::Listed(item) = self.judge(&stat, b"", met) else { return };
+        file.name = self.name(b"pipe", item);
+        self.complete(source, fds, entry, &mut file);
+        files.push(file);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a part of one descriptor")]
+    fn anonymous(
+        &mut self,
+        source: &Source<'_>,
+        fds: &OwnedFd,
+        entry: &std::ffi::CStr,
+        fd: Fd,
+        name: &[u8],
+        met: Class,
+        files: &mut Vec<File>,
+    ) {
+        let shared = self.shared;
+        // These share one inode, and are always open in one mode (fs/eventfd.c, fs/eventpoll.c, fs/timerfd.c, ...).
+        let access = match name {
+            b"[eventfd]" | b"[eventpoll]" | b"[timerfd]" | b"[signalfd]" => b'u',
+            b"inotify" => b'r',
+            _ => b' ',
+        };
+        let known = shared.anonymous.get().copied().filter(|_| access != b' ');
+        let (device, inode) = match known {
+            Some(known) => known,
+            None if !shared.needs.columns && !shared.rule.requested.any(Class::STAT) => (0, 0),
+            None => {
+                let Ok(stat) = stat::follow(fds, entry, false) else { return };
+                let id = (stat.device, stat.inode);
+                if access == b' ' { id } else { *shared.anonymous.get_or_init(|| id) }
+            }
+        };
+        let stat = Stat { device, inode, mode: 0, links: 1, size: 0, rdev: 0 };
+        let Verdict::Listed(item) = self.judge(&stat, b"", met) else { return };
+        let mut file = File::new(fd, Kind::Anonymous);
+        stat.fill(&mut file);
+        file.access = access;
+        if shared.needs.columns {
+            let told = match name {
+                b"[eventfd]" => {
+                    let info = self.info(source, entry);
+                    info.eventfd.map(|id| format!("[eventfd:{id}]"))
+                }
+                b"[eventpoll]" => watched(&self.info(source, entry).watched),
+                b"[pidfd]" => self.info(source, entry).pid.map(|pid| format!("[pidfd:{pid}]")),
+                _ => None,
+            };
+            file.name = match told {
+                Some(told) if item.is_none() => told.into_bytes().into(),
+                _ => self.name(name, item),
+            };
+        }
+        self.complete(source, fds, entry, &mut file);
+        files.push(file);
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a part of one descriptor")]
+    fn socket(
+        &mut self,
+        source: &Source<'_>,
+        fds: &OwnedFd,
+        entry: &std::ffi::CStr,
+        fd: Fd,
+        inode: u64,
+        mut met: Class,
+        files: &mut Vec<File>,
+    ) {
+        let shared = self.shared;
+        let requested = shared.rule.requested;
+        let known = shared.sockets().get(inode);
+        let mut file = File::new(fd, Kind::Socket);
+        // A socket is always open for both.
+        file.access = b'u';
+        file.inode = Some(inode);
+        if let Some((kind, socket)) = known {
+            if !select::state_allows(&shared.options.states, socket, &shared.found) {
+                return;
+            }
+            file.kind = *kind;
+            met = met.with(select::internet(shared.options, socket, &shared.found));
+            if let Socket::Unix { path, .. } = socket {
+                if requested.any(Class::UNIX) {
+                    met = met.with(Class::UNIX);
+                }
+                if shared.search.has_sockets()
+                    && let Some(item) = shared.search.socket(path)
+                {
+                    shared.found.note(Item::Name(item));
+                    met = met.with(Class::NAME);
+                    file.name = shared.search.shown(item).into();
+                }
+            }
+        }
+        if !shared.rule.selects(met) {
+            return;
+        }
+        if shared.needs.columns {
+            match known {
+                Some((_, socket)) => file.socket = Some(Box::new(socket.clone())),
+                None => {
+                    // All sockets are on one file system.
+                    let device = shared.socket_device.get().copied().or_else(|| {
+                        let device = stat::follow(fds, entry, false).ok()?.device;
+                        Some(*shared.socket_device.get_or_init(|| device))
+                    });
+                    file.device = device;
+                    file.name = self.unidentified(source, entry);
+                }
+            }
+        }
+        self.complete(source, fds, entry, &mut file);
+        files.push(file);
+    }
+
+    /// What the kernel calls the protocol of a socket that no table has.
+    fn unidentified(&self, source: &Source<'_>, entry: &std::ffi::CStr) -> Box<[u8]> {
+        let path = source.path(&format!("fd/{}", entry.to_string_lossy()));
+        let mut value = [0u8; 64];
+        let name = rustix::fs::getxattr(path, "system.sockprotoname", &mut value[..]);
+        let name = name.ok().and_then(|length| value.get(..length)).unwrap_or_default();
+        let name = name.strip_suffix(b"\0").unwrap_or(name);
+        if self.shared.options.no_tcp_udp {
+            return b"can't identify protocol (-X specified)"[..].into();
+        }
+        if name.is_empty() {
+            return b"can't identify protocol"[..].into();
+        }
+        [&b"protocol: "[..], name].concat().into()
+    }
+}
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// Whether a device may be anywhere but at its beginning: the null device and terminals never are.
+fn has_offset(file: &File) -> bool {
+    let Some(device) = file.rdev else { return false };
+    match (file.kind, major(device)) {
+        (Kind::Character, 1) => !matches!(minor(device), 3 | 5 | 7..=9),
+        (Kind::Character, 4 | 5 | 136..=143) => false,
+        _ => true,
+    }
+}
+
+/// What an epoll instance watches, as its name: in order, of the first 32.
+fn watched(descriptors: &[u32]) -> Option<String> {
+    const MOST: usize = 32;
+    if descriptors.is_empty() {
+        return None;
+    }
+    let mut first: Vec<u32> = descriptors.iter().copied().take(MOST).collect();
+    first.sort_unstable();
+    let shown: Vec<String> = first.iter().map(u32::to_string).collect();
+    let more = if descriptors.len() > MOST { "..." } else { "" };
+    Some(format!("[eventpoll:{}{more}]", shown.join(",")))
+}

@@ -1,0 +1,267 @@
+//! The names that are searched for, as devices and inodes: what a file is called where it is open does not matter.
+
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::{OsStrExt as _, OsStringExt as _},
+    path::Path,
+};
+
+use hashbrown::HashMap;
+use rustix::{fs::CWD, io::Errno};
+
+use super::{
+    directory,
+    mounts::{Mounts, is_below},
+    stat::{self, Stat},
+};
+use crate::lsof::{
+    arguments::{NameKind, Options},
+    model::device,
+};
+
+/// Why a name cannot be searched for.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SearchError {
+    /// A file that cannot be examined; the rest is searched for.
+    #[error("status error on {name}: {why}")]
+    Status {
+        /// As given.
+        name: String,
+        /// The system's word for it.
+        why: String,
+    },
+    /// Not what `-e` says it is.
+    #[error("\"{sign}e {path}\" is not a mounted file system.", sign = if *plus { '+' } else { '-' })]
+    NotMounted {
+        /// As given.
+        path: String,
+        /// `+e`.
+        plus: bool,
+    },
+    /// Not what `+f` says it is.
+    #[error("not a file system: {0}")]
+    NotFileSystem(String),
+    /// `+d` of something else.
+    #[error("WARNING: not a directory: {0}")]
+    NotDirectory(String),
+    /// `+d` of what cannot be examined.
+    #[error("WARNING: can't stat({name}): {why}")]
+    Directory {
+        /// As given.
+        name: String,
+        /// The system's word for it.
+        why: String,
+    },
+}
+
+impl SearchError {
+    /// Whether the short usage follows.
+    #[must_use]
+    pub const fn is_usage(&self) -> bool {
+        matches!(self, Self::NotDirectory(_) | Self::Directory { .. } | Self::NotMounted { .. })
+    }
+}
+
+/// What is searched for.
+#[derive(Debug, Default)]
+pub struct Search {
+    /// What is shown of each item, and whether it is a file system.
+    items: Vec<(Vec<u8>, bool)>,
+    files: HashMap<(u64, u64), usize>,
+    file_systems: Vec<(u64, usize)>,
+    sockets: HashMap<Vec<u8>, usize>,
+}
+
+/// The text of an error, as strerror(3) has it.
+pub(super) fn text(error: Errno) -> String {
+    let whole = std::io::Error::from(error).to_string();
+    match whole.find(" (os error") {
+        Some(end) => whole[..end].to_owned(),
+        None => whole,
+    }
+}
+
+impl Search {
+    /// Resolves the names of a command line.
+    #[must_use]
+    pub fn new(options: &Options) -> (Self, Vec<SearchError>) {
+        let mut search = Self::default();
+        let mut errors = Vec::new();
+        let mounts = Mounts::default();
+        for exempt in &options.exempt {
+            if !mounts.all().iter().any(|mount| mount.path == exempt.path) {
+                let path = String::from_utf8_lossy(&exempt.path).into_owned();
+                errors.push(SearchError::NotMounted { path, plus: !exempt.readlink });
+            }
+        }
+        for directory in &options.directories {
+            if let Err(error) = search.directory(directory, options, &mounts) {
+                errors.push(error);
+            }
+        }
+        for name in &options.names {
+            if let Err(error) = search.name(name, options, &mounts) {
+                errors.push(error);
+            }
+        }
+        (search, errors)
+    }
+
+    /// What is shown of each item, and whether it is a file system.
+    #[must_use]
+    pub fn items(&self) -> &[(Vec<u8>, bool)] {
+        &self.items
+    }
+
+    /// The item that a file is, by its device and inode.
+    pub(super) fn file(&self, device: u64, inode: u64) -> Option<usize> {
+        self.files.get(&(device, inode)).copied()
+    }
+
+    /// The file systems that a device is.
+    pub(super) fn file_systems(&self, device: u64) -> impl Iterator<Item = usize> {
+        self.file_systems.iter().filter(move |(of, _)| *of == device).map(|(_, item)| *item)
+    }
+
+    /// The item that a UNIX socket's path is.
+    pub(super) fn socket(&self, path: &[u8]) -> Option<usize> {
+        self.sockets.get(path).copied()
+    }
+
+    /// Whether any UNIX socket is searched for.
+    pub(super) fn has_sockets(&self) -> bool {
+        !self.sockets.is_empty()
+    }
+
+    /// What is shown of an item.
+    pub(super) fn shown(&self, item: usize) -> &[u8] {
+        self.items.get(item).map(|(shown, _)| shown.as_slice()).unwrap_or_default()
+    }
+
+    fn add(&mut self, shown: Vec<u8>, stat: &Stat) {
+        let item = self.items.len();
+        self.files.insert((stat.device, stat.inode), item);
+        if stat.is_socket() {
+            self.sockets.insert(shown.clone(), item);
+        }
+        self.items.push((shown, false));
+    }
+
+    fn name(&mut self, name: &[u8], options: &Options, mounts: &Mounts) -> Result<(), SearchError> {
+        let lossy = || String::from_utf8_lossy(name).into_owned();
+        if name.is_empty() {
+            return Err(SearchError::Status { name: String::new(), why: text(Errno::NOENT) });
+        }
+        let path = resolve(name, options.avoid_blocking);
+        if options.name_kind != NameKind::File && !options.avoid_blocking {
+            let sys = stat::follow(CWD, path.as_slice(), false);
+            let block = sys.as_ref().ok().filter(|stat| stat.is_block()).map(|stat| stat.rdev);
+            let mounted: Vec<_> = mounts
+                .all()
+                .iter()
+                .filter(|mount| {
+                    mount.path == path
+                        || block.is_some_and(|rdev| device(mount.device.0, mount.device.1) == rdev)
+                        || block.is_some() && mount.source == path
+                })
+                .collect();
+            // Where several are mounted at one place only the last can be seen.
+            let mounted: Vec<_> =
+                if block.is_none() { mounted.into_iter().next_back().into_iter().collect() } else { mounted };
+            if !mounted.is_empty() {
+                for mount in mounted {
+                    // Some file systems show another device than they are mounted with.
+                    let device = stat::follow(CWD, mount.path.as_slice(), false)
+                        .map_or(device(mount.device.0, mount.device.1), |stat| stat.device);
+                    self.file_systems.push((device, self.items.len()));
+                    self.items.push((mount.path.clone(), true));
+                }
+                return Ok(());
+            }
+            if options.name_kind == NameKind::FileSystem {
+                return Err(SearchError::NotFileSystem(lossy()));
+            }
+        }
+        match stat::follow(CWD, path.as_slice(), true) {
+            Ok(stat) => {
+                self.add(path, &stat);
+                Ok(())
+            }
+            Err(error) => Err(SearchError::Status { name: lossy(), why: text(error) }),
+        }
+    }
+
+    fn directory(
+        &mut self,
+        asked: &crate::lsof::arguments::Directory,
+        options: &Options,
+        mounts: &Mounts,
+    ) -> Result<(), SearchError> {
+        let name = String::from_utf8_lossy(&asked.path).into_owned();
+        let path = resolve(&asked.path, options.avoid_blocking);
+        let stat = stat::follow(CWD, path.as_slice(), true)
+            .map_err(|error| SearchError::Directory { name: name.clone(), why: text(error) })?;
+        if !stat.is_dir() {
+            return Err(SearchError::NotDirectory(name));
+        }
+        let _ = mounts;
+        // The directory itself is shown as it was given.
+        let first = if asked.path.is_empty() { path.clone() } else { asked.path.clone() };
+        self.add(first, &stat);
+        let cross = directory::Cross { mounts: options.cross_mounts, links: options.cross_links };
+        directory::walk(&path, &stat, asked.deep, cross, &mut |path, stat| self.add(path, stat));
+        Ok(())
+    }
+}
+
+/// A path without symbolic links, dots left as they are; as given when it cannot be told.
+pub(super) fn resolve(name: &[u8], avoid_blocking: bool) -> Vec<u8> {
+    // More links than the kernel would follow.
+    const MAX_LINKS: usize = 40;
+    let mut pending = name.to_vec();
+    if pending.first() != Some(&b'/') && !pending.is_empty() {
+        let mut absolute =
+            std::env::current_dir().map(|dir| dir.into_os_string().into_vec()).unwrap_or_default();
+        if absolute.last() != Some(&b'/') {
+            absolute.push(b'/');
+        }
+        absolute.extend_from_slice(&pending);
+        pending = absolute;
+    }
+    if avoid_blocking {
+        return trimmed(pending);
+    }
+    let mut links = 0;
+    let mut done: Vec<u8> = Vec::new();
+    let mut rest: Vec<Vec<u8>> = pieces(&pending);
+    rest.reverse();
+    while let Some(piece) = rest.pop() {
+        let length = done.len();
+        done.push(b'/');
+        done.extend_from_slice(&piece);
+        let Ok(target) = std::fs::read_link(Path::new(OsStr::from_bytes(&done))) else { continue };
+        links += 1;
+        // A link of /proc that leads to no path is what it is.
+        let target = target.into_os_string().into_vec();
+        if links > MAX_LINKS || (target.first() != Some(&b'/') && is_below(&done, b"/proc")) {
+            continue;
+        }
+        done.truncate(length);
+        if target.first() == Some(&b'/') {
+            done.clear();
+        }
+        rest.extend(pieces(&target).into_iter().rev());
+    }
+    if done.is_empty() { b"/".to_vec() } else { done }
+}
+
+fn pieces(path: &[u8]) -> Vec<Vec<u8>> {
+    path.split(|byte| *byte == b'/').filter(|piece| !piece.is_empty()).map(<[u8]>::to_vec).collect()
+}
+
+fn trimmed(mut path: Vec<u8>) -> Vec<u8> {
+    while path.len() > 1 && path.last() == Some(&b'/') {
+        path.pop();
+    }
+    path
+}

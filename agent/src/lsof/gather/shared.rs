@@ -1,0 +1,172 @@
+//! What all threads of a listing share: what was asked, what was met, and tables that are read once.
+
+use std::sync::OnceLock;
+
+use hashbrown::HashMap;
+
+use super::{mounts::Mounts, net::Table, search::Search, sockets::Sockets};
+use crate::{
+    host::proc::Lock,
+    lsof::{
+        arguments::{EndPoints, Options, SizeOrOffset, Tasks},
+        model::{Socket, device},
+        select::{self, Class, Found, Rule},
+    },
+};
+
+/// What all threads of a listing share.
+#[derive(Debug)]
+pub struct Shared<'a> {
+    /// What was asked.
+    pub options: &'a Options,
+    /// The classes.
+    pub rule: Rule,
+    /// What was met.
+    pub found: Found,
+    /// The names that are searched for.
+    pub search: &'a Search,
+    pub(super) needs: Needs,
+    pub(super) mounts: Mounts,
+    sockets: OnceLock<Sockets>,
+    locks: OnceLock<HashMap<(u32, u64, u64), u8>>,
+    pub(super) pipe_device: OnceLock<u64>,
+    pub(super) socket_device: OnceLock<u64>,
+    pub(super) anonymous: OnceLock<(u64, u64)>,
+    pub(super) queue_device: OnceLock<Option<u64>>,
+}
+
+/// What is needed of a row that is listed.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a question to the kernel of its own")]
+pub(super) struct Needs {
+    /// Anything beyond that it is listed.
+    pub(super) columns: bool,
+    /// The owner of a process.
+    pub(super) user: bool,
+    /// The mode in which a descriptor is open.
+    pub(super) access: bool,
+    /// Locks.
+    pub(super) locks: bool,
+    /// Offsets of what has a size too.
+    pub(super) offsets: bool,
+    /// The flags of open(2).
+    pub(super) flags: bool,
+    /// What tells the other end of a terminal.
+    pub(super) peers: bool,
+}
+
+impl Needs {
+    fn new(options: &Options) -> Self {
+        // Machine-readable output that names its fields needs those alone.
+        let field = |letter: u8| options.fields.as_ref().is_none_or(|fields| fields.has(letter));
+        let columns = !options.terse;
+        let everything = options.json.is_some() || options.fields.is_some();
+        Self {
+            columns,
+            user: columns && (field(b'u') || field(b'L')),
+            access: columns && (field(b'a') || options.endpoints != EndPoints::None),
+            locks: columns && field(b'l'),
+            offsets: columns
+                && (options.size_or_offset == SizeOrOffset::Offset || options.json.is_some())
+                && field(b'o'),
+            peers: options.endpoints != EndPoints::None,
+            flags: columns && (options.flags.is_some() || (everything && field(b'G'))),
+        }
+    }
+}
+
+impl<'a> Shared<'a> {
+    /// For one listing.
+    #[must_use]
+    pub fn new(options: &'a Options, search: &'a Search) -> Self {
+        Self {
+            options,
+            rule: Rule::new(options),
+            found: Found::new(options, search.items().len()),
+            search,
+            needs: Needs::new(options),
+            mounts: Mounts::default(),
+            sockets: OnceLock::new(),
+            locks: OnceLock::new(),
+            pipe_device: OnceLock::new(),
+            socket_device: OnceLock::new(),
+            anonymous: OnceLock::new(),
+            queue_device: OnceLock::new(),
+        }
+    }
+
+    /// Whether a file is listed only if it is a socket of a class that was asked for.
+    pub(super) fn only_sockets(&self) -> bool {
+        let Rule { requested, and } = self.rule;
+        if requested.is_empty() {
+            return false;
+        }
+        if and { requested.any(Class::SOCKET) } else { requested.without(Class::SOCKET).is_empty() }
+    }
+
+    /// Whether threads have rows of their own.
+    pub(super) fn tasks(&self) -> bool {
+        match self.options.tasks {
+            Tasks::Select => true,
+            Tasks::Ignore => false,
+            Tasks::Default => self.rule.requested.is_empty() && self.needs.columns,
+        }
+    }
+
+    /// Whether it is certain before any process is read that nothing is listed.
+    pub(super) fn nothing_can_match(&self) -> bool {
+        self.only_sockets()
+            && self.rule.requested.without(Class::SOCKET).is_empty()
+            && self.sockets().is_empty()
+    }
+
+    /// The sockets, or as many of them as any class may list.
+    pub(super) fn sockets(&self) -> &Sockets {
+        self.sockets.get_or_init(|| {
+            let only = self.only_sockets();
+            let Rule { requested, and } = self.rule;
+            let unix = requested.any(Class::UNIX);
+            let internet = requested.any(Class::ADDRESS.with(Class::INTERNET));
+            let transport = |transport| {
+                let addresses = &self.options.addresses;
+                requested.any(Class::INTERNET)
+                    || addresses.iter().any(|it| it.transport.is_none_or(|wanted| wanted == transport))
+            };
+            let wanted = |table| match table {
+                Table::Inet(..) | Table::Raw6 if self.options.no_tcp_udp => false,
+                Table::Inet(of, _) => !only || (internet && transport(of)),
+                Table::Unix => !only || unix,
+                _ => !only,
+            };
+            let keep = |socket: &Socket| {
+                if !only {
+                    return true;
+                }
+                match socket {
+                    Socket::Unix { .. } => true,
+                    _ => {
+                        let met = select::may_meet(self.options, socket);
+                        let open = requested.without(Class::SOCKET);
+                        self.rule.may_select(met, if and { open } else { Class::NONE })
+                    }
+                }
+            };
+            Sockets::read(wanted, keep)
+        })
+    }
+
+    /// The letter of a lock that a process holds on a file; a blank for none.
+    pub(super) fn lock(&self, pid: u32, on: u64, inode: u64) -> u8 {
+        let locks = self.locks.get_or_init(|| {
+            let text = std::fs::read("/proc/locks").unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            let entry =
+                |lock: Lock| ((lock.pid, device(lock.device.0, lock.device.1), lock.inode), lock.letter());
+            text.lines().filter_map(Lock::parse).map(entry).collect()
+        });
+        if locks.is_empty() {
+            return b' ';
+        }
+        locks.get(&(pid, on, inode)).copied().unwrap_or(b' ')
+    }
+}

@@ -1,0 +1,281 @@
+//! The texts of NAME, NODE, DEVICE and SIZE/OFF, the same in every form of output.
+
+use std::{
+    borrow::Cow,
+    io::{self, Write},
+    net::IpAddr,
+};
+
+use super::{Charset, escape};
+use crate::lsof::{
+    arguments::{Options, SizeOrOffset},
+    model::{End, File, Kind, Socket, Transport, major, minor, tcp_state},
+};
+
+/// Names of hosts and ports, if they are wanted.
+pub trait Names {
+    /// The name of an address.
+    fn host(&self, address: IpAddr) -> Option<String>;
+    /// The name of a port.
+    fn port(&self, port: u16, transport: Transport) -> Option<String>;
+}
+
+/// Numbers for all.
+#[derive(Clone, Copy, Debug)]
+pub struct Numeric;
+
+impl Names for Numeric {
+    fn host(&self, _: IpAddr) -> Option<String> {
+        None
+    }
+
+    fn port(&self, _: u16, _: Transport) -> Option<String> {
+        None
+    }
+}
+
+/// The TYPE column.
+#[must_use]
+pub(super) fn kind(file: &File) -> Cow<'static, str> {
+    Cow::Borrowed(match file.kind {
+        Kind::Blank => "",
+        Kind::Unknown => "unknown",
+        Kind::Exempt => return format!("UNKN{}", file.fd.name().unwrap_or("fd").to_ascii_lowercase()).into(),
+        Kind::Regular => "REG",
+        Kind::Directory => "DIR",
+        Kind::Character => "CHR",
+        Kind::Block => "BLK",
+        Kind::Fifo => "FIFO",
+        Kind::Link => "LINK",
+        Kind::Anonymous => "a_inode",
+        Kind::Unix => "unix",
+        Kind::Ipv4 => "IPv4",
+        Kind::Ipv6 => "IPv6",
+        Kind::Socket => "sock",
+        Kind::Netlink => "netlink",
+        Kind::Packet => "pack",
+        Kind::Raw => "raw",
+        Kind::Raw6 => "raw6",
+        Kind::Icmp => "icmp",
+        Kind::Ax25 => "ax25",
+        Kind::Ipx => "ipx",
+        Kind::Sctp => "sctp",
+        Kind::MessageQueue => "PSXMQ",
+        Kind::Other(bits) => return format!("{bits:04o}").into(),
+    })
+}
+
+/// The text in place of a device number, for what has none: the inode of a socket, the kernel's address of a UNIX socket.
+#[must_use]
+pub(super) fn device_text(file: &File) -> Option<Cow<'_, str>> {
+    if file.kind == Kind::Exempt && file.device.is_none() {
+        return Some(Cow::Borrowed("UNKNOWN"));
+    }
+    match file.socket.as_deref()? {
+        Socket::Unix { address, .. } => Some(String::from_utf8_lossy(address)),
+        Socket::Internet { .. } | Socket::Other { inode_is_device: true, .. } => {
+            file.inode.map(|inode| Cow::Owned(inode.to_string()))
+        }
+        Socket::Other { .. } => Some(Cow::Borrowed("")),
+    }
+}
+
+/// The DEVICE column.
+#[must_use]
+pub(super) fn device(file: &File) -> Cow<'_, str> {
+    if let Some(text) = device_text(file) {
+        return text;
+    }
+    match file.rdev.or(file.device) {
+        Some(device) => format!("{},{}", major(device), minor(device)).into(),
+        None => Cow::Borrowed(""),
+    }
+}
+
+/// The protocol of a socket, as NODE and the field P show it.
+#[must_use]
+pub(super) fn protocol(file: &File) -> Option<Cow<'_, str>> {
+    match file.socket.as_deref()? {
+        Socket::Internet { transport, .. } => Some(Cow::Borrowed(transport.name())),
+        Socket::Other { protocol, .. } => protocol.as_deref().map(String::from_utf8_lossy),
+        Socket::Unix { .. } => None,
+    }
+}
+
+/// The inode, where it is not told otherwise.
+#[must_use]
+pub(super) fn inode(file: &File) -> Option<u64> {
+    match file.socket.as_deref() {
+        Some(Socket::Internet { .. } | Socket::Other { inode_is_device: true, .. }) => None,
+        _ => file.inode,
+    }
+}
+
+/// What stands under SIZE/OFF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Amount {
+    /// Bytes of the whole.
+    Size(u64),
+    /// Bytes from the beginning.
+    Offset(u64),
+}
+
+/// What stands under SIZE/OFF.
+#[must_use]
+pub(super) fn amount(file: &File, options: &Options) -> Option<Amount> {
+    let size = file.size.map(Amount::Size);
+    let offset = file.offset.map(Amount::Offset);
+    match options.size_or_offset {
+        SizeOrOffset::Either => size.or(offset),
+        SizeOrOffset::Size => size,
+        SizeOrOffset::Offset => offset,
+    }
+}
+
+/// An offset: decimal up to so many digits, then hexadecimal; 0 digits for no end of them.
+#[must_use]
+pub(super) fn offset(offset: u64, digits: usize) -> String {
+    let decimal = offset.to_string();
+    if digits > 0 && decimal.len() > digits { format!("{offset:#x}") } else { format!("0t{decimal}") }
+}
+
+/// A size for people: 1024 to the next unit, one decimal.
+#[must_use]
+pub(super) fn human(size: u64) -> String {
+    const UNITS: [&str; 7] = ["B", "K", "M", "G", "T", "P", "E"];
+    if size < 1024 {
+        return format!("{size}B");
+    }
+    let mut unit = 0;
+    let mut value = size as f64;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1}{}", UNITS[unit])
+}
+
+fn end(end: End, transport: Transport, names: &dyn Names, out: &mut dyn Write) -> io::Result<()> {
+    match names.host(end.address).filter(|_| !end.address.is_unspecified()) {
+        Some(name) => out.write_all(name.as_bytes())?,
+        None if end.address.is_unspecified() => out.write_all(b"*")?,
+        None => match end.address {
+            IpAddr::V4(address) => write!(out, "{address}")?,
+            IpAddr::V6(address) => write!(out, "[{address}]")?,
+        },
+    }
+    match names.port(end.port, transport).filter(|_| end.port != 0) {
+        Some(name) => write!(out, ":{name}"),
+        None if end.port == 0 => out.write_all(b":*"),
+        None => write!(out, ":{}", end.port),
+    }
+}
+
+/// The name proper: what the field n shows.
+///
+/// # Errors
+/// Those of the writer.
+pub(super) fn name(file: &File, names: &dyn Names, charset: Charset, out: &mut dyn Write) -> io::Result<()> {
+    let text = |text: &[u8], out: &mut dyn Write| escape::write(text, false, charset, out);
+    match file.socket.as_deref() {
+        Some(Socket::Internet { transport, local, foreign, .. }) => {
+            end(*local, *transport, names, out)?;
+            if foreign.is_set() {
+                out.write_all(b"->")?;
+                end(*foreign, *transport, names, out)?;
+            }
+        }
+        Some(Socket::Unix { kind, path, .. }) => {
+            // A name that was searched for is shown as it was given, the rest as it is bound.
+            let path = if file.name.is_empty() { path } else { &file.name };
+            text(path, out)?;
+            if !path.is_empty() {
+                out.write_all(b" ")?;
+            }
+            write!(out, "type={}", unix_kind(*kind))?;
+        }
+        Some(Socket::Other { text: this, .. }) => text(this, out)?,
+        None => text(&file.name, out)?,
+    }
+    if let Some(peers) = &file.peers {
+        if !matches!(file.socket.as_deref(), None | Some(Socket::Internet { .. } | Socket::Unix { .. })) {
+            return Ok(());
+        }
+        out.write_all(b" ")?;
+        text(peers, out)?;
+    }
+    Ok(())
+}
+
+fn unix_kind(kind: u16) -> Cow<'static, str> {
+    Cow::Borrowed(match kind {
+        1 => "STREAM",
+        2 => "DGRAM",
+        3 => "RAW",
+        4 => "RDM",
+        5 => "SEQPACKET",
+        10 => "PACKET",
+        other => return format!("UNKNOWN({other})").into(),
+    })
+}
+
+/// The state of a UNIX socket.
+#[must_use]
+pub(super) fn unix_state(state: u8, listens: bool) -> &'static str {
+    match state {
+        0 => "UNALLOCATED",
+        _ if listens => "LISTEN",
+        1 => "UNCONNECTED",
+        2 => "CONNECTING",
+        3 => "CONNECTED",
+        4 => "DISCONNECTING",
+        _ => "UNKNOWN",
+    }
+}
+
+/// What is known of a socket beside its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct SocketInfo {
+    /// The name of its state.
+    pub(super) state: Option<Cow<'static, str>>,
+    /// Bytes to read, and bytes to send.
+    pub(super) queues: Option<(u64, u64)>,
+}
+
+/// What is known of a socket beside its name; nothing of a file.
+#[must_use]
+pub(super) fn socket_info(file: &File) -> SocketInfo {
+    match file.socket.as_deref() {
+        Some(Socket::Internet { transport, state, send_queue, receive_queue, .. }) => SocketInfo {
+            state: (*transport == Transport::Tcp).then(|| {
+                tcp_state(*state).map_or_else(|| format!("UNKNOWN_TCP_STATE_{state}").into(), Cow::Borrowed)
+            }),
+            queues: Some((*receive_queue, *send_queue)),
+        },
+        Some(Socket::Unix { state, listens, .. }) => {
+            SocketInfo { state: Some(Cow::Borrowed(unix_state(*state, *listens))), queues: None }
+        }
+        _ => SocketInfo::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_turn_hexadecimal() {
+        assert_eq!(offset(11, 8), "0t11");
+        assert_eq!(offset(12_345_678, 8), "0t12345678");
+        assert_eq!(offset(123_456_789, 8), "0x75bcd15");
+        assert_eq!(offset(5_000_000_000, 0), "0t5000000000");
+    }
+
+    #[test]
+    fn sizes_for_people() {
+        for (size, text) in [(0, "0B"), (72, "72B"), (1024, "1.0K"), (1_265_648, "1.2M"), (8 << 30, "8.0G")] {
+            assert_eq!(human(size), text);
+        }
+        assert_eq!(human(u64::MAX), "16.0E");
+    }
+}

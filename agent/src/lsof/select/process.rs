@@ -1,0 +1,110 @@
+//! Which classes a process meets.
+
+use super::{Class, Found, Item, Rule};
+use crate::lsof::arguments::Options;
+
+/// What the classes ask of a process.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// Its number.
+    pub pid: u32,
+    /// Its group.
+    pub group: u32,
+    /// Its owner; nobody if no class asks.
+    pub uid: Option<u32>,
+    /// Its name.
+    pub command: &'a [u8],
+}
+
+/// The classes that a process meets, or none when nothing of it can be listed: an item excludes it, or no class of files could
+/// make up for what it misses.
+#[must_use]
+pub fn process(options: &Options, rule: Rule, about: About<'_>, found: &Found) -> Option<Class> {
+    if let Some(uid) = about.uid
+        && options.excluded_users.contains(&uid)
+    {
+        return None;
+    }
+    if options.groups.exclude.contains(&about.group) || options.pids.exclude.contains(&about.pid) {
+        return None;
+    }
+    let mut met = Class::NONE;
+    let mut excluded = false;
+    for (at, command) in options.commands.iter().enumerate() {
+        if about.command.starts_with(&command.prefix) {
+            if command.exclude {
+                excluded = true;
+            } else {
+                found.note(Item::Command(at));
+                met = met.with(Class::COMMAND);
+            }
+        }
+    }
+    for (at, pattern) in options.patterns.iter().enumerate() {
+        if pattern.matches(about.command) {
+            found.note(Item::Pattern(at));
+            met = met.with(Class::COMMAND);
+        }
+    }
+    if excluded {
+        return None;
+    }
+    if let Some(at) = options.pids.include.iter().position(|pid| *pid == about.pid) {
+        found.note(Item::Pid(at));
+        met = met.with(Class::PID);
+    }
+    if let Some(at) = options.groups.include.iter().position(|group| *group == about.group) {
+        found.note(Item::Group(at));
+        met = met.with(Class::GROUP);
+    }
+    let user = about.uid.and_then(|uid| options.users.iter().position(|user| user.uid == uid));
+    if let Some(at) = user {
+        found.note(Item::User(at));
+        met = met.with(Class::USER);
+    }
+    // What a thread or the files may add is open yet.
+    let open = rule.requested.without(Class::PROCESS).with(Class::TASK).with(Class::CONTEXT);
+    rule.may_select(met, open.common(rule.requested)).then_some(met)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lsof::arguments::{Command, Ids, NamedUser};
+
+    const ABOUT: About<'_> = About { pid: 7, group: 5, uid: Some(1000), command: b"bash" };
+
+    fn met(options: &Options) -> Option<Class> {
+        process(options, Rule::new(options), ABOUT, &Found::new(options, 0))
+    }
+
+    #[test]
+    fn a_process_meets_any_class_or_all() {
+        let mut options = Options { pids: Ids { include: vec![7], exclude: vec![] }, ..Options::default() };
+        assert_eq!(met(&options), Some(Class::PID));
+        options.users.push(NamedUser { uid: 1, login: None });
+        assert_eq!(met(&options), Some(Class::PID));
+        options.and = true;
+        assert_eq!(met(&options), None);
+        options.users.push(NamedUser { uid: 1000, login: None });
+        assert_eq!(met(&options), Some(Class::PID.with(Class::USER)));
+        options.pids.include = vec![8];
+        options.and = false;
+        options.users.clear();
+        assert_eq!(met(&options), None);
+        options.unix = true;
+        assert_eq!(met(&options), Some(Class::NONE));
+    }
+
+    #[test]
+    fn an_excluded_process_is_out_whatever_it_meets() {
+        let mut options = Options { pids: Ids { include: vec![7], exclude: vec![] }, ..Options::default() };
+        options.commands.push(Command { prefix: b"ba".to_vec(), exclude: true });
+        assert_eq!(met(&options), None);
+        options.commands.clear();
+        options.excluded_users.insert(1000);
+        assert_eq!(met(&options), None);
+        let alone = Options { pids: Ids { include: vec![], exclude: vec![8] }, ..Options::default() };
+        assert_eq!(met(&alone), Some(Class::NONE));
+    }
+}

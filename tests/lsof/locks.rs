@@ -1,0 +1,39 @@
+//! The letter behind the descriptor of a locked file.
+
+use crate::compare::{compare, exact, lab_of, rows};
+
+#[test]
+fn every_kind_of_lock() {
+    let mut lab = lab_of(&["lock", "waiter", "files"]);
+    compare(
+        &lab,
+        &[
+            exact("-p {lock.pid}"),
+            exact("-p {waiter.pid}"),
+            exact("-F -p {lock.pid}"),
+            exact("-Ffl -p {lock.pid}"),
+            exact("-Fl -p {lock.pid},{waiter.pid}"),
+            rows("{dir}/write-all"),
+            rows("-a -c fx {dir}/write-all"),
+            rows("-K -p {lock.pid}"),
+            rows("-o -p {lock.pid}"),
+            rows("-p {lock.pid} +fg"),
+        ],
+    );
+    for name in [
+        "write-all",
+        "read-all",
+        "write-part",
+        "read-part",
+        "write-rest",
+        "open-write",
+        "open-read",
+        "flock-exclusive",
+        "flock-shared",
+        "again",
+        "free",
+    ] {
+        lab.note("which", lab.fact(&format!("lock.{name}")).to_owned());
+        compare(&lab, &[exact(&lab.fill("-a -p {lock.pid} -d {which}").join(" "))]);
+    }
+}

@@ -1,0 +1,21 @@
+//! Whose traffic it is: the owners in reports and on the screen, against processes that say who they are and whom they talk to.
+//! Needs root: `cargo xtask test` runs it.
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
+
+mod cgroups;
+mod containers;
+mod groupings;
+mod memory;
+mod names;
+mod nobody;
+
+mod privileges;
+mod reuse;
+mod screen;
+mod shared;
+mod short_lived;
+mod sockets;
+mod told;
+mod without;
+mod workers;
