@@ -51,6 +51,7 @@ pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
         notes: Vec::new(),
     };
     let mut look = before;
+    let mut degraded = Vec::new();
     if args.seconds > 0 {
         let (started, interfaces, snapshot) = measure(&args).await?;
         page.started = started;
@@ -60,6 +61,7 @@ pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
         look = after.or(look);
         page.matched = Matched::new(target, look.sockets.clone(), &flows(&snapshot), &look.places, &named);
         portraits.extend(portray(&page.matched, &mut painter));
+        degraded = snapshot.owners_degraded;
     }
     if page.matched.is_empty() {
         let traffic = page.seconds.map(|seconds| format!(", and no traffic in {seconds:.1} s"));
@@ -67,6 +69,10 @@ pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     }
     page.portraits = portraits;
     page.notes = look.notes(&page);
+    // What is missing of owners matters where there is no socket to have one.
+    if !page.matched.strays.is_empty() {
+        page.notes.extend(degraded);
+    }
     let width = rustix::termios::tcgetwinsize(io::stdout())
         .map_or(2 * DEFAULT_WIDTH, |size| usize::from(size.ws_col).max(80));
     inspect::write(io::stdout().lock(), &page, args.format, width).context("writing the page")
