@@ -107,7 +107,7 @@ fn a_process_that_has_ended_keeps_its_name() {
 fn a_child_that_serves_a_connection() {
     let mut subject = Subject::new();
     let listen = format!("TCP4-LISTEN:4000,bind={NEAR_V4},fork");
-    let mut parent = socat(&subject.pair.near.namespace, &[&listen, "EXEC:cat"]);
+    let mut parent = socat(&subject.pair.near.namespace, &[&listen, "PIPE"]);
     let mut client = eventually("socat listens", || subject.far(|| TcpStream::connect((NEAR_V4, 4000)).ok()));
     client.write_all(b"hello").unwrap();
     let mut back = [0; 5];
@@ -133,20 +133,17 @@ fn a_child_that_serves_a_connection() {
 fn a_process_in_a_cgroup() {
     let mut subject = Subject::new();
     let group = Group::new();
-    let script = format!(
-        "echo $$ > {}/cgroup.procs; exec socat -u STDIN TCP:{FAR_V4}:4001,bind={NEAR_V4}:4002",
-        group.0.display()
-    );
-    let listener = subject.far(|| TcpListener::bind((FAR_V4, 4001)).unwrap());
-    let mut command = Command::new("sh");
-    command.args(["-c", &script]).stdin(Stdio::piped());
-    let mut child = subject.near(|| command.spawn().unwrap());
-    let (stream, _) = listener.accept().unwrap();
-    let hint = subject.hint(&Wanted::new(TCP, Direction::Egress).from_port(4002), SocketHint::is_exact);
-    let note = subject.notes.note(hint.cookie()).expect("a note");
+    let mut child =
+        socat(&subject.pair.near.namespace, &[&format!("TCP4-LISTEN:4001,bind={NEAR_V4}"), "PIPE"]);
+    fs::write(group.0.join("cgroup.procs"), child.id().to_string()).expect("move a process");
+    let client = eventually("socat listens", || subject.far(|| TcpStream::connect((NEAR_V4, 4001)).ok()));
+    let hint = subject.hint(&Wanted::new(TCP, Direction::Egress).from_port(4001), SocketHint::is_exact);
+    let note = eventually("socat accepts", || {
+        subject.notes.note(hint.cookie()).filter(|note| note.occasion == Occasion::Accepted as u8)
+    });
     check_process(&note, child.id());
     assert_eq!(note.cgroup, inode(&group.0));
-    drop((stream, child.stdin.take()));
+    drop(client);
     child.wait().unwrap();
     let after = subject.notes.note(hint.cookie()).expect("a note of a process that has ended");
     assert_eq!((after.tgid, after.start_time, after.command), (note.tgid, note.start_time, note.command));
