@@ -132,7 +132,8 @@ fn host<'a>(
         return Err(unacceptable());
     }
     if let Some(address) = ipv4(name) {
-        if address.is_unspecified() {
+        // No address and nothing else is nothing.
+        if address.is_unspecified() && rest.is_empty() && whole.starts_with(['@', '4', '6']) {
             return Err(format!("incomplete Internet address specification: -i {whole}"));
         }
         if family == Family::V6 {

@@ -44,7 +44,11 @@ pub fn gather(shared: &Shared<'_>) -> rustix::io::Result<Vec<Process>> {
     }
     let pids = candidates(shared)?;
     let chunks: Vec<&[u32]> = pids.chunks(CHUNK).collect();
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(chunks.len()).min(MAX_THREADS);
+    // How many there may be is read from files, which a single process is not worth.
+    let threads = match chunks.len() {
+        0 | 1 => 1,
+        many => thread::available_parallelism().map_or(1, usize::from).min(many).min(MAX_THREADS),
+    };
     let next = AtomicUsize::new(0);
     let work = || {
         let mut worker = process::Worker::new(shared);

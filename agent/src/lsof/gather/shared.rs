@@ -124,7 +124,7 @@ impl<'a> Shared<'a> {
     pub(super) fn sockets(&self) -> &Sockets {
         self.sockets.get_or_init(|| {
             let only = self.only_sockets();
-            let Rule { requested, and } = self.rule;
+            let requested = self.rule.requested;
             let unix = requested.any(Class::UNIX);
             let internet = requested.any(Class::ADDRESS.with(Class::INTERNET));
             let transport = |transport| {
@@ -139,17 +139,9 @@ impl<'a> Shared<'a> {
                 _ => !only,
             };
             let keep = |socket: &Socket| {
-                if !only {
-                    return true;
-                }
-                match socket {
-                    Socket::Unix { .. } => true,
-                    _ => {
-                        let met = select::may_meet(self.options, socket);
-                        let open = requested.without(Class::SOCKET);
-                        self.rule.may_select(met, if and { open } else { Class::NONE })
-                    }
-                }
+                !only
+                    || matches!(socket, Socket::Unix { .. })
+                    || !select::may_meet(self.options, socket).is_empty()
             };
             Sockets::read(wanted, keep)
         })
