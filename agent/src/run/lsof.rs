@@ -20,7 +20,7 @@ use crate::{
     etc,
     lsof::{
         arguments::{self, Options, Outcome, System},
-        gather::{Search, Shared, gather, mounts, name_endpoints},
+        gather::{Search, Shared, avoided, gather, mounts, name_endpoints},
         model::{Process, Socket, Transport},
         print::{self, Charset, Logins, Names, Style},
     },
@@ -82,6 +82,13 @@ fn run(program: &str, options: &Options) -> io::Result<bool> {
         io::stdout().lock().write_all(mounts().as_bytes())?;
         return Ok(true);
     }
+    if options.avoid_blocking && options.warnings {
+        let directories = options.directories.iter().map(|directory| &directory.path);
+        let names: Vec<_> = directories.chain(&options.names).cloned().collect();
+        for line in avoided(&names) {
+            say!("{program}: {line}");
+        }
+    }
     let (search, errors) = Search::new(options);
     let mut usage = false;
     let mut good = true;
@@ -97,9 +104,8 @@ fn run(program: &str, options: &Options) -> io::Result<bool> {
         say_raw(&arguments::short_usage(program));
         return Ok(false);
     }
-    let files_asked = !options.names.is_empty() || !options.directories.is_empty();
-    let only_names = crate::lsof::select::Class::requested(options) == crate::lsof::select::Class::NAME;
-    if files_asked && only_names && search.items().is_empty() {
+    // Names of which none is a file are no search.
+    if !options.names.is_empty() && options.directories.is_empty() && search.items().is_empty() {
         return Ok(good);
     }
     let host = Host::default();

@@ -18,10 +18,10 @@ const COMMAND_LENGTH: usize = 15;
 const REPEAT: u64 = 15;
 
 /// Fields of `-F` when none is named: all but the raw device number.
-const STANDARD_FIELDS: &[u8] = b"acCdDfFgGiKklLmMnNoOpPRsStTuz";
+const STANDARD_FIELDS: &[u8] = b"acdDfgGikKlLmMnopPRstTu";
 
 /// Fields that may be named.
-const FIELDS: &[u8] = b"acdDfgGiKklLmMnoprPRsStTu";
+const FIELDS: &[u8] = b"acCdDfFgGikKlLmMnNopPrRsStTuzZ";
 
 /// What a command line comes to.
 #[derive(Clone, Debug)]
@@ -179,7 +179,7 @@ impl Parser<'_> {
             let length = prefix.len();
             return self.wrong(format!(
                 "\"-c {}\" length ({length}) > what system provides ({COMMAND_LENGTH})",
-                text(&value)
+                text(&prefix)
             ));
         }
         let commands = &mut self.options.commands;
@@ -216,9 +216,8 @@ impl Parser<'_> {
                 self.options.exempt.push(Exempt { path, readlink: !plus });
             }
             other => {
-                let prefix = if plus { '+' } else { '-' };
-                let path = text(&other.unwrap_or_default());
-                self.wrong(format!("{prefix}e not followed by a file system path: \"{path}\""));
+                let path = other.map_or_else(|| "(null)".to_owned(), |path| text(&path));
+                self.wrong(format!("-e not followed by a file system path: \"{path}\""));
             }
         }
     }

@@ -21,7 +21,7 @@ use std::{
 };
 
 pub use endpoints::name_endpoints;
-pub use mounts::mounts;
+pub use mounts::{avoided, mounts};
 pub use search::{Search, SearchError};
 pub use shared::Shared;
 

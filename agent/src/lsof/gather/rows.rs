@@ -242,7 +242,7 @@ impl<'a> Rows<'a> {
                 shared.found.note(Item::Name(item));
                 met = met.with(Class::NAME);
             }
-            for item in shared.search.file_systems(stat.device) {
+            if let Some(item) = shared.search.file_system(stat.device) {
                 shared.found.note(Item::Name(item));
                 met = met.with(Class::NAME);
             }
@@ -328,6 +328,9 @@ impl<'a> Rows<'a> {
             if self.shared.rule.selects(met) {
                 file.kind = Kind::Exempt;
                 file.name = self.shared.exempt_name(link);
+                if self.shared.needs.flags {
+                    file.flags = self.info(source, entry).flags;
+                }
                 files.push(file);
             }
             return;
@@ -352,7 +355,14 @@ impl<'a> Rows<'a> {
         if file.kind == Kind::Regular && self.shared.is_queue(stat.device) {
             file.kind = Kind::MessageQueue;
         }
-        file.name = self.name(link, item);
+        file.name = self.name(shown(link), item);
+        if file.kind == Kind::Socket {
+            // A name in the file system that nothing can be read of: opened as a path alone.
+            file.links = None;
+            if item.is_none() {
+                file.name = UNIDENTIFIED.into();
+            }
+        }
         self.complete(source, fds, entry, &mut file);
         files.push(file);
     }
@@ -544,13 +554,22 @@ impl<'a> Rows<'a> {
             return b"can't identify protocol (-X specified)"[..].into();
         }
         if name.is_empty() {
-            return b"can't identify protocol"[..].into();
+            return UNIDENTIFIED.into();
         }
         [&b"protocol: "[..], name].concat().into()
     }
 }
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// The name of a socket of which nothing is known.
+const UNIDENTIFIED: &[u8] = b"can't identify protocol";
+
+/// The part of a link that is shown: of `net:[4026531840]`, which is no path, what it is.
+fn shown(link: &[u8]) -> &[u8] {
+    let end = if link.first() == Some(&b'/') { None } else { link.windows(2).position(|pair| pair == b":[") };
+    link.get(..end.unwrap_or(link.len())).unwrap_or(link)
+}
 
 /// Whether a device may be anywhere but at its beginning: the null device and terminals never are.
 fn has_offset(file: &File) -> bool {
