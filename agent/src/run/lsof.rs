@@ -22,6 +22,7 @@ use crate::{
         arguments::{self, Options, Outcome, System},
         gather::{Search, Shared, avoided, gather, mounts, name_endpoints},
         model::{Process, Socket, Transport},
+        select::Class,
         print::{self, Charset, Logins, Names, Style},
     },
 };
@@ -82,7 +83,7 @@ fn run(program: &str, options: &Options) -> io::Result<bool> {
         io::stdout().lock().write_all(mounts().as_bytes())?;
         return Ok(true);
     }
-    if options.avoid_blocking && options.warnings {
+    if options.avoid_blocking && options.warnings && Class::requested(options).needs_mounts() {
         let directories = options.directories.iter().map(|directory| &directory.path);
         let names: Vec<_> = directories.chain(&options.names).cloned().collect();
         for line in avoided(&names) {
@@ -108,7 +109,7 @@ fn run(program: &str, options: &Options) -> io::Result<bool> {
     if !options.names.is_empty() && options.directories.is_empty() && search.items().is_empty() {
         return Ok(good);
     }
-    let host = Host::default();
+    let host = Host { program: program.to_owned(), warnings: Cell::new(options.warnings), ..Host::default() };
     let style = Style { options, names: &host, logins: &host, charset: charset() };
     let mut ever = false;
     let mut cycles = 0;
@@ -172,6 +173,9 @@ struct Host {
     users: RefCell<HashMap<u32, Option<String>>>,
     ports: OnceCell<HashMap<(u16, &'static str), String>>,
     numeric_ports: Cell<bool>,
+    /// What messages begin with, and whether there are any.
+    program: String,
+    warnings: Cell<bool>,
 }
 
 /// Look-ups of names at the same time: a name server that does not answer costs its time but once.
@@ -253,7 +257,13 @@ impl System for Host {
 
 impl Logins for Host {
     fn login(&self, uid: u32) -> Option<String> {
-        let look = || User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
+        let look = || {
+            let name = User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
+            if name.is_none() && self.warnings.get() {
+                say!("{}: no pwd entry for UID {uid}", self.program);
+            }
+            name
+        };
         self.users.borrow_mut().entry(uid).or_insert_with(look).clone()
     }
 }

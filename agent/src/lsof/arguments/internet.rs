@@ -17,10 +17,14 @@ pub enum Family {
 }
 
 impl Family {
-    /// Both.
+    /// After both were asked for: one of the two makes all of them one, and both are all.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        if self == other { self } else { Self::Any }
+        match (self, other) {
+            (Self::Any, one) | (one, Self::Any) => one,
+            (one, other) if one == other => one,
+            _ => Self::Any,
+        }
     }
 
     /// Whether a socket is of it.

@@ -52,6 +52,7 @@ pub fn parse(words: Vec<Vec<u8>>, system: &dyn System) -> Outcome {
         field_help: false,
         cross: false,
         conflict: false,
+        info: false,
     };
     while let Some(letter) = parser.scanner.letter() {
         parser.option(letter);
@@ -75,6 +76,8 @@ struct Parser<'a> {
     cross: bool,
     /// `-o` and `-s` were both given.
     conflict: bool,
+    /// `-T` was given.
+    info: bool,
 }
 
 impl Parser<'_> {
@@ -376,6 +379,9 @@ impl Parser<'_> {
         if protocol == "UDP" {
             return self.wrong(format!("no UDP state names available: {whole}"));
         }
+        if list.is_empty() {
+            return self.wrong(format!("no TCP state names in: {whole}"));
+        }
         for name in list.split(',').filter(|name| !name.is_empty()) {
             let (exclude, bare) = match name.strip_prefix('^') {
                 Some(rest) => (true, rest),
@@ -412,6 +418,7 @@ impl Parser<'_> {
     }
 
     fn tcp_info(&mut self, plus: bool) {
+        self.info = true;
         let Some(letters) = self.scanner.optional() else {
             self.options.tcp_info = TcpInfo { state: plus, queues: false, flags: false };
             return;
@@ -500,9 +507,17 @@ impl Parser<'_> {
         if options.terse {
             options.warnings = false;
         }
-        if let Some(fields) = &options.fields {
-            options.show_groups |= fields.has(b'g');
-            options.parents |= fields.has(b'R');
+        // Programs are told of queues too.
+        if (options.fields.is_some() || options.json.is_some()) && !self.info {
+            options.tcp_info.queues = true;
+        }
+        // Fields of which one is named are as if their option was given.
+        if let Some(fields) = options.fields.as_ref().filter(|fields| fields.letters != STANDARD_FIELDS) {
+            match (fields.has(b's'), fields.has(b'o')) {
+                (_, true) => options.size_or_offset = SizeOrOffset::Offset,
+                (true, false) => options.size_or_offset = SizeOrOffset::Size,
+                (false, false) => {}
+            }
         }
         Outcome::Run(Box::new(self.options), self.warnings)
     }

@@ -25,10 +25,7 @@ pub use mounts::{avoided, mounts};
 pub use search::{Search, SearchError};
 pub use shared::Shared;
 
-use super::{
-    model::Process,
-    select::{Class, Rule},
-};
+use super::model::Process;
 use crate::host::proc;
 
 /// How many processes a thread takes at a time.
@@ -86,9 +83,7 @@ const MAX_THREADS: usize = 16;
 
 /// The processes that may be listed: all, unless only those with given numbers can be.
 fn candidates(shared: &Shared<'_>) -> rustix::io::Result<Vec<u32>> {
-    let Rule { requested, and } = shared.rule;
-    let only_pids = requested == Class::PID || (and && requested.any(Class::PID));
-    if only_pids {
+    if shared.unlisted() {
         let mut pids = shared.options.pids.include.clone();
         pids.sort_unstable();
         return Ok(pids);

@@ -52,8 +52,8 @@ impl<'a> Worker<'a> {
         let dir = openat(proc, pid.to_string(), DIRECTORY, Mode::empty())?;
         let Some((process, met, threads)) = self.about(pid, &dir)? else { return Ok(()) };
         let source = Source { pid, tid: None, dir: &dir };
-        // A process counts as a thread of its own only beside other classes.
-        let own = if shared.rule.and { met.with(Class::TASK) } else { met };
+        // Beside other classes, a process with threads counts as the first of them.
+        let own = if shared.rule.and && threads > 1 { met.with(Class::TASK) } else { met };
         let files = self.rows.of(&source, own);
         let tasks = if threads > 1 && shared.tasks() { list_threads(&dir)? } else { Vec::new() };
         let mut process = process;
@@ -93,7 +93,7 @@ impl<'a> Worker<'a> {
     fn about(&mut self, pid: u32, dir: &OwnedFd) -> rustix::io::Result<Option<(Process, Class, u32)>> {
         let shared = self.shared;
         let options = shared.options;
-        if options.pids.exclude.contains(&pid) {
+        if options.pids.exclude.contains(&pid) || (shared.unlisted() && !self.is_process(pid, dir)) {
             return Ok(None);
         }
         self.read_file(dir, "stat")?;
@@ -131,6 +131,15 @@ impl<'a> Worker<'a> {
             files: Vec::new(),
         };
         Ok(Some((process, met, stat.threads)))
+    }
+
+    /// Whether a number is a process's. /proc answers for the numbers of threads too, which it does not list.
+    fn is_process(&mut self, pid: u32, dir: &OwnedFd) -> bool {
+        if self.read_file(dir, "status").is_err() {
+            return false;
+        }
+        let group = self.buffer.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Tgid:"));
+        group.is_some_and(|group| group.trim_ascii() == pid.to_string().as_bytes())
     }
 
     /// Reads a file of one line.

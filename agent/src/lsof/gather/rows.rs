@@ -20,7 +20,7 @@ use crate::{
     host::proc::{FdInfo, inode_in},
     lsof::{
         model::{Fd, File, Kind, Socket, major, minor},
-        select::{self, Class, FdVerdict, Item},
+        select::{self, Class, Item},
     },
 };
 
@@ -141,18 +141,11 @@ impl<'a> Rows<'a> {
 
     /// Whether a descriptor may be listed, before anything is read of it.
     pub(super) fn may_list(&self, fd: Fd, met: Class) -> bool {
-        match select::fd(self.shared.options.fds.as_ref(), fd) {
-            FdVerdict::Excluded => false,
-            FdVerdict::Met => self.shared.rule.may_select(met.with(Class::FD), OPEN),
-            FdVerdict::Missed => self.shared.rule.may_select(met, OPEN),
-        }
+        self.shared.rule.may_select(self.with_fd(fd, met), OPEN)
     }
 
     pub(super) fn with_fd(&self, fd: Fd, met: Class) -> Class {
-        match select::fd(self.shared.options.fds.as_ref(), fd) {
-            FdVerdict::Met => met.with(Class::FD),
-            _ => met,
-        }
+        if select::fd(self.shared.options.fds.as_ref(), fd) { met.with(Class::FD) } else { met }
     }
 
     /// A row that says what could not be read; none without warnings.
@@ -227,6 +220,10 @@ impl<'a> Rows<'a> {
         let shared = self.shared;
         let requested = shared.rule.requested;
         let mut item = None;
+        // A socket is known by its address alone.
+        if stat.is_socket() {
+            return if shared.rule.selects(met) { Verdict::Listed(None) } else { Verdict::Dropped };
+        }
         if requested.any(Class::LINKS)
             && shared.options.links_below.is_some_and(|below| u64::from(stat.links) < below)
         {
@@ -359,9 +356,7 @@ impl<'a> Rows<'a> {
         if file.kind == Kind::Socket {
             // A name in the file system that nothing can be read of: opened as a path alone.
             file.links = None;
-            if item.is_none() {
-                file.name = UNIDENTIFIED.into();
-            }
+            file.name = self.nameless();
         }
         self.complete(source, fds, entry, &mut file);
         files.push(file);
@@ -543,6 +538,16 @@ impl<'a> Rows<'a> {
         files.push(file);
     }
 
+    /// The name of a socket of which nothing is known.
+    fn nameless(&self) -> Box<[u8]> {
+        let text = if self.shared.options.no_tcp_udp {
+            "can't identify protocol (-X specified)"
+        } else {
+            "can't identify protocol"
+        };
+        text.as_bytes().into()
+    }
+
     /// What the kernel calls the protocol of a socket that no table has.
     fn unidentified(&self, source: &Source<'_>, entry: &std::ffi::CStr) -> Box<[u8]> {
         let path = source.path(&format!("fd/{}", entry.to_string_lossy()));
@@ -550,20 +555,14 @@ impl<'a> Rows<'a> {
         let name = rustix::fs::getxattr(path, "system.sockprotoname", &mut value[..]);
         let name = name.ok().and_then(|length| value.get(..length)).unwrap_or_default();
         let name = name.strip_suffix(b"\0").unwrap_or(name);
-        if self.shared.options.no_tcp_udp {
-            return b"can't identify protocol (-X specified)"[..].into();
-        }
-        if name.is_empty() {
-            return UNIDENTIFIED.into();
+        if self.shared.options.no_tcp_udp || name.is_empty() {
+            return self.nameless();
         }
         [&b"protocol: "[..], name].concat().into()
     }
 }
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
-
-/// The name of a socket of which nothing is known.
-const UNIDENTIFIED: &[u8] = b"can't identify protocol";
 
 /// The part of a link that is shown: of `net:[4026531840]`, which is no path, what it is.
 fn shown(link: &[u8]) -> &[u8] {

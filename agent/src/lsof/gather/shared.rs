@@ -104,6 +104,12 @@ impl<'a> Shared<'a> {
         if and { requested.any(Class::SOCKET) } else { requested.without(Class::SOCKET).is_empty() }
     }
 
+    /// Whether processes are looked up by the numbers given, and /proc is not listed.
+    pub(super) fn unlisted(&self) -> bool {
+        let Rule { requested, and } = self.rule;
+        requested == Class::PID || (and && requested.any(Class::PID))
+    }
+
     /// Whether threads have rows of their own.
     pub(super) fn tasks(&self) -> bool {
         match self.options.tasks {
