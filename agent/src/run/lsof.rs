@@ -22,17 +22,17 @@ use crate::{
         arguments::{self, Options, Outcome, System},
         gather::{Search, Shared, avoided, gather, mounts, name_endpoints},
         model::{Process, Socket, Transport},
-        select::Class,
         print::{self, Charset, Logins, Names, Style},
+        select::Class,
     },
 };
 
 /// Runs it; the exit code is 0, or 1 when anything went wrong or was not found.
 pub(super) fn main(name: Option<&OsStr>, words: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let program = name.map(Path::new).and_then(Path::file_name).map_or_else(
-        || "lsof".to_owned(),
-        |name| name.to_string_lossy().into_owned(),
-    );
+    let program = name
+        .map(Path::new)
+        .and_then(Path::file_name)
+        .map_or_else(|| "lsof".to_owned(), |name| name.to_string_lossy().into_owned());
     let words = words.into_iter().map(OsString::into_vec).collect();
     match arguments::parse(words, &Host::default()) {
         Outcome::Help => {
@@ -239,7 +239,8 @@ impl System for Host {
 
     fn host(&self, name: &str) -> Vec<IpAddr> {
         let found = (name, 0).to_socket_addrs();
-        let mut addresses: Vec<IpAddr> = found.map(|it| it.map(|address| address.ip()).collect()).unwrap_or_default();
+        let mut addresses: Vec<IpAddr> =
+            found.map(|it| it.map(|address| address.ip()).collect()).unwrap_or_default();
         addresses.dedup();
         addresses
     }

@@ -1,6 +1,6 @@
 //! /proc/PID/fdinfo/FD, as a whole text.
 
-/// What /proc/PID/fdinfo/FD says (proc_pid_fdinfo(5)).
+/// What /proc/PID/fdinfo/FD says (`proc_pid_fdinfo(5)`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FdInfo {
     /// Where the next byte is read or written.
@@ -51,7 +51,9 @@ mod tests {
         let info = FdInfo::parse(text);
         assert_eq!((info.position, info.flags), (Some(4096), Some(0o2_100_002)));
         assert_eq!(info.watched, [3, 12]);
-        let info = FdInfo::parse(b"pos:\t0\nflags:\t02\neventfd-count:               0\neventfd-id: 7\nPid:\t-1\ntty-index:\t4\n");
+        let info = FdInfo::parse(
+            b"pos:\t0\nflags:\t02\neventfd-count:               0\neventfd-id: 7\nPid:\t-1\ntty-index:\t4\n",
+        );
         assert_eq!((info.eventfd, info.pid, info.tty), (Some(7), Some(-1), Some(4)));
         assert_eq!(FdInfo::parse(b"\xff:\n:\npos"), FdInfo::default());
     }

@@ -36,7 +36,7 @@ pub fn pids() -> Result<Vec<u32>> {
 
 /// The entries of a directory whose names are numbers, in its order.
 fn numbers(dir: &OwnedFd) -> Result<Vec<u32>> {
-    let mut buffer = [MaybeUninit::<u8>::uninit(); 32 * 1024];
+    let mut buffer = [MaybeUninit::<u8>::uninit(); 16 * 1024];
     let mut entries = RawDir::new(dir, &mut buffer);
     let mut numbers = Vec::new();
     while let Some(entry) = entries.next() {
@@ -118,7 +118,7 @@ impl ProcessDir {
     pub fn descriptors(&self, mut each: impl FnMut(u32, &[u8])) -> Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fds = openat(&self.dir, "fd", flags, Mode::empty())?;
-        let mut buffer = [MaybeUninit::<u8>::uninit(); 32 * 1024];
+        let mut buffer = [MaybeUninit::<u8>::uninit(); 16 * 1024];
         let mut target = [MaybeUninit::<u8>::uninit(); PATH_MAX];
         let mut entries = RawDir::new(&fds, &mut buffer);
         while let Some(entry) = entries.next() {

@@ -18,7 +18,7 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Reads a line (proc_pid_mountinfo(5)).
+    /// Reads a line (`proc_pid_mountinfo(5)`).
     #[must_use]
     pub fn parse(line: &[u8]) -> Option<Self> {
         let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();
@@ -46,8 +46,27 @@ impl Mount {
         let kind = self.kind.as_str();
         matches!(
             kind,
-            "nfs" | "nfs4" | "cifs" | "smb3" | "smbfs" | "ncpfs" | "9p" | "afs" | "ceph" | "gfs" | "gfs2" | "ocfs2"
-                | "lustre" | "glusterfs" | "coda" | "autofs" | "virtiofs" | "fuse" | "fuseblk" | "orangefs" | "pvfs2"
+            "nfs"
+                | "nfs4"
+                | "cifs"
+                | "smb3"
+                | "smbfs"
+                | "ncpfs"
+                | "9p"
+                | "afs"
+                | "ceph"
+                | "gfs"
+                | "gfs2"
+                | "ocfs2"
+                | "lustre"
+                | "glusterfs"
+                | "coda"
+                | "autofs"
+                | "virtiofs"
+                | "fuse"
+                | "fuseblk"
+                | "orangefs"
+                | "pvfs2"
         ) || kind.starts_with("fuse.")
     }
 

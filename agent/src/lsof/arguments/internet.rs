@@ -182,22 +182,19 @@ fn ports(
         }
         let starts_with_digit = item.starts_with(|first: char| first.is_ascii_digit());
         let (from, to) = if starts_with_digit {
-            match item.split_once('-') {
-                Some((from, to)) => {
-                    let from = number(from).ok_or_else(unacceptable)?;
-                    let to = if to.starts_with(|first: char| first.is_ascii_digit()) {
-                        number(to).ok_or_else(unacceptable)?
-                    } else if to.is_empty() {
-                        return Err(unacceptable());
-                    } else {
-                        service(to, transport, whole, system)?
-                    };
-                    (from, to)
-                }
-                None => {
-                    let port = number(item).ok_or_else(unacceptable)?;
-                    (port, port)
-                }
+            if let Some((from, to)) = item.split_once('-') {
+                let from = number(from).ok_or_else(unacceptable)?;
+                let to = if to.starts_with(|first: char| first.is_ascii_digit()) {
+                    number(to).ok_or_else(unacceptable)?
+                } else if to.is_empty() {
+                    return Err(unacceptable());
+                } else {
+                    service(to, transport, whole, system)?
+                };
+                (from, to)
+            } else {
+                let port = number(item).ok_or_else(unacceptable)?;
+                (port, port)
             }
         } else {
             let port = service(item, transport, whole, system)?;

@@ -19,8 +19,8 @@ pub use options::{
     SizeOrOffset, States, Tasks, TcpInfo,
 };
 pub use parse::{Outcome, parse};
-pub use sets::{FdItem, FdSet};
 pub(in crate::lsof) use sets::text;
+pub use sets::{FdItem, FdSet};
 
 use crate::lsof::model::Transport;
 
@@ -34,6 +34,6 @@ pub trait System {
     fn host(&self, name: &str) -> Vec<IpAddr>;
     /// The port of a service.
     fn service(&self, name: &str, transport: Transport) -> Option<u16>;
-    /// Whether SELinux is on.
+    /// Whether `SELinux` is on.
     fn selinux(&self) -> bool;
 }

@@ -63,6 +63,7 @@ pub fn parse(words: Vec<Vec<u8>>, system: &dyn System) -> Outcome {
     parser.finish()
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is an option that was met")]
 struct Parser<'a> {
     scanner: Scanner,
     system: &'a dyn System,

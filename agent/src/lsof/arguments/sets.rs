@@ -141,7 +141,8 @@ fn fd_items(name: &[u8]) -> Result<Vec<FdItem>, String> {
             return Err(format!("non-digit in -d FD range: {shown}"));
         }
         // No digits are zero, as for atoi(3).
-        let number = |digits: &[u8]| if digits.is_empty() { 0 } else { text(digits).parse().unwrap_or(u32::MAX) };
+        let number =
+            |digits: &[u8]| if digits.is_empty() { 0 } else { text(digits).parse().unwrap_or(u32::MAX) };
         let (low, high) = (number(low), number(high));
         if low >= high {
             return Err(format!("-d FD range's low >= its high: {shown}"));

@@ -57,7 +57,10 @@ pub(super) fn walk(
                     below.push(path.clone());
                 }
             }
-            each(path, &stat);
+            // What a link leads to is walked, but it is no entry of its own.
+            if !(linked && stat.is_dir()) {
+                each(path, &stat);
+            }
         });
         stack.append(&mut below);
     }

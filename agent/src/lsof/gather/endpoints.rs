@@ -33,9 +33,12 @@ fn key(file: &File) -> Option<Key> {
     match (file.kind, file.socket.as_deref()) {
         (_, Some(Socket::Unix { .. })) => Some(Key::Unix(file.inode?)),
         // Datagrams have no one at the other end, and what is closing is no pair any more.
-        (_, Some(Socket::Internet { transport: Transport::Tcp, v6, local, foreign, state: ESTABLISHED, .. })) => {
-            Some(Key::Internet(*v6, *local, *foreign))
-        }
+        (
+            _,
+            Some(Socket::Internet {
+                transport: Transport::Tcp, v6, local, foreign, state: ESTABLISHED, ..
+            }),
+        ) => Some(Key::Internet(*v6, *local, *foreign)),
         (Kind::Fifo, None) => Some(Key::Pipe(file.inode?)),
         (Kind::Character, None) => {
             let device = file.rdev?;
@@ -128,8 +131,10 @@ fn annotate(
     let Some(key) = key(file) else { return Vec::new() };
     let Some(other) = other(key, peers) else { return Vec::new() };
     let itself = |holder: &&Holder| key == other && holder.pid == pid && file.fd == Fd::Number(holder.fd);
-    let mut found: Vec<&Holder> =
-        holders.get(&other).map(|it| it.iter().filter(|holder| !itself(holder)).collect()).unwrap_or_default();
+    let mut found: Vec<&Holder> = holders
+        .get(&other)
+        .map(|it| it.iter().filter(|holder| !itself(holder)).collect())
+        .unwrap_or_default();
     // The order of lsof's lists.
     if matches!(key, Key::Unix(_) | Key::Internet(..)) {
         found.reverse();
@@ -142,7 +147,9 @@ fn annotate(
     }
     for holder in &found {
         let (at, place) = holder.at;
-        let Some((process, file)) = all.get(at).and_then(|it| Some((it, it.files.get(place)?))) else { continue };
+        let Some((process, file)) = all.get(at).and_then(|it| Some((it, it.files.get(place)?))) else {
+            continue;
+        };
         if !text.is_empty() {
             text.push(b' ');
         }

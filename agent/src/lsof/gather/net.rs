@@ -193,7 +193,7 @@ fn packet(line: &[u8]) -> Option<(u64, Socket)> {
     ))
 }
 
-/// lsof's names of the protocols in an Ethernet header (linux/if_ether.h), of seven characters at most.
+/// lsof's names of the protocols in an Ethernet header (`linux/if_ether.h`), of seven characters at most.
 fn ethernet(protocol: u64) -> Option<&'static str> {
     Some(match protocol {
         0x0060 => "LOOP",
@@ -261,7 +261,9 @@ mod tests {
         let line = b"   0: 0100007F:BAF9 00000000:0000 0A 00000002:00000005 00:00000000 00000000     0        0 190108 1 0 100 0 0 10 0";
         let (inode, socket) = Table::Inet(Transport::Tcp, false).parse(line).unwrap();
         assert_eq!(inode, 190_108);
-        let Socket::Internet { local, foreign, state, send_queue, receive_queue, .. } = socket else { panic!() };
+        let Socket::Internet { local, foreign, state, send_queue, receive_queue, .. } = socket else {
+            panic!()
+        };
         assert_eq!(local, End { address: Ipv4Addr::LOCALHOST.into(), port: 47865 });
         assert!(!foreign.is_set());
         assert_eq!((state, send_queue, receive_queue), (10, 2, 5));
@@ -294,7 +296,8 @@ mod tests {
             }
             _ => panic!(),
         };
-        let netlink = b"00000000fddfa74d 0   1234       00000000 0        0        0     2        0        190126  ";
+        let netlink =
+            b"00000000fddfa74d 0   1234       00000000 0        0        0     2        0        190126  ";
         assert_eq!(text(Table::Netlink, netlink), ("ROUTE".to_owned(), None));
         let packet = b"00000000c9c1759f 3      3    0003   0     1 0      0      190129";
         assert_eq!(text(Table::Packet, packet), ("type=SOCK_RAW".to_owned(), Some("ALL".to_owned())));

@@ -105,7 +105,9 @@ impl<'a> Worker<'a> {
         let by_user = !options.users.is_empty() || !options.excluded_users.is_empty();
         let uid = if by_user || shared.needs.user { Some(rustix::fs::fstat(dir)?.st_uid) } else { None };
         let about = About { pid, group: stat.group, uid, command: &stat.command };
-        let Some(mut met) = select::process(options, shared.rule, about, &shared.found) else { return Ok(None) };
+        let Some(mut met) = select::process(options, shared.rule, about, &shared.found) else {
+            return Ok(None);
+        };
         let mut context = None;
         if let Some(wanted) = &options.contexts {
             let text = if self.read_file(dir, "attr/current").is_ok() {

@@ -33,7 +33,9 @@ impl Shared<'_> {
     pub(super) fn is_nfs(&self, on: u64, path: &[u8]) -> bool {
         let device = |numbers: (u64, u64)| crate::lsof::model::device(numbers.0, numbers.1);
         let mounts = self.mounts.all();
-        mounts.iter().any(|mount| mount.is_nfs() && (device(mount.device) == on || is_below(path, &mount.path)))
+        mounts
+            .iter()
+            .any(|mount| mount.is_nfs() && (device(mount.device) == on || is_below(path, &mount.path)))
     }
 
     /// Whether a device is that of POSIX message queues.
@@ -63,7 +65,10 @@ impl Shared<'_> {
         let file = dir.as_fd().try_clone_to_owned();
         let name = name.into_c_str().map(std::borrow::Cow::into_owned);
         let (Ok(file), Ok(name)) = (file, name) else { return Ok(stat) };
-        Ok(self.patiently(move || stat::follow(&file, name.as_c_str(), true)).unwrap_or(Ok(stat)).unwrap_or(stat))
+        Ok(self
+            .patiently(move || stat::follow(&file, name.as_c_str(), true))
+            .unwrap_or(Ok(stat))
+            .unwrap_or(stat))
     }
 
     /// Asks about a path.

@@ -65,12 +65,7 @@ const OPEN: Class = Class::SOCKET.with(Class::STAT);
 
 impl<'a> Rows<'a> {
     pub(super) fn new(shared: &'a Shared<'a>) -> Self {
-        Self {
-            shared,
-            paths: PathStats::default(),
-            descriptors: Descriptors::new(),
-            buffer: Vec::new(),
-        }
+        Self { shared, paths: PathStats::default(), descriptors: Descriptors::new(), buffer: Vec::new() }
     }
 
     /// Whether a process holds a socket that may be listed.
@@ -104,7 +99,9 @@ impl<'a> Rows<'a> {
         let mut found = false;
         if left > 0 || number == 0 {
             self.descriptors.list(&fds, |at, name| {
-                if at >= number && let Ok((link, _)) = readlinkat_raw(&fds, name, &mut target[..]) {
+                if at >= number
+                    && let Ok((link, _)) = readlinkat_raw(&fds, name, &mut target[..])
+                {
                     found = held(link);
                 }
                 !found
@@ -363,18 +360,28 @@ impl<'a> Rows<'a> {
     }
 
     /// The mode, the lock, and of the descriptor's information what is printed.
-    pub(super) fn complete(&mut self, source: &Source<'_>, fds: &OwnedFd, entry: &std::ffi::CStr, file: &mut File) {
+    pub(super) fn complete(
+        &mut self,
+        source: &Source<'_>,
+        fds: &OwnedFd,
+        entry: &std::ffi::CStr,
+        file: &mut File,
+    ) {
         let needs = self.shared.needs;
         if needs.access && file.access == b' ' {
             file.access = stat::entry(fds, entry).map_or(b' ', |stat| stat::access(stat.mode));
         }
         if needs.locks
-            && matches!(file.kind, Kind::Regular | Kind::Directory | Kind::Character | Kind::Block | Kind::Fifo)
+            && matches!(
+                file.kind,
+                Kind::Regular | Kind::Directory | Kind::Character | Kind::Block | Kind::Fifo
+            )
             && let (Some(device), Some(inode)) = (file.device, file.inode)
         {
             file.lock = self.shared.lock(source.pid, device, inode);
         }
-        let controls = needs.peers && file.rdev.is_some_and(|device| (major(device), minor(device)) == (5, 2));
+        let controls =
+            needs.peers && file.rdev.is_some_and(|device| (major(device), minor(device)) == (5, 2));
         let offset = if file.size.is_some() { needs.offsets } else { needs.columns && has_offset(file) };
         if offset || needs.flags || controls {
             let info = self.info(source, entry);
@@ -421,7 +428,8 @@ impl<'a> Rows<'a> {
             });
             file.device = device;
         }
-        let stat = Stat { device: file.device.unwrap_or(u64::MAX), inode, mode: 0, links: 1, size: 0, rdev: 0 };
+        let stat =
+            Stat { device: file.device.unwrap_or(u64::MAX), inode, mode: 0, links: 1, size: 0, rdev: 0 };
         let Verdict::Listed(item) = self.judge(&stat, b"", met) else { return };
         file.name = self.name(b"pipe", item);
         self.complete(source, fds, entry, &mut file);
@@ -521,17 +529,16 @@ impl<'a> Rows<'a> {
             return;
         }
         if shared.needs.columns {
-            match known {
-                Some((_, socket)) => file.socket = Some(Box::new(socket.clone())),
-                None => {
-                    // All sockets are on one file system.
-                    let device = shared.socket_device.get().copied().or_else(|| {
-                        let device = stat::follow(fds, entry, false).ok()?.device;
-                        Some(*shared.socket_device.get_or_init(|| device))
-                    });
-                    file.device = device;
-                    file.name = self.unidentified(source, entry);
-                }
+            if let Some((_, socket)) = known {
+                file.socket = Some(Box::new(socket.clone()));
+            } else {
+                // All sockets are on one file system.
+                let device = shared.socket_device.get().copied().or_else(|| {
+                    let device = stat::follow(fds, entry, false).ok()?.device;
+                    Some(*shared.socket_device.get_or_init(|| device))
+                });
+                file.device = device;
+                file.name = self.unidentified(source, entry);
             }
         }
         self.complete(source, fds, entry, &mut file);
@@ -592,4 +599,3 @@ fn watched(descriptors: &[u32]) -> Option<String> {
     let more = if descriptors.len() > MOST { "..." } else { "" };
     Some(format!("[eventpoll:{}{more}]", shown.join(",")))
 }
-

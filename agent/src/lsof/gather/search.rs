@@ -65,8 +65,10 @@ impl SearchError {
 /// What is searched for.
 #[derive(Debug, Default)]
 pub struct Search {
-    /// What is shown of each item, and whether it is a file system.
+    /// What each item is called where it is missed, and whether it is a file system.
     items: Vec<(Vec<u8>, bool)>,
+    /// What is shown of each item where it is met.
+    shown: Vec<Vec<u8>>,
     files: HashMap<(u64, u64), usize>,
     file_systems: Vec<(u64, usize)>,
     sockets: HashMap<Vec<u8>, usize>,
@@ -95,7 +97,7 @@ impl Search {
             }
         }
         for directory in &options.directories {
-            if let Err(error) = search.directory(directory, options, &mounts) {
+            if let Err(error) = search.directory(directory, options) {
                 errors.push(error);
             }
         }
@@ -107,7 +109,7 @@ impl Search {
         (search, errors)
     }
 
-    /// What is shown of each item, and whether it is a file system.
+    /// What each item is called where it is missed, and whether it is a file system.
     #[must_use]
     pub fn items(&self) -> &[(Vec<u8>, bool)] {
         &self.items
@@ -135,16 +137,17 @@ impl Search {
 
     /// What is shown of an item.
     pub(super) fn shown(&self, item: usize) -> &[u8] {
-        self.items.get(item).map(|(shown, _)| shown.as_slice()).unwrap_or_default()
+        self.shown.get(item).map(Vec::as_slice).unwrap_or_default()
     }
 
-    fn add(&mut self, shown: Vec<u8>, stat: &Stat) {
+    fn add(&mut self, called: &[u8], shown: Vec<u8>, stat: &Stat) {
         let item = self.items.len();
         self.files.insert((stat.device, stat.inode), item);
         if stat.is_socket() {
             self.sockets.insert(shown.clone(), item);
         }
-        self.items.push((shown, false));
+        self.items.push((called.to_vec(), false));
+        self.shown.push(shown);
     }
 
     fn name(&mut self, name: &[u8], options: &Options, mounts: &Mounts) -> Result<(), SearchError> {
@@ -167,7 +170,8 @@ impl Search {
                 })
                 .collect();
             // Where several are mounted at one place only the last can be seen.
-            let mounted: Vec<_> = if block.is_none() { mounted.into_iter().next_back().into_iter().collect() } else { mounted };
+            let mounted: Vec<_> =
+                if block.is_none() { mounted.into_iter().next_back().into_iter().collect() } else { mounted };
             if !mounted.is_empty() {
                 for mount in mounted {
                     // Some file systems show another device than they are mounted with.
@@ -175,6 +179,7 @@ impl Search {
                         .map_or(device(mount.device.0, mount.device.1), |stat| stat.device);
                     self.file_systems.push((device, self.items.len()));
                     self.items.push((mount.path.clone(), true));
+                    self.shown.push(mount.path.clone());
                 }
                 return Ok(());
             }
@@ -184,10 +189,13 @@ impl Search {
         }
         match look(&path, options) {
             Ok(stat) => {
-                self.add(path, &stat);
+                self.add(&path.clone(), path, &stat);
                 Ok(())
             }
-            Err(error) => Err(SearchError::Status { name: lossy(), why: text(error) }),
+            Err(error) => {
+                let name = String::from_utf8_lossy(&path).into_owned();
+                Err(SearchError::Status { name, why: text(error) })
+            }
         }
     }
 
@@ -195,7 +203,6 @@ impl Search {
         &mut self,
         asked: &crate::lsof::arguments::Directory,
         options: &Options,
-        mounts: &Mounts,
     ) -> Result<(), SearchError> {
         let name = String::from_utf8_lossy(&asked.path).into_owned();
         let path = if options.avoid_blocking { asked.path.clone() } else { resolve(&asked.path) };
@@ -204,12 +211,11 @@ impl Search {
         if !stat.is_dir() {
             return Err(SearchError::NotDirectory(name));
         }
-        let _ = mounts;
-        // The directory itself is shown as it was given.
-        let first = if asked.path.is_empty() { path.clone() } else { asked.path.clone() };
-        self.add(first, &stat);
+        self.add(&asked.path, path.clone(), &stat);
         let cross = directory::Cross { mounts: options.cross_mounts, links: options.cross_links };
-        directory::walk(&path, &stat, asked.deep, cross, &mut |path, stat| self.add(path, stat));
+        directory::walk(&path, &stat, asked.deep, cross, &mut |path, stat| {
+            self.add(&path.clone(), path, stat);
+        });
         Ok(())
     }
 }

@@ -59,7 +59,7 @@ impl Needs {
     fn new(options: &Options) -> Self {
         // Machine-readable output that names its fields needs those alone.
         let field = |letter: u8| options.fields.as_ref().is_none_or(|fields| fields.has(letter));
-        let columns = !options.terse;
+        let columns = !options.terse || options.endpoints != EndPoints::None;
         let everything = options.json.is_some() || options.fields.is_some();
         Self {
             columns,
@@ -158,7 +158,8 @@ impl<'a> Shared<'a> {
         let locks = self.locks.get_or_init(|| {
             let text = std::fs::read("/proc/locks").unwrap_or_default();
             let text = String::from_utf8_lossy(&text);
-            let entry = |lock: Lock| ((lock.pid, device(lock.device.0, lock.device.1), lock.inode), lock.letter());
+            let entry =
+                |lock: Lock| ((lock.pid, device(lock.device.0, lock.device.1), lock.inode), lock.letter());
             text.lines().filter_map(Lock::parse).map(entry).collect()
         });
         if locks.is_empty() {

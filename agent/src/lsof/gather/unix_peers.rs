@@ -1,4 +1,4 @@
-//! Which UNIX socket is connected to which: sock_diag(7), the only one to say it.
+//! Which UNIX socket is connected to which: `sock_diag(7)`, the only one to say it.
 
 use std::mem::MaybeUninit;
 
@@ -6,12 +6,12 @@ use hashbrown::HashMap;
 use rustix::{
     io::Result,
     net::{
-        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, netlink::SocketAddrNetlink, recv,
-        sendto, socket_with,
+        AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, netlink::SocketAddrNetlink,
+        recv, sendto, socket_with,
     },
 };
 
-/// `SOCK_DIAG_BY_FAMILY` of linux/sock_diag.h.
+/// `SOCK_DIAG_BY_FAMILY` of `linux/sock_diag.h`.
 const BY_FAMILY: u16 = 20;
 /// `NLM_F_REQUEST | NLM_F_DUMP`.
 const DUMP: u16 = 0x301;
@@ -53,7 +53,7 @@ fn dump(peers: &mut HashMap<u64, u64>, waiting: &mut Vec<(u64, u64)>) -> Result<
     }
 }
 
-/// A request for all UNIX sockets in any state: nlmsghdr, unix_diag_req.
+/// A request for all UNIX sockets in any state: `nlmsghdr`, `unix_diag_req`.
 fn request() -> [u8; 40] {
     let mut request = [0u8; 40];
     request[0..4].copy_from_slice(&40u32.to_ne_bytes());
@@ -88,7 +88,7 @@ fn read(mut messages: &[u8], peers: &mut HashMap<u64, u64>, waiting: &mut Vec<(u
     true
 }
 
-/// Reads one socket: unix_diag_msg, then attributes.
+/// Reads one socket: `unix_diag_msg`, then attributes.
 fn peer(message: &[u8], peers: &mut HashMap<u64, u64>, waiting: &mut Vec<(u64, u64)>) -> Option<()> {
     let inode = u64::from(u32_at(message, 4)?);
     let mut attributes = message.get(16..)?;
@@ -97,7 +97,8 @@ fn peer(message: &[u8], peers: &mut HashMap<u64, u64>, waiting: &mut Vec<(u64, u
         if length < 4 {
             return None;
         }
-        let other = u32_at(attributes, 4).filter(|other| *other != 0).map(u64::from);
+        let value = attributes.get(4..length).unwrap_or_default();
+        let other = u32_at(value, 0).filter(|other| *other != 0).map(u64::from);
         match (kind, other) {
             (PEER, Some(other)) => {
                 peers.insert(inode, other);

@@ -46,9 +46,8 @@ impl Class {
     /// `-Z`.
     pub const CONTEXT: Self = Self(1 << 12);
     /// Those that all files of a process meet or miss together.
-    pub const PROCESS: Self = Self(
-        Self::COMMAND.0 | Self::GROUP.0 | Self::PID.0 | Self::USER.0 | Self::TASK.0 | Self::CONTEXT.0,
-    );
+    pub const PROCESS: Self =
+        Self(Self::COMMAND.0 | Self::GROUP.0 | Self::PID.0 | Self::USER.0 | Self::TASK.0 | Self::CONTEXT.0);
     /// Those that only sockets meet. A UNIX socket may also be met by its name.
     pub const SOCKET: Self = Self(Self::ADDRESS.0 | Self::INTERNET.0 | Self::UNIX.0);
     /// Those that need a file's stat.

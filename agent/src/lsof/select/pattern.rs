@@ -266,7 +266,9 @@ mod tests {
     use super::*;
 
     fn matches(pattern: &str, command: &str) -> bool {
-        Pattern::parse(pattern.as_bytes()).unwrap_or_else(|error| panic!("{error}")).matches(command.as_bytes())
+        Pattern::parse(pattern.as_bytes())
+            .unwrap_or_else(|error| panic!("{error}"))
+            .matches(command.as_bytes())
     }
 
     #[test]
@@ -327,7 +329,7 @@ mod tests {
         fn any_expression_is_read(source in "\\PC{0,30}", modifiers in "[bix]{0,2}", command in "\\PC{0,15}") {
             let pattern = format!("/{source}/{modifiers}");
             if let Ok(pattern) = Pattern::parse(pattern.as_bytes()) {
-                pattern.matches(command.as_bytes());
+                let _ = pattern.matches(command.as_bytes());
             }
         }
     }

@@ -81,7 +81,8 @@ mod tests {
     }
 
     fn address(family: Family, hosts: Vec<IpAddr>, ports: &[(u16, u16)]) -> Address {
-        let ports = ports.iter().map(|(from, to)| crate::lsof::arguments::Ports { from: *from, to: *to }).collect();
+        let ports =
+            ports.iter().map(|(from, to)| crate::lsof::arguments::Ports { from: *from, to: *to }).collect();
         Address { text: String::new(), family, transport: None, hosts, ports }
     }
 
