@@ -18,7 +18,7 @@ pub struct Mapping<'a> {
 }
 
 impl<'a> Mapping<'a> {
-    /// Reads a line (proc_pid_maps(5)).
+    /// Reads a line (`proc_pid_maps(5)`).
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
         let (addresses, rest) = word(line)?;
