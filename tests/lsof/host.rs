@@ -8,7 +8,7 @@ use std::{
 
 use harness::{agent, lab::outcome};
 
-use crate::compare::{compare, diff, exact, lab, reference, rows};
+use crate::compare::{compare, diff, exact, fields, lab, reference, rows};
 
 /// What each process has: descriptors with their type, device and inode.
 type Listing = BTreeMap<String, BTreeSet<String>>;
@@ -96,7 +96,7 @@ fn a_host_with_many_processes() {
             exact("-nP -i :{crowd.child7-port}"),
             exact("-nP -p {crowd.child7}"),
             exact("-t -c fx-host"),
-            rows("-F -nP"),
+            fields("-F -nP"),
             rows("-U"),
             rows("-u root"),
             rows("+D {dir}/tree"),

@@ -16,7 +16,7 @@ pub(crate) fn rows(text: &[u8]) -> Vec<String> {
                 .filter(|word| !word.is_empty())
                 .map(|word| word.escape_ascii().to_string())
                 .collect();
-            without_version(words).join(" ")
+            without_itself(without_version(words)).join(" ")
         })
         .collect()
 }
@@ -46,6 +46,12 @@ fn without_version(mut words: Vec<String>) -> Vec<String> {
     words
 }
 
+/// Among the ends of a pipe, the programs themselves, if they have inherited it: the original closes what it inherits.
+fn without_itself(mut words: Vec<String>) -> Vec<String> {
+    words.retain(|word| !word.contains(",lsof,"));
+    words
+}
+
 /// Fields, one a line, with their terminators; without the process sets of the programs themselves.
 pub(crate) fn fields(text: &[u8]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -72,6 +78,7 @@ fn process_set(fields: Vec<String>) -> Vec<String> {
                 sized = false;
                 kept.push(high_descriptor(&field));
             },
+            Some('n') => kept.push(without_itself(field.split(' ').map(str::to_owned).collect()).join(" ")),
             Some('s') => {
                 sized = true;
                 kept.push(field);

@@ -40,7 +40,6 @@ fn all_of_them() {
             rows("-a -U {dir}/dgram.sock"),
             rows("{dir}/stream.sock {dir}/dgram.sock -t"),
             nothing("-a -i {dir}/stream.sock").maybe_empty(),
-            rows("").words([lab.folder().join("two words.sock")]).maybe_empty(),
         ],
     );
 }

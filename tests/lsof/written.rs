@@ -154,6 +154,20 @@ fn formats_that_exclude_each_other() {
     }
 }
 
+/// The original takes the name of a UNIX socket to end at its first blank.
+#[test]
+fn blanks_in_names_of_sockets() {
+    let lab = lab_of(&["blanks"]);
+    let text = output(&lab, "-a -U -p {blanks.pid}");
+    assert!(text.contains("/two words.sock type=STREAM (LISTEN)"), "{text}");
+    // In /proc/net/unix, a zero byte is an @.
+    assert!(text.contains("@kfx two@words ^A type=STREAM (LISTEN)"), "{text}");
+    let mut command = compare::command(&lab, &ours(&lab), None);
+    command.arg("-t").arg(lab.folder().join("two words.sock"));
+    let found = lab.outcome(command);
+    assert_eq!(String::from_utf8_lossy(&found.stdout).trim(), lab.fact("blanks.pid"), "by its name");
+}
+
 /// As one gets back a file that was deleted while a program had it open.
 #[test]
 fn recover_a_deleted_file() {
