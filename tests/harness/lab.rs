@@ -73,6 +73,7 @@ impl Lab {
             .arg(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .expect("start unshare");
         let facts = read_facts("init", &mut init);

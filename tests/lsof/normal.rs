@@ -108,6 +108,10 @@ pub(crate) fn message(stderr: &[u8]) -> String {
         // Each version says how to use it in its own words.
         Some(line) if line.trim_start().starts_with("usage:") => "usage".to_owned(),
         Some(line) if line.starts_with("lsof ") && !line.starts_with("lsof: ") => "help".to_owned(),
+        // What is wrong with an expression is in the words of whoever reads it.
+        Some(line) if line.contains("regexp error:") => {
+            line.rsplit_once(':').map_or(line, |(start, _)| start).to_owned()
+        },
         Some(line) => line.to_owned(),
         None => String::new(),
     }

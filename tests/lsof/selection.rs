@@ -2,7 +2,7 @@
 
 use harness::NOBODY;
 
-use crate::compare::{compare, exact, fails, lab_of, nothing, rows, text};
+use crate::compare::{compare, exact, fails, fields, lab_of, nothing, rows, text};
 
 #[test]
 fn commands() {
@@ -147,9 +147,9 @@ fn users() {
             rows("-c kfx -u ^nobody"),
             rows("-c kfx -u ^54321,^root"),
             exact("-l -u nobody"),
-            exact("-l -u nobody -FuLn"),
-            exact("-u nobody -FuLn"),
-            exact("-u 54321 -FuLn"),
+            fields("-l -u nobody -FuLn"),
+            fields("-u nobody -FuLn"),
+            fields("-u 54321 -FuLn"),
             rows("-a -u nobody -c fx -d cwd -V").maybe_empty(),
             rows("-a -u nobody,root -c fx -d cwd"),
             nothing("-u daemon"),
