@@ -1,4 +1,5 @@
-//! The benchmarks: what a frame costs in the kernel, what a tick and the screen cost in user space, and what idling costs.
+//! The benchmarks: what a frame costs in the kernel, what a tick and the screen cost in user space, what idling costs, and what
+//! listing open files does.
 //!
 //! Run as `cargo xtask bench`. Everything happens in network namespaces of its own. Figures are never a test: the
 //! program prints them beside their targets and ends well either way. What they mean is in `docs/performance.md`.
@@ -6,6 +7,7 @@
 
 mod idle;
 mod live;
+mod lsof;
 mod programs;
 mod screen;
 mod table;
@@ -13,7 +15,10 @@ mod testrun;
 mod tick;
 mod traffic;
 
+use std::env;
+
 use clap::{Parser, ValueEnum};
+use harness::fixture;
 
 #[derive(Parser)]
 #[command(name = "bench", bin_name = "cargo xtask bench", about = "Measure what counting costs (root)")]
@@ -44,9 +49,15 @@ enum Part {
     Screen,
     /// The cost of a report and of the screen on an idle link
     Idle,
+    /// `flowtally lsof` beside the original
+    Lsof,
 }
 
 fn main() {
+    // As a process whose files are listed: there it is called by another program.
+    if env::args_os().nth(1).is_some_and(|first| first == "fixture") {
+        fixture::main(env::args_os().skip(1));
+    }
     let options = Options::parse();
     if let Some(flows) = options.tick_child {
         tick::child(flows, options.quick);
@@ -71,5 +82,8 @@ fn main() {
     }
     if wanted(Part::Idle) {
         idle::run(options.quick);
+    }
+    if wanted(Part::Lsof) {
+        lsof::run(options.quick);
     }
 }

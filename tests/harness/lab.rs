@@ -6,14 +6,16 @@
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
+    fmt::Display,
     fs::{self, File, Permissions},
     io::{BufRead as _, BufReader, Read as _, Seek as _},
+    mem,
     os::unix::{
         ffi::OsStrExt as _,
         fs::PermissionsExt as _,
         process::{CommandExt as _, ExitStatusExt as _},
     },
-    mem, panic,
+    panic,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
@@ -201,7 +203,8 @@ impl Lab {
 
     /// Ends a fixture.
     pub fn end(&mut self, name: &str) {
-        let (_, process) = self.processes.iter_mut().find(|(other, _)| other == name).expect("a fixture that runs");
+        let (_, process) =
+            self.processes.iter_mut().find(|(other, _)| other == name).expect("a fixture that runs");
         process.kill().expect("kill a fixture");
         process.wait().expect("wait for a fixture");
         self.processes.retain(|(other, _)| other != name);
@@ -225,7 +228,7 @@ impl Lab {
     }
 
     /// Notes something to be filled in.
-    pub fn note(&mut self, name: &str, value: impl ToString) {
+    pub fn note(&mut self, name: &str, value: impl Display) {
         self.facts.insert(name.to_owned(), value.to_string());
     }
 

@@ -100,7 +100,7 @@ pub(crate) fn text(line: &str) -> Case {
 
 impl Case {
     /// The same, done by nobody.
-    pub(crate) fn as_nobody(mut self) -> Self {
+    pub(crate) fn by_nobody(mut self) -> Self {
         self.user = Some(NOBODY);
         self
     }
@@ -183,7 +183,11 @@ pub(crate) fn command(lab: &Lab, program: &Path, user: Option<u32>) -> Command {
         }
         command.uid(user).gid(user);
     }
-    command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", lab.folder()).env("TZ", "UTC");
+    command
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("HOME", lab.folder())
+        .env("TZ", "UTC");
     command.current_dir(lab.folder());
     command
 }

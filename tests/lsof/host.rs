@@ -8,7 +8,10 @@ use std::{
 
 use harness::{agent, lab::outcome};
 
-use crate::compare::{compare, diff, exact, fields, lab, reference, rows};
+use crate::{
+    compare::{compare, diff, exact, fields, lab, reference, rows},
+    normal,
+};
 
 /// What each process has: descriptors with their type, device and inode.
 type Listing = BTreeMap<String, BTreeSet<String>>;
@@ -36,7 +39,8 @@ fn all_processes_of_this_host() {
         }
         suspects = Some(left);
     }
-    let all: Vec<_> = suspects.into_iter().flatten().map(|(pid, text)| format!("process {pid}:\n{text}")).collect();
+    let all: Vec<_> =
+        suspects.into_iter().flatten().map(|(pid, text)| format!("process {pid}:\n{text}")).collect();
     panic!("{} processes differ each time\n{}", all.len(), all.join("\n"));
 }
 
@@ -59,23 +63,21 @@ fn listing(program: &PathBuf) -> Listing {
     assert!(outcome.status.is_some(), "{} -nP does not end", program.display());
     let mut processes = Listing::new();
     let (mut pid, mut file) = (String::new(), String::new());
-    let mut own = false;
-    for line in String::from_utf8_lossy(&outcome.stdout).lines() {
+    for line in normal::fields(&outcome.stdout) {
         match line.split_at_checked(1) {
             Some(("p", number)) => number.clone_into(&mut pid),
-            Some(("c", name)) => own = name == "lsof",
-            Some(("f", _)) if !own => {
-                file = line.to_owned();
+            Some(("f", _)) => {
+                file.clone_from(&line);
                 processes.entry(pid.clone()).or_default().insert(file.clone());
-            },
-            Some(_) if !own => {
+            }
+            Some(("t" | "D" | "d" | "i", _)) => {
                 // One of them: rows of the same name, such as those of mapped files, are told apart by what follows.
                 let files = processes.entry(pid.clone()).or_default();
                 files.remove(&file);
                 file = format!("{file} {line}");
                 files.insert(file.clone());
-            },
-            _ => {},
+            }
+            _ => {}
         }
     }
     assert!(processes.len() > 1, "{} lists {} processes", program.display(), processes.len());

@@ -171,16 +171,9 @@ fn lab_of_states() -> Lab {
 fn states() {
     let mut lab = lab_of_states();
     compare(&lab, &[exact("-nP -p {states.pid}"), exact("-nP -i")]);
-    for state in [
-        "ESTABLISHED",
-        "SYN_SENT",
-        "FIN_WAIT1",
-        "FIN_WAIT2",
-        "CLOSE_WAIT",
-        "LAST_ACK",
-        "LISTEN",
-        "CLOSING",
-    ] {
+    for state in
+        ["ESTABLISHED", "SYN_SENT", "FIN_WAIT1", "FIN_WAIT2", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING"]
+    {
         lab.note("state", state);
         let line = |line: &str| lab.fill(line).join(" ");
         compare(

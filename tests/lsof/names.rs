@@ -150,7 +150,10 @@ fn mappings() {
 /// A library that every program of this test runs with can be loaded twice without harm.
 fn mapped_library() -> std::path::PathBuf {
     let maps = std::fs::read_to_string("/proc/self/maps").expect("read what is mapped here");
-    let path = maps.lines().filter_map(|line| line.split_whitespace().nth(5)).find(|path| path.contains("/libgcc_s"));
+    let path = maps
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(5))
+        .find(|path| path.contains("/libgcc_s"));
     path.expect("libgcc is mapped").into()
 }
 

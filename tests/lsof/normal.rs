@@ -23,7 +23,10 @@ pub(crate) fn rows(text: &[u8]) -> Vec<String> {
 
 /// Rows as they are, trailing blanks too.
 pub(crate) fn exact(text: &[u8]) -> Vec<String> {
-    text.split(|byte| *byte == b'\n').filter(|line| !is_own(line)).map(|line| line.escape_ascii().to_string()).collect()
+    text.split(|byte| *byte == b'\n')
+        .filter(|line| !is_own(line))
+        .map(|line| line.escape_ascii().to_string())
+        .collect()
 }
 
 /// Whether it is a row about one of the programs itself, which have not the same files, nor as many threads.
@@ -77,14 +80,14 @@ fn process_set(fields: Vec<String>) -> Vec<String> {
             Some('f') => {
                 sized = false;
                 kept.push(high_descriptor(&field));
-            },
+            }
             Some('n') => kept.push(without_itself(field.split(' ').map(str::to_owned).collect()).join(" ")),
             Some('s') => {
                 sized = true;
                 kept.push(field);
-            },
+            }
             // 4.99 prints both a size and an offset, 4.95 one of them.
-            Some('o') if sized => {},
+            Some('o') if sized => {}
             _ => kept.push(field),
         }
     }
@@ -111,7 +114,7 @@ pub(crate) fn message(stderr: &[u8]) -> String {
         // What is wrong with an expression is in the words of whoever reads it.
         Some(line) if line.contains("regexp error:") => {
             line.rsplit_once(':').map_or(line, |(start, _)| start).to_owned()
-        },
+        }
         Some(line) => line.to_owned(),
         None => String::new(),
     }

@@ -2,7 +2,7 @@
 
 use harness::NOBODY;
 
-use crate::compare::{compare, exact, fails, fields, lab_of, nothing, rows, text};
+use crate::compare::{Case, compare, exact, fails, fields, lab_of, nothing, rows, text};
 
 #[test]
 fn as_nobody() {
@@ -61,7 +61,7 @@ fn as_nobody() {
         fails("/root/nosuch"),
         fails("+d /nosuch"),
     ];
-    compare(&lab, &cases.map(|case| case.as_nobody()));
+    compare(&lab, &cases.map(Case::by_nobody));
 }
 
 #[test]
@@ -84,7 +84,7 @@ fn sockets_of_ones_own() {
         rows("+D {dir}/own"),
         fields("-F -nP -p {peer.pid}"),
     ];
-    compare(&lab, &cases.clone().map(|case| case.as_nobody()));
+    compare(&lab, &cases.clone().map(Case::by_nobody));
     compare(&lab, &cases);
 }
 

@@ -109,7 +109,8 @@ fn until_there_is_nothing() {
         let mut lab = lab_of(&["lock"]);
         let mut command = compare::command(&lab, &program(&lab), None);
         command.args(lab.fill("+r1 -p {lock.pid}")).env("LC_ALL", "C");
-        let mut child = lab.enter(|| command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()).expect("start it");
+        let mut child =
+            lab.enter(|| command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()).expect("start it");
         let end = end_in_time(Pid::from_raw(child.id().cast_signed()));
         let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut text = String::new();
@@ -122,7 +123,7 @@ fn until_there_is_nothing() {
         drop(end);
         (code, rest)
     };
-    let (expected, found) = (outcome(|_| reference()), outcome(|lab| ours(lab)));
+    let (expected, found) = (outcome(|_| reference()), outcome(ours));
     assert_eq!(expected.0, Some(0), "the original's exit status");
     assert_eq!(expected.0, found.0, "exit status");
     // How many cycles there were before the process ended is a matter of time.

@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::symlink, process::Command};
 
 use harness::{Lab, Outcome};
 
-use crate::compare::{compare, exact, fields, lab, lab_of, nothing, ours, rows, self};
+use crate::compare::{self, compare, exact, fields, lab, lab_of, nothing, ours, rows};
 
 /// What the program under test does, which must end.
 fn run(lab: &Lab, line: &str) -> Outcome {
@@ -23,7 +23,8 @@ fn processes_that_end_while_they_are_read() {
     const ROUNDS: usize = 15;
     let lab = lab_of(&["churn", "files", "threads"]);
     for _ in 0..ROUNDS {
-        for line in ["-nP", "-nP -F", "-K", "-u root", "-a -c true -d txt,cwd,0 -Q", "-t", "-nP -E", "+L1 -Q"] {
+        for line in ["-nP", "-nP -F", "-K", "-u root", "-a -c true -d txt,cwd,0 -Q", "-t", "-nP -E", "+L1 -Q"]
+        {
             let Outcome { status, stdout, stderr } = run(&lab, line);
             let (text, message) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
             assert_eq!(status, Some(0), "lsof {line}: {message}");

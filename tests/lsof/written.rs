@@ -22,7 +22,7 @@ fn output(lab: &Lab, line: &str) -> String {
 #[test]
 fn as_a_subcommand() {
     let lab = lab_of(&["files", "lock"]);
-    for line in ["-p {files.pid}", "-a -p {lock.pid} -d 3-9 -F0", "-t -c fx", "+L1"] {
+    for line in ["-p {files.pid}", "-a -p {lock.pid} -d 3-9 -F0", "-t -c fx", "+L1 -a -c fx"] {
         let mut command = compare::command(&lab, agent::program(), None);
         command.arg("lsof").args(lab.fill(line)).env("LC_ALL", "C");
         let found = lab.outcome(command);
@@ -88,7 +88,8 @@ fn json() {
         assert_eq!((&process["uid"], &process["login"]), (&Value::from(0), &Value::from("root")));
     }
     let file = |process: &Value, fact: &str| {
-        let found = process["files"].as_array().into_iter().flatten().find(|file| file["fd"] == lab.fact(fact));
+        let found =
+            process["files"].as_array().into_iter().flatten().find(|file| file["fd"] == lab.fact(fact));
         found.unwrap_or_else(|| panic!("no file {fact}: {process}")).clone()
     };
     let plain = file(files, "files.plain");
@@ -111,7 +112,8 @@ fn json() {
     assert_eq!(connected["tcp_info"]["state"], "ESTABLISHED");
     let tasks = output(&lab, "-J -a -K -p {threads.pid} -d cwd");
     let tasks: Value = serde_json::from_str(&tasks).unwrap_or_else(|error| panic!("{error}: {tasks}"));
-    let ids: Vec<_> = tasks["processes"].as_array().into_iter().flatten().map(|task| task["tid"].to_string()).collect();
+    let ids: Vec<_> =
+        tasks["processes"].as_array().into_iter().flatten().map(|task| task["tid"].to_string()).collect();
     assert!(ids.iter().any(|id| id == lab.fact("threads.worker")), "{tasks}");
 }
 
@@ -180,7 +182,7 @@ fn recover_a_deleted_file() {
             ("p", value) => pid = value,
             ("f", value) => number = value,
             ("n", name) if name.ends_with("/gone.log (deleted)") => found = Some((pid, number)),
-            _ => {},
+            _ => {}
         }
     }
     let (pid, number) = found.unwrap_or_else(|| panic!("no deleted file: {text}"));
