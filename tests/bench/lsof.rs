@@ -36,10 +36,11 @@ const COMMANDS: [(&str, &str, f64); 9] = [
     ("a large tree", "+D {dir}/large", 5.0),
 ];
 
-/// One run.
+/// One run: milliseconds, and what was its own at most.
 #[derive(Clone, Copy)]
 struct Run {
-    milliseconds: f64,
+    wall: f64,
+    processor: f64,
     megabytes: f64,
 }
 
@@ -57,10 +58,11 @@ pub(crate) fn run(quick: bool) {
     std::os::unix::fs::symlink(agent::program(), &ours).expect("make a link");
     let mut table = Table::new([
         "what",
-        "lsof",
-        "flowtally",
-        "lsof / flowtally",
+        "lsof, ms",
+        "flowtally, ms",
+        "ratio",
         "target",
+        "ratio of processor time",
         "memory of lsof",
         "of flowtally",
         "target",
@@ -74,17 +76,19 @@ pub(crate) fn run(quick: bool) {
             }
         }
         let [theirs, own] = runs.map(|runs| Run {
-            milliseconds: median(&runs.iter().map(|run| run.milliseconds).collect::<Vec<_>>()),
-            megabytes: median(&runs.iter().map(|run| run.megabytes).collect::<Vec<_>>()),
+            wall: median(&each(&runs, |run| run.wall)),
+            processor: median(&each(&runs, |run| run.processor)),
+            megabytes: median(&each(&runs, |run| run.megabytes)),
         });
-        let ratio = theirs.milliseconds / own.milliseconds;
+        let ratio = theirs.wall / own.wall;
         let met = |met| if met { "met" } else { "missed" };
         table.row([
             format!("{what}: `{}`", line.join(" ").replace(&*lab.folder().to_string_lossy(), "")),
-            format!("{:.1} ms", theirs.milliseconds),
-            format!("{:.1} ms", own.milliseconds),
+            format!("{:.1}", theirs.wall),
+            format!("{:.1}", own.wall),
             format!("{ratio:.1}"),
             format!(">= {target}: {}", met(ratio >= target)),
+            format!("{:.1}", theirs.processor / own.processor),
             format!("{:.1} MB", theirs.megabytes),
             format!("{:.1} MB", own.megabytes),
             met(own.megabytes <= theirs.megabytes).to_owned(),
@@ -109,10 +113,14 @@ fn measure(lab: &Lab, program: &PathBuf, subject: &Path, line: &[String]) -> Run
         .split_whitespace()
         .filter_map(|word| word.parse().ok())
         .collect();
-    let [nanoseconds, kibibytes, _] = figures[..] else {
+    let [wall, processor, memory, _] = figures[..] else {
         panic!("{} {}: {text}", subject.display(), line.join(" "));
     };
-    Run { milliseconds: nanoseconds / 1e6, megabytes: kibibytes / 1024.0 }
+    Run { wall: wall / 1e6, processor: processor / 1e3, megabytes: memory / 1024.0 }
+}
+
+fn each(runs: &[Run], figure: impl Fn(&Run) -> f64) -> Vec<f64> {
+    runs.iter().map(figure).collect()
 }
 
 fn make_files(folder: &Path, large: u32) {

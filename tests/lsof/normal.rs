@@ -81,7 +81,7 @@ fn process_set(fields: Vec<String>) -> Vec<String> {
                 sized = false;
                 kept.push(high_descriptor(&field));
             }
-            Some('n') => kept.push(without_itself(field.split(' ').map(str::to_owned).collect()).join(" ")),
+            Some('n') => kept.push(name(&field)),
             Some('s') => {
                 sized = true;
                 kept.push(field);
@@ -92,6 +92,16 @@ fn process_set(fields: Vec<String>) -> Vec<String> {
         }
     }
     kept
+}
+
+/// A name, without the programs themselves among the ends of a pipe.
+fn name(field: &str) -> String {
+    // The terminator is escaped.
+    let (name, end) = ["\\n", "\\x00"]
+        .into_iter()
+        .find_map(|end| Some((field.strip_suffix(end)?, end)))
+        .unwrap_or((field, ""));
+    without_itself(name.split(' ').map(str::to_owned).collect()).join(" ") + end
 }
 
 /// Before 4.96, a descriptor above 9999 is `*` and its last three digits here, too.

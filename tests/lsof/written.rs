@@ -170,6 +170,22 @@ fn blanks_in_names_of_sockets() {
     assert_eq!(String::from_utf8_lossy(&found.stdout).trim(), lab.fact("blanks.pid"), "by its name");
 }
 
+/// The original looks at memory here that it has not filled: sometimes it has found whom nobody saw.
+#[test]
+fn a_user_without_processes() {
+    let lab = lab_of(&["files"]);
+    for (line, status, text) in [
+        ("-u daemon", 1, ""),
+        ("-u daemon -V", 1, "lsof: login name (UID 1) not located: daemon\n"),
+        ("-u daemon -Q", 0, ""),
+    ] {
+        let mut command = compare::command(&lab, &ours(&lab), None);
+        command.args(lab.fill(line)).env("LC_ALL", "C");
+        let outcome = lab.outcome(command);
+        assert_eq!((outcome.status, String::from_utf8_lossy(&outcome.stdout).as_ref()), (Some(status), text), "{line}");
+    }
+}
+
 /// As one gets back a file that was deleted while a program had it open.
 #[test]
 fn recover_a_deleted_file() {
