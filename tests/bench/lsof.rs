@@ -20,7 +20,7 @@ struct Size {
     rounds: usize,
 }
 
-const FULL: Size = Size { processes: 2_000, descriptors: 100, tree: 50_000, rounds: 5 };
+const FULL: Size = Size { processes: 2_000, descriptors: 100, tree: 50_000, rounds: 3 };
 const QUICK: Size = Size { processes: 100, descriptors: 40, tree: 1_000, rounds: 2 };
 
 /// What both do, and how many times as fast as the original it is to be.

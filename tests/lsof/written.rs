@@ -182,7 +182,11 @@ fn a_user_without_processes() {
         let mut command = compare::command(&lab, &ours(&lab), None);
         command.args(lab.fill(line)).env("LC_ALL", "C");
         let outcome = lab.outcome(command);
-        assert_eq!((outcome.status, String::from_utf8_lossy(&outcome.stdout).as_ref()), (Some(status), text), "{line}");
+        assert_eq!(
+            (outcome.status, String::from_utf8_lossy(&outcome.stdout).as_ref()),
+            (Some(status), text),
+            "{line}"
+        );
     }
 }
 
