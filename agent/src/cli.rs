@@ -52,8 +52,8 @@ pub enum Command {
     Deleted(DeletedArgs),
     /// Copy a file that a process holds, a deleted one too, to a new file
     ///
-    /// Holes stay holes; mode and times are kept, and the owner as root. An existing file is never overwritten, and until all is
-    /// copied there is no output file: what is interrupted leaves nothing behind.
+    /// Holes stay holes; mode and times are kept, and the owner as root. An existing file is never overwritten, and a copy that
+    /// fails or is interrupted leaves nothing behind.
     #[command(after_help = RECOVER_EXAMPLES)]
     Recover(RecoverArgs),
     /// Show on one page: sockets, their traffic, their owners, and what those have open
