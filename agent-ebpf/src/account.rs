@@ -145,54 +145,56 @@ fn miss<C: Context>(context: C, key: &Key, hash: u64, bytes: u64, packets: u64) 
     unsafe {
         let (first, second) = (slots, slots.add(1));
         let mut tracked = true;
-        let place = if (*first)[5] >> EPOCH_SHIFT != epoch {
+        // Where the flow's socket is noted: in which level, and at which slot.
+        let (own, at) = if (*first)[5] >> EPOCH_SHIFT != epoch {
             if let Some(used) = USED.get_ptr_mut(pair >> 6) {
                 *used |= 1 << (pair & 63);
             }
-            0
+            (true, pair << 1)
         } else if (*second)[5] >> EPOCH_SHIFT != epoch {
-            1
+            (true, pair << 1 | 1)
         } else if !bpf_get_prandom_u32().is_multiple_of(EVICT_ONE_IN) {
-            return deeper(key, hash, bytes, packets, || hint(context, key));
+            match share(key, hash, bytes, packets) {
+                FULL => return overflow(key, bytes, packets),
+                JOINED => return true,
+                claimed => (false, claimed),
+            }
         } else {
             let place = u32::from((*first)[PACKETS] > (*second)[PACKETS]);
             let victim = slots.add(place as usize);
             let loser = &*victim.cast::<Key>();
-            tracked = deeper(loser, self::hash(loser), (*victim)[BYTES], (*victim)[PACKETS], || {
-                HINTS.get(pair << 1 | place).map_or(0, |hint| *hint)
-            });
-            place
+            let (bytes, packets) = ((*victim)[BYTES], (*victim)[PACKETS]);
+            match share(loser, self::hash(loser), bytes, packets) {
+                FULL => tracked = overflow(loser, bytes, packets),
+                JOINED => {}
+                claimed => note(false, claimed, HINTS.get(pair << 1 | place).map_or(0, |hint| *hint)),
+            }
+            (true, pair << 1 | place)
         };
-        if let Some(noted) = HINTS.get_ptr_mut(pair << 1 | place) {
-            *noted = hint(context, key);
+        if own {
+            let slot = &mut *slots.add((at & 1) as usize);
+            let mut word = 0;
+            while word < key.len() {
+                slot[word] = key[word];
+                word += 1;
+            }
+            slot[BYTES] = bytes;
+            slot[PACKETS] = packets;
         }
-        let slot = &mut *slots.add(place as usize);
-        let mut word = 0;
-        while word < key.len() {
-            slot[word] = key[word];
-            word += 1;
-        }
-        slot[BYTES] = bytes;
-        slot[PACKETS] = packets;
+        // One call for every way here: the verifier follows each call anew.
+        note(own, at, hint(context, key));
         tracked
     }
 }
 
-/// Adds to the second level, with the flow's socket if it is new there, or to the third when all buckets that the key may
-/// live in are full; `false` when that is full too.
+/// Notes a flow's socket beside its slot, which nobody else takes in this epoch; it is read in the next.
 #[inline(always)]
-fn deeper(key: &Key, hash: u64, bytes: u64, packets: u64, hint: impl FnOnce() -> u64) -> bool {
-    match share(key, hash, bytes, packets) {
-        FULL => return overflow(key, bytes, packets),
-        JOINED => {}
-        claimed => {
-            if let Some(noted) = SHARED_HINTS.get_ptr_mut(claimed) {
-                // SAFETY: nobody else writes the word in this epoch, and it is read in the next.
-                unsafe { *noted = hint() };
-            }
-        }
+fn note(own: bool, at: u32, hint: u64) {
+    let hints = if own { &HINTS } else { &SHARED_HINTS };
+    if let Some(noted) = hints.get_ptr_mut(at) {
+        // SAFETY: a word of the map.
+        unsafe { *noted = hint };
     }
-    true
 }
 
 /// Adds to the second level. Returns [`FULL`], [`JOINED`], or the number of the slot that the flow took.

@@ -59,7 +59,7 @@ fn every_format_has_them() {
     }
     let text = String::from_utf8(text.stdout).unwrap();
     assert!(!text.contains('\x1b'), "what a terminal would obey: {text:?}");
-    for name in ["größe", "𝄞 clef", "123456789012345"] {
+    for name in ["größe", "123456789012345"] {
         assert!(text.contains(name), "{name}: {text}");
     }
 }

@@ -22,17 +22,20 @@ use crate::{
 };
 
 /// Hides cgroup v2 from the program that it then is.
-const HIDDEN: &str = r#"
+const HIDE: &str = r#"
 while path=$(awk '/ - cgroup2 /{print $5; exit}' /proc/self/mountinfo) && test -n "$path"; do
     umount -l "$path" || exit
 done
 exec "$@"
 "#;
 
-fn hidden(arguments: &str) -> Command {
+/// Takes the right to mount it again.
+const FOR_GOOD: [&str; 3] = ["setpriv", "--inh-caps=-sys_admin", "--bounding-set=-sys_admin"];
+
+fn hidden(before: &[&str], arguments: &str) -> Command {
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-c", HIDDEN, "sh"]).arg(program());
-    command.args(arguments.split_whitespace());
+    command.args(["--mount", "--propagation", "private", "sh", "-c", HIDE, "sh"]).args(before);
+    command.arg(program()).args(arguments.split_whitespace());
     command
 }
 
@@ -59,7 +62,7 @@ fn without_cgroups() {
     let pair = NetPair::new();
     let agents = ["json", "text"].map(|format| {
         let arguments = format!("report -i near --seconds 3600 --format {format} --by process --by flow");
-        let mut agent = Agent::start_command(&pair.near.namespace, hidden(&arguments));
+        let mut agent = Agent::start_command(&pair.near.namespace, hidden(&FOR_GOOD, &arguments));
         agent.wait_for("flowtally: measuring on ");
         agent
     });
@@ -83,7 +86,7 @@ fn without_cgroups() {
 fn what_is_gone_has_a_reason_without_cgroups() {
     let pair = NetPair::new();
     let arguments = "report -i near --seconds 3600 --format json";
-    let mut agent = Agent::start_command(&pair.near.namespace, hidden(arguments));
+    let mut agent = Agent::start_command(&pair.near.namespace, hidden(&FOR_GOOD, arguments));
     agent.wait_for("flowtally: measuring on ");
     let far = pair.far.namespace.enter(|| UdpSocket::bind((FAR_V4, 5000)).unwrap());
     far.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -94,6 +97,26 @@ fn what_is_gone_has_a_reason_without_cgroups() {
     let owner = &row(&report, "udp", 5001, 5000).owner;
     let reason = owner.owner_reason.as_deref();
     assert!(owner.command.is_none() && matches!(reason, Some("gone" | "no_socket")), "{owner:#?}");
+}
+
+/// `ip netns exec` makes a mount namespace in which cgroup v2 is not mounted: it is there all the same.
+#[test]
+fn with_cgroups_out_of_sight() {
+    let pair = NetPair::new();
+    let arguments = "report -i near --seconds 3600 --format json";
+    let mut agent = Agent::start_command(&pair.near.namespace, hidden(&[], arguments));
+    agent.wait_for("flowtally: measuring on ");
+    let far = pair.far.namespace.enter(|| UdpSocket::bind((FAR_V4, 0)).unwrap());
+    far.set_read_timeout(Some(PATIENCE)).unwrap();
+    let port = far.local_addr().unwrap().port();
+    let steps = format!("name=short udp={NEAR_V4}:5001 to={FAR_V4}:{port} send=100");
+    let short = Worker::start(&pair.near.namespace, &steps);
+    let pid = short.pid();
+    short.end();
+    far.recv(&mut [0; 100]).unwrap();
+    let report = agent.report();
+    let owner = &row(&report, "udp", 5001, port).owner;
+    assert_eq!((owner.pid, owner.command.as_deref()), (Some(pid), Some("short")), "{owner:#?}");
 }
 
 /// Enough to count, and not to look into other users' processes: what the kernel notes has its name, and of the rest it is said

@@ -18,7 +18,7 @@ const OBJECT: &str = "FLOWTALLY_OBJECT";
 const PLAIN: &[&str] = &["flowtally", "flowtally-common", "flowtally-ebpf", "xtask"];
 
 /// The test programs of the package that needs root which are about the kernel.
-const IN_KERNEL: &[&str] = &["files", "kernel", "owners", "testrun"];
+const IN_KERNEL: &[&str] = &["files", "kernel", "notes", "owners", "testrun"];
 
 /// `cargo test` leaves out what needs a program that not everybody has. Here it has been installed.
 const INSTALLED: &[&str] = &["--include-ignored"];

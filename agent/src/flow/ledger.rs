@@ -299,10 +299,16 @@ impl Ledger {
             kind,
         };
         // The socket of whoever sends, or of whoever receives: that of the local end where it is the one. On loopback both
-        // ends send.
+        // ends send. What comes in through a veth pair still has the socket that sent it, in another namespace: that is the
+        // remote end's, and worth something only where neither end is here.
         let of_local_end = match Direction::from_raw(key.direction) {
             Direction::Egress => placed.way == Way::Sent,
-            Direction::Ingress => placed.way == Way::Received,
+            Direction::Ingress => {
+                let is_senders = socket.is_exact();
+                let orientation = &self.terms.orientation;
+                let is_here = orientation.is_own(placed.local) || orientation.is_group(placed.local);
+                placed.way == Way::Received && !(is_senders && is_here)
+            }
         };
         let socket = if of_local_end { socket } else { SocketHint::NONE };
         let source = Source { interface: id, direction: key.direction, frames };

@@ -14,7 +14,7 @@ use std::{
 use hashbrown::HashMap;
 use rustix::{
     fd::{AsFd, OwnedFd},
-    fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat_raw},
+    fs::{AtFlags, CWD, Mode, OFlags, RawDir, openat, readlinkat_raw, statat},
     io::{Errno, Result},
 };
 
@@ -133,6 +133,11 @@ pub fn sees_all() -> bool {
     link_inode(CWD, c"/proc/self/ns/pid", "pid") == Ok(Some(FIRST))
 }
 
+/// Whether a process is still there.
+fn is_there(pid: u32) -> bool {
+    statat(CWD, format!("/proc/{pid}"), AtFlags::empty()).is_ok()
+}
+
 /// The inode number in a link such as `net:[4026531840]`; `None` for another link.
 pub(super) fn link_inode(dir: impl AsFd, name: &CStr, kind: &str) -> Result<Option<u64>> {
     let mut buffer = [MaybeUninit::<u8>::uninit(); LINK];
@@ -150,8 +155,11 @@ struct Found {
 
 impl Found {
     fn process(&mut self, pid: u32) {
-        // With any other error it has ended.
-        if let Err(Errno::ACCESS | Errno::PERM) = self.read(pid) {
+        // With any other error it has ended; and links of one that ends while it is read are refused too
+        // (`fs/proc/base.c`, `proc_fd_access_allowed`).
+        if let Err(Errno::ACCESS | Errno::PERM) = self.read(pid)
+            && is_there(pid)
+        {
             self.refused.push(pid);
         }
     }

@@ -18,6 +18,10 @@ use flowtally_common::{
     SocketNote,
     settings::{self, OWNER_PROGRAMS},
 };
+use rustix::{
+    fs::{Mode, OFlags, openat},
+    mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen},
+};
 use thiserror::Error;
 
 use super::{
@@ -46,6 +50,12 @@ pub enum Unnoted {
          up have no name (mount -t cgroup2 none DIRECTORY)"
     )]
     NoCgroup2,
+    /// Attached all the same, by a mount that nobody else sees.
+    #[error(
+        "cgroup v2 is not mounted where this process looks (`ip netns exec` hides it): owners are noted through a mount of \
+         flowtally's own"
+    )]
+    OwnMount,
     /// The directory can't be opened.
     #[error("owners are not noted in the kernel: opening the cgroup {path}: {reason}")]
     Unreadable {
@@ -82,6 +92,7 @@ pub enum Unnoted {
 #[derive(Debug)]
 pub struct OwnerNotes {
     notes: MapData,
+    root: Option<File>,
     hooks: Vec<&'static str>,
     unnoted: Vec<Unnoted>,
 }
@@ -93,6 +104,12 @@ impl OwnerNotes {
     pub fn note(&self, cookie: u64) -> Option<SocketNote> {
         let mut note = SocketNote::default();
         sys::look_up_note(self.notes.fd().as_fd(), cookie, &mut note).ok()?.then_some(note)
+    }
+
+    /// The directory of the cgroup that is noted: the root of version 2, where that can be had.
+    #[must_use]
+    pub const fn cgroup(&self) -> Option<&File> {
+        self.root.as_ref()
     }
 
     /// The cgroup hooks in use, such as `sock_create`; none when nothing is noted.
@@ -116,6 +133,7 @@ impl OwnerNotes {
     ) -> Result<Arc<Self>, KernelError> {
         let notes = take(ebpf, settings::NOTES)?;
         let mut hooks = Vec::new();
+        let mut noted = None;
         if asked {
             match root() {
                 Ok((directory, part)) => {
@@ -126,13 +144,14 @@ impl OwnerNotes {
                             Err(error) => unnoted.push(Unnoted::Hook { hook, reason: chain(&error) }),
                         }
                     }
+                    noted = Some(directory);
                 }
                 Err(reason) => unnoted.push(reason),
             }
         } else {
             unnoted.push(Unnoted::NotAsked);
         }
-        Ok(Arc::new(Self { notes, hooks, unnoted }))
+        Ok(Arc::new(Self { notes, root: noted, hooks, unnoted }))
     }
 }
 
@@ -150,7 +169,18 @@ fn root() -> Result<(File, Option<Unnoted>), Unnoted> {
             Err(error) => refusal = Unnoted::Unreadable { path, reason: error.to_string() },
         }
     }
-    part.ok_or(refusal)
+    part.or_else(|| own_mount().ok().map(|directory| (directory, Some(Unnoted::OwnMount)))).ok_or(refusal)
+}
+
+/// Mounts version 2 for this process alone, nowhere in the file system: for a mount namespace in which it is hidden, or a host
+/// on which nobody mounted it. Needs `CAP_SYS_ADMIN`.
+fn own_mount() -> rustix::io::Result<File> {
+    let context = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(&context)?;
+    let mount = fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+    // What mounting returns names a place, and cannot be read.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    openat(&mount, ".", flags, Mode::empty()).map(File::from)
 }
 
 fn open(path: &Path) -> io::Result<(File, u64)> {
@@ -161,7 +191,8 @@ fn open(path: &Path) -> io::Result<(File, u64)> {
 
 /// Loads and attaches one program beside those of others. The link stays with the loaded object, and goes with it.
 fn attach(ebpf: &mut Ebpf, name: &'static str, directory: &File) -> Result<(), ProgramError> {
-    const MODE: CgroupAttachMode = CgroupAttachMode::AllowMultiple;
+    // The kernel takes no flag here: what is attached by a link always lets others be attached beside it, and below it.
+    const MODE: CgroupAttachMode = CgroupAttachMode::Single;
     match ebpf.program_mut(name) {
         Some(Program::CgroupSock(program)) => {
             program.load()?;

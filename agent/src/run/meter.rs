@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fs::File,
     net::{IpAddr, Ipv4Addr},
     time::Instant,
 };
@@ -109,14 +110,11 @@ impl Meter {
             notes: if plan.owners { fitting.notes } else { 0 },
         };
         let kernel = Kernel::load(capacity, plan.verbose)?;
+        let owners = plan.owners.then(|| find_owners(&kernel));
         let mark = Mark::take().context("taking a name for this process's clsact filters")?;
         let tick = plan.terms.tick;
         let mut meter = Self {
-            books: Some(Box::new(Books {
-                kernel,
-                ledger: Ledger::new(plan.terms),
-                owners: plan.owners.then(Owners::new),
-            })),
+            books: Some(Box::new(Books { kernel, ledger: Ledger::new(plan.terms), owners })),
             netlink,
             selection,
             hook: plan.hook,
@@ -505,6 +503,15 @@ impl Meter {
             .set_addresses(addresses.iter().map(|address| address.address), broadcasts);
         Ok(())
     }
+}
+
+/// What finds owners, and names what the kernel notes.
+fn find_owners(kernel: &Kernel) -> Owners {
+    let mut owners = Owners::new();
+    if let Some(Ok(root)) = kernel.owner_notes().cgroup().map(File::try_clone) {
+        owners.set_cgroup(root.into());
+    }
+    owners
 }
 
 /// The host's memory, in bytes.

@@ -7,6 +7,7 @@ $busybox mkdir -p /proc /sys /dev /tmp
 $busybox mount -t proc none /proc
 $busybox mount -t sysfs none /sys
 $busybox mount -t devtmpfs none /dev
+$busybox mount -t cgroup2 none /sys/fs/cgroup
 
 echo "flowtally-vm: begin"
 status=0

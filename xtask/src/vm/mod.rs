@@ -23,7 +23,7 @@ use crate::workspace::Workspace;
 use crate::{install, shell, test};
 
 /// The test programs that are run in the machine: one made for it, one that is run on every kernel.
-const TESTS: [&str; 2] = ["vm", "testrun"];
+const TESTS: [&str; 3] = ["vm", "notes", "testrun"];
 
 /// What the tests call.
 const TOOLS: [&str; 4] = ["ip", "tc", "ethtool", "socat"];

@@ -1,11 +1,11 @@
 //! Paths of cgroups by their ids, of version 2: an id is the inode number of the cgroup's directory.
 
-use std::{ffi::CStr, fs, mem::MaybeUninit, path::PathBuf};
+use std::{ffi::CStr, mem::MaybeUninit};
 
 use hashbrown::HashMap;
 use rustix::{
     fd::OwnedFd,
-    fs::{CWD, FileType, Mode, OFlags, RawDir, fstat, openat},
+    fs::{FileType, Mode, OFlags, RawDir, fstat, openat},
     io::Result,
 };
 
@@ -18,16 +18,8 @@ const DEPTH: usize = 32;
 #[derive(Debug, Default)]
 pub(super) struct Cgroups {
     paths: HashMap<u64, String>,
-    mount: Mount,
-}
-
-/// Where version 2 is mounted.
-#[derive(Debug, Default)]
-enum Mount {
-    #[default]
-    NotLooked,
-    Nowhere,
-    At(PathBuf),
+    /// The directory that all others are below; `None` where there is none to be had.
+    root: Option<OwnedFd>,
 }
 
 impl Cgroups {
@@ -36,23 +28,25 @@ impl Cgroups {
         self.paths.get(&id).map(String::as_str)
     }
 
+    /// Those below a directory.
+    pub(super) fn below(root: Option<OwnedFd>) -> Self {
+        Self { paths: HashMap::new(), root }
+    }
+
     /// Looks at all that there are now.
     pub(super) fn walk(&mut self) {
-        if matches!(self.mount, Mount::NotLooked) {
-            let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-            self.mount = mount(&mountinfo).map_or(Mount::Nowhere, Mount::At);
+        let Self { paths, root: Some(root) } = self else { return };
+        if paths.len() > REMEMBERED {
+            paths.clear();
         }
-        let Mount::At(mount) = &self.mount else { return };
-        if self.paths.len() > REMEMBERED {
-            self.paths.clear();
-        }
+        // Opened anew: what is read from the other goes on where it ended.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        if let Ok(root) = openat(CWD, mount, flags, Mode::empty()) {
+        if let Ok(root) = openat(&*root, ".", flags, Mode::empty()) {
             if let Ok(stat) = fstat(&root) {
-                self.paths.insert(stat.st_ino, "/".to_owned());
+                paths.insert(stat.st_ino, "/".to_owned());
             }
             // One that goes away meanwhile is of no more interest.
-            let _ = walk(&root, &mut String::new(), 0, &mut self.paths);
+            let _ = walk(&root, &mut String::new(), 0, paths);
         }
     }
 }
@@ -81,43 +75,26 @@ fn walk(dir: &OwnedFd, path: &mut String, depth: usize, paths: &mut HashMap<u64,
     Ok(())
 }
 
-/// Where version 2 is mounted, by /proc/PID/mountinfo (proc(5)): anywhere on a hybrid host.
-fn mount(mountinfo: &str) -> Option<PathBuf> {
-    mountinfo.lines().find_map(|line| {
-        let (before, after) = line.split_once(" - ")?;
-        let is_version_2 = after.split(' ').next() == Some("cgroup2");
-        // Blanks and the like are octal; cgroups are not mounted where there are such.
-        is_version_2.then(|| before.split(' ').nth(4).map(PathBuf::from)).flatten()
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::MetadataExt as _};
+
     use super::*;
 
     #[test]
-    fn the_mount_is_found_wherever_it_is() {
-        let hybrid = "24 1 0:22 / /sys/fs/cgroup ro - tmpfs tmpfs ro\n\
-                      25 24 0:23 / /sys/fs/cgroup/unified rw,nosuid shared:9 - cgroup2 cgroup2 rw\n";
-        assert_eq!(mount(hybrid), Some(PathBuf::from("/sys/fs/cgroup/unified")));
-        assert_eq!(mount("26 24 0:24 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n"), None);
-        assert_eq!(mount("garbage\n"), None);
-    }
-
-    #[test]
-    fn this_processs_cgroup_has_a_path() {
-        let text = fs::read_to_string("/proc/self/cgroup").unwrap();
-        let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap();
-        let (Some(mount), Some(path)) =
-            (mount(&mountinfo), text.lines().find_map(|line| line.strip_prefix("0::")))
-        else {
-            eprintln!("no cgroup of version 2 here");
-            return;
-        };
-        let mut cgroups = Cgroups::default();
+    fn ids_are_inodes_and_paths_begin_at_the_root() {
+        let top = std::env::temp_dir().join(format!("flowtally-cgroups-{}", std::process::id()));
+        let inner = top.join("system.slice/ssh.service");
+        fs::create_dir_all(&inner).unwrap();
+        let mut cgroups = Cgroups::below(Some(fs::File::open(&top).unwrap().into()));
+        assert_eq!(cgroups.path(fs::metadata(&top).unwrap().ino()), None);
         cgroups.walk();
-        let dir = mount.join(path.trim_start_matches('/'));
-        let id = std::os::unix::fs::MetadataExt::ino(&fs::metadata(dir).unwrap());
-        assert_eq!(cgroups.path(id), Some(path));
+        assert_eq!(cgroups.path(fs::metadata(&top).unwrap().ino()), Some("/"));
+        let service = fs::metadata(&inner).unwrap().ino();
+        assert_eq!(cgroups.path(service), Some("/system.slice/ssh.service"));
+        fs::remove_dir(&inner).unwrap();
+        cgroups.walk();
+        assert_eq!(cgroups.path(service), Some("/system.slice/ssh.service"));
+        fs::remove_dir_all(&top).unwrap();
     }
 }

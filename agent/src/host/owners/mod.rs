@@ -11,7 +11,7 @@ mod processes;
 mod read;
 mod table;
 
-use std::{fs, sync::Arc, time::Instant};
+use std::{fs, os::fd::OwnedFd, sync::Arc, time::Instant};
 
 use flowtally_common::{Occasion, SocketHint, SocketNote};
 use hashbrown::{HashMap, HashSet};
@@ -83,6 +83,12 @@ impl Owners {
             shared: HashSet::new(),
             kept: HashMap::new(),
         }
+    }
+
+    /// Names cgroups by their paths below this directory, the root of version 2: of a process that is gone nothing else says
+    /// what it ran in.
+    pub fn set_cgroup(&mut self, root: OwnedFd) {
+        self.cgroups = Cgroups::below(Some(root));
     }
 
     /// Answers what can be answered now; `None` is not yet: ask again in the next tick. An answer may become better later,

@@ -386,9 +386,10 @@ impl Host {
             ));
         }
         if !self.holders.refused.is_empty() {
+            let count = self.holders.refused.len();
+            let processes = if count == 1 { "process" } else { "processes" };
             words.push(format!(
-                "owners: open files of {} processes may not be read; CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH allow it",
-                self.holders.refused.len()
+                "owners: open files of {count} {processes} may not be read; CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH allow it"
             ));
         }
         words

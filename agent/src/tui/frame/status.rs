@@ -153,6 +153,6 @@ fn troubles(scene: &Scene<'_>) -> Vec<String> {
 
 /// What a sentence says before it says why.
 fn short(sentence: &str) -> &str {
-    let sentence = sentence.strip_prefix("owners: ").unwrap_or(sentence);
+    let sentence = sentence.trim_start_matches("owners: ").trim_start_matches("owners are ");
     sentence.split([':', ';', '.', ',', '(']).next().unwrap_or(sentence).trim_end()
 }
