@@ -150,7 +150,7 @@ impl Look {
             places: Places { own: namespaces.own, addresses: HashMap::new() },
             namespaces,
             closed: Vec::new(),
-            complete: holders.is_complete,
+            complete: holders.is_complete(),
         };
         for (inode, list) in lists {
             let netns = Netns { inode: Some(inode), name: look.namespaces.name(inode).to_owned() };
@@ -253,7 +253,7 @@ fn socket(listed: &Listed, netns: &Netns, is_here: bool, holders: &Holders) -> S
         nobody: match listed.inode {
             // What the kernel keeps to itself: connections that wait to be accepted, or for their end.
             0 => Reason::KernelStack,
-            _ if holders.is_complete => Reason::Kernel,
+            _ if holders.is_complete() => Reason::Kernel,
             _ => Reason::NotPermitted,
         },
     }

@@ -71,6 +71,22 @@ pub(super) fn main(name: Option<&OsStr>, words: impl IntoIterator<Item = OsStrin
     }
 }
 
+/// What processes have open, line by line, as `lsof -nP -p PID,...` prints it; its first line has the titles.
+pub(super) fn of_processes(pids: &[u32]) -> io::Result<Vec<String>> {
+    let host = Host::default();
+    let pids = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    let words = ["-n", "-P", "-p", &pids].map(|word| word.as_bytes().to_vec());
+    let Outcome::Run(options, _) = arguments::parse(words.to_vec(), &host) else { return Ok(Vec::new()) };
+    let (search, _) = Search::new(&options);
+    let shared = Shared::new(&options, &search);
+    let mut processes = gather(&shared)?;
+    name_endpoints(&mut processes, &options)?;
+    let mut out = Vec::new();
+    let style = Style { options: &options, names: &host, logins: &host, charset: charset() };
+    print::listing(&processes, style, &mut out)?;
+    Ok(String::from_utf8_lossy(&out).lines().map(str::to_owned).collect())
+}
+
 /// Standard error may be closed, and that is no reason to stop.
 fn say_raw(text: &str) {
     drop(io::stderr().write_all(text.as_bytes()));
