@@ -7,7 +7,7 @@
 mod budget;
 mod cgroups;
 mod nobody;
-mod processes;
+pub(super) mod processes;
 mod read;
 mod table;
 

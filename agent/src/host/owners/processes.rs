@@ -30,7 +30,7 @@ const LATELY: u64 = 60;
 
 /// Processes, by PID and start.
 #[derive(Debug)]
-pub(super) struct Processes {
+pub(in crate::host) struct Processes {
     known: HashMap<(u32, u64), Known>,
     /// Of the processes that were looked at in this call, when the one that lives started.
     looked_at: HashMap<u32, Option<u64>>,
@@ -58,7 +58,7 @@ pub(super) fn since_boot() -> u64 {
 }
 
 impl Processes {
-    pub(super) fn new() -> Self {
+    pub(in crate::host) fn new() -> Self {
         Self {
             known: HashMap::new(),
             looked_at: HashMap::new(),
@@ -71,7 +71,7 @@ impl Processes {
     }
 
     /// Begins a call: what was looked at before may have changed.
-    pub(super) fn begin(&mut self) {
+    pub(in crate::host) fn begin(&mut self) {
         self.call += 1;
         self.looked_at.clear();
         self.childless.clear();
@@ -85,7 +85,7 @@ impl Processes {
     }
 
     /// The process that has this number now, if it started by then (nanoseconds since boot).
-    pub(super) fn living(&mut self, pid: u32, by: u64, namespaces: &Namespaces) -> Option<Owner> {
+    pub(in crate::host) fn living(&mut self, pid: u32, by: u64, namespaces: &Namespaces) -> Option<Owner> {
         let start = self.look_at(pid, namespaces)?;
         (start * TICK <= by).then(|| self.known.get(&(pid, start)).map(|known| known.owner.clone())).flatten()
     }
