@@ -47,6 +47,8 @@ pub struct Holders {
     pub refused: Vec<u32>,
     /// Whether every process of the host was there, though it need not have been readable.
     pub sees_all: bool,
+    /// Whether every process of the host was there and could be read.
+    pub is_complete: bool,
 }
 
 impl Holders {
@@ -92,13 +94,8 @@ impl Holders {
         holders.refused.sort_unstable();
         // Process 1 is hidden where others' processes are (`hidepid` in proc(5)).
         holders.sees_all = sees_all() && pids.first() == Some(&1);
+        holders.is_complete = holders.sees_all && holders.refused.is_empty();
         Ok(holders)
-    }
-
-    /// Whether every process of the host was there and could be read.
-    #[must_use]
-    pub const fn is_complete(&self) -> bool {
-        self.sees_all && self.refused.is_empty()
     }
 
     /// Who has the socket with this inode number open.

@@ -312,7 +312,7 @@ impl Host {
     pub(super) fn without_holder(&self, inodes: &[u64]) -> Reason {
         if inodes.iter().any(|inode| self.kernels.contains(inode)) {
             Reason::Kernel
-        } else if self.holders.is_complete() || inodes.iter().any(|inode| self.vanished.contains(inode)) {
+        } else if self.holders.is_complete || inodes.iter().any(|inode| self.vanished.contains(inode)) {
             Reason::Gone
         } else {
             Reason::NotPermitted

@@ -73,7 +73,7 @@ impl Drop for Heir {
 
 /// Whether the reason for "nobody has it open" can be told on this host: not while a process hides its descriptors.
 fn sees_everybody(owners: &Owners) -> bool {
-    owners.host.holders.is_complete()
+    owners.host.holders.is_complete
 }
 
 #[test]
