@@ -133,7 +133,7 @@ impl OwnerNotes {
     ) -> Result<Arc<Self>, KernelError> {
         let notes = take(ebpf, settings::NOTES)?;
         let mut hooks = Vec::new();
-        let mut noted = None;
+        let mut directory_of_notes = None;
         if asked {
             match root() {
                 Ok((directory, part)) => {
@@ -144,14 +144,14 @@ impl OwnerNotes {
                             Err(error) => unnoted.push(Unnoted::Hook { hook, reason: chain(&error) }),
                         }
                     }
-                    noted = Some(directory);
+                    directory_of_notes = Some(directory);
                 }
                 Err(reason) => unnoted.push(reason),
             }
         } else {
             unnoted.push(Unnoted::NotAsked);
         }
-        Ok(Arc::new(Self { notes, root: noted, hooks, unnoted }))
+        Ok(Arc::new(Self { notes, root: directory_of_notes, hooks, unnoted }))
     }
 }
 
