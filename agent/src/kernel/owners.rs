@@ -21,7 +21,7 @@ use flowtally_common::{
 use thiserror::Error;
 
 use super::{
-    attach::chain,
+    attach::{chain, patiently},
     banks::take,
     btf::Btf,
     cgroup::{self, Mount},
@@ -165,15 +165,15 @@ fn attach(ebpf: &mut Ebpf, name: &'static str, directory: &File) -> Result<(), P
     const MODE: CgroupAttachMode = CgroupAttachMode::Single;
     match ebpf.program_mut(name) {
         Some(Program::CgroupSock(program)) => {
-            program.load()?;
+            patiently(|| program.load())?;
             program.attach(directory, MODE).map(drop)
         }
         Some(Program::CgroupSockAddr(program)) => {
-            program.load()?;
+            patiently(|| program.load())?;
             program.attach(directory, MODE).map(drop)
         }
         Some(Program::SockOps(program)) => {
-            program.load()?;
+            patiently(|| program.load())?;
             program.attach(directory, MODE).map(drop)
         }
         _ => Err(ProgramError::UnexpectedProgramType),
