@@ -25,7 +25,7 @@ use rustix::{
 use thiserror::Error;
 
 use super::{
-    attach::chain,
+    attach::{chain, patiently},
     banks::take,
     btf::Btf,
     cgroup::{self, Mount},
@@ -195,15 +195,15 @@ fn attach(ebpf: &mut Ebpf, name: &'static str, directory: &File) -> Result<(), P
     const MODE: CgroupAttachMode = CgroupAttachMode::Single;
     match ebpf.program_mut(name) {
         Some(Program::CgroupSock(program)) => {
-            program.load()?;
+            patiently(|| program.load())?;
             program.attach(directory, MODE).map(drop)
         }
         Some(Program::CgroupSockAddr(program)) => {
-            program.load()?;
+            patiently(|| program.load())?;
             program.attach(directory, MODE).map(drop)
         }
         Some(Program::SockOps(program)) => {
-            program.load()?;
+            patiently(|| program.load())?;
             program.attach(directory, MODE).map(drop)
         }
         _ => Err(ProgramError::UnexpectedProgramType),
