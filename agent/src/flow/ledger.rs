@@ -300,14 +300,12 @@ impl Ledger {
         };
         // The socket of whoever sends, or of whoever receives: that of the local end where it is the one. On loopback both
         // ends send. What comes in through a veth pair still has the socket that sent it, in another namespace: that is the
-        // remote end's, and worth something only where neither end is here.
+        // remote end's, unless neither end is this host's own.
         let of_local_end = match Direction::from_raw(key.direction) {
             Direction::Egress => placed.way == Way::Sent,
             Direction::Ingress => {
-                let is_senders = socket.is_exact();
-                let orientation = &self.terms.orientation;
-                let is_here = orientation.is_own(placed.local) || orientation.is_group(placed.local);
-                placed.way == Way::Received && !(is_senders && is_here)
+                let is_remotes = socket.is_exact() && self.terms.orientation.is_own(placed.local);
+                placed.way == Way::Received && !is_remotes
             }
         };
         let socket = if of_local_end { socket } else { SocketHint::NONE };
