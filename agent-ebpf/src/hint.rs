@@ -24,6 +24,10 @@ const UDP: u32 = 17;
 /// `linux/bpf.h`: the route ends here; or this interface forwards nothing.
 const NOT_FORWARDED: [i64; 2] = [4, 5];
 
+/// What the look-up of a route is told and tells, in bytes.
+const ROUTE_LENGTH: i32 = 64;
+const _: () = assert!(size_of::<bpf_fib_lookup>() == 64);
+
 /// The context of a program.
 pub(crate) trait Context: Copy {
     /// The context, for helpers that take any.
@@ -157,7 +161,7 @@ fn ends_here(context: *mut c_void, key: &Key) -> bool {
             let ([a, b], [c, d]) = (halves(key[2]), halves(key[3]));
             route.__bindgen_anon_4.ipv6_dst = [a, b, c, d];
         }
-        fib_lookup(context, route, size_of::<bpf_fib_lookup>() as i32, 0)
+        fib_lookup(context, route, ROUTE_LENGTH, 0)
     };
     answer < 0 || answer == NOT_FORWARDED[0] || answer == NOT_FORWARDED[1]
 }

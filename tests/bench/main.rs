@@ -1,5 +1,5 @@
-//! The benchmarks: what a frame costs in the kernel, what a tick and the screen cost in user space, and what
-//! idling and finding owners cost.
+//! The benchmarks: what a frame costs in the kernel, what a tick and the screen cost in user space, what idling and finding
+//! owners cost, and what listing open files does.
 //!
 //! Run as `cargo xtask bench`. Everything happens in network namespaces of its own. Figures are never a test: the
 //! program prints them beside their targets and ends well either way. What they mean is in `docs/performance.md`.
@@ -7,6 +7,7 @@
 
 mod idle;
 mod live;
+mod lsof;
 mod owners;
 mod programs;
 mod screen;
@@ -15,7 +16,10 @@ mod testrun;
 mod tick;
 mod traffic;
 
+use std::env;
+
 use clap::{Parser, ValueEnum};
+use harness::fixture;
 
 #[derive(Parser)]
 #[command(name = "bench", bin_name = "cargo xtask bench", about = "Measure what counting costs (root)")]
@@ -51,9 +55,15 @@ enum Part {
     Idle,
     /// The cost of finding the owners of traffic
     Owners,
+    /// `flowtally lsof` beside the original
+    Lsof,
 }
 
 fn main() {
+    // As a process whose files are listed: there it is called by another program.
+    if env::args_os().nth(1).is_some_and(|first| first == "fixture") {
+        fixture::main(env::args_os().skip(1));
+    }
     let options = Options::parse();
     if let Some(flows) = options.tick_child {
         tick::child(flows, options.quick);
@@ -85,5 +95,8 @@ fn main() {
     }
     if wanted(Part::Owners) {
         owners::run(options.quick);
+    }
+    if wanted(Part::Lsof) {
+        lsof::run(options.quick);
     }
 }

@@ -7,12 +7,14 @@ use std::{
     os::fd::AsRawFd as _,
     path::Path,
     process::{self, Command},
+    thread,
 };
 
 use harness::{
     Agent, NetPair, Sender, Stream, Way,
     frames::{FAR_PORT, FAR_V4, IPV4, NEAR_PORT, NEAR_V4, ethernet, ipv4, protocol, udp},
 };
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::holders::{Holder, Place, said};
@@ -143,6 +145,40 @@ fn traffic_without_a_socket_is_shown_as_that() {
     assert_eq!((&stray["local_port"], &stray["remote_port"]), (&json!(NEAR_PORT), &json!(FAR_PORT)));
     assert!(stray["received_bytes"].as_u64().unwrap() > 0);
     assert_eq!(stray["owners"], json!([]));
+}
+
+#[test]
+fn connections_of_processes_that_have_ended_have_their_names() {
+    const CLIENTS: usize = 20;
+    let pair = NetPair::new();
+    let listener = pair.far.namespace.enter(|| TcpListener::bind((FAR_V4, 5204)).unwrap());
+    let mut agent =
+        Agent::start(&pair.near.namespace, &format!("inspect {FAR_V4}:5204 --seconds 3600 --format json"));
+    agent.wait_for("measuring on");
+    thread::scope(|scope| {
+        scope.spawn(|| (0..CLIENTS).for_each(|_| drop(listener.accept().unwrap())));
+        for _ in 0..CLIENTS {
+            pair.near.namespace.run("socat", &format!("-u OPEN:/dev/null TCP4:{FAR_V4}:5204"));
+        }
+    });
+    agent.signal(Signal::SIGINT);
+    let ended = agent.wait();
+    assert!(ended.status.success(), "{}", ended.stderr);
+    let page: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    let strays = page["traffic_without_socket"].as_array().unwrap();
+    // What waits for its end (TIME-WAIT) still has a socket, without an owner.
+    let waiting = page["unowned"].as_array().unwrap().len();
+    assert_eq!(strays.len() + waiting, CLIENTS, "{page:#}");
+    // How many of them must have one is the business of the tests of owners.
+    let (named, gone): (Vec<&Value>, Vec<&Value>) =
+        strays.iter().partition(|stray| stray["owners"] != json!([]));
+    assert!(!named.is_empty(), "{page:#}");
+    for stray in named {
+        assert_eq!(stray["owners"][0]["command"], "socat", "{page:#}");
+    }
+    for stray in gone {
+        assert_eq!(stray["owner_reason"], "gone", "{page:#}");
+    }
 }
 
 #[test]

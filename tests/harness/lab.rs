@@ -6,6 +6,7 @@
 use std::{
     collections::BTreeMap,
     ffi::OsStr,
+    fmt::Display,
     fs::{self, File, Permissions},
     io::{BufRead as _, BufReader, Read as _, Seek as _},
     mem,
@@ -16,7 +17,7 @@ use std::{
     },
     panic,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -31,6 +32,9 @@ use crate::{Namespace, PATIENCE, fixture, namespace::require};
 
 /// User `nobody`, and group `nogroup`.
 pub const NOBODY: u32 = 65_534;
+
+/// How long a process may take that has been killed.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// A PID, mount and network namespace. All that runs in it is killed when the value goes.
 #[derive(Debug)]
@@ -71,6 +75,7 @@ impl Lab {
             .arg(folder.path())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .expect("start unshare");
         let facts = read_facts("init", &mut init);
@@ -223,7 +228,7 @@ impl Lab {
     }
 
     /// Notes something to be filled in.
-    pub fn note(&mut self, name: &str, value: impl ToString) {
+    pub fn note(&mut self, name: &str, value: impl Display) {
         self.facts.insert(name.to_owned(), value.to_string());
     }
 
@@ -276,7 +281,7 @@ impl Drop for Lab {
         }
         // The end of its standard input is the end of the namespace's first process, and of all others with it.
         drop(self.init.stdin.take());
-        let _ = self.init.wait();
+        wait_until(&mut self.init, LAST_WORDS);
     }
 }
 
@@ -298,19 +303,26 @@ pub fn outcome(mut command: Command) -> Outcome {
 }
 
 fn wait(child: &mut Child) -> Option<i32> {
-    let deadline = Instant::now() + PATIENCE;
+    if let Some(status) = wait_until(child, PATIENCE) {
+        return status.code().or_else(|| status.signal().map(|signal| 128 + signal));
+    }
+    let _ = child.kill();
+    // A process that hangs in the kernel may never go.
+    wait_until(child, LAST_WORDS);
+    None
+}
+
+fn wait_until(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    const LONGEST: Duration = Duration::from_millis(5);
+    let deadline = Instant::now() + patience;
     let mut pause = Duration::from_micros(200);
     loop {
-        if let Some(status) = child.try_wait().expect("wait for a child") {
-            return status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-        }
-        if Instant::now() > deadline {
-            let _ = child.kill();
-            // Not waited for: a process that hangs in the kernel may never go.
-            return None;
+        let status = child.try_wait().expect("wait for a child");
+        if status.is_some() || Instant::now() > deadline {
+            return status;
         }
         thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(5));
+        pause = (pause * 2).min(LONGEST);
     }
 }
 

@@ -100,7 +100,7 @@ pub(crate) fn text(line: &str) -> Case {
 
 impl Case {
     /// The same, done by nobody.
-    pub(crate) fn as_nobody(mut self) -> Self {
+    pub(crate) fn by_nobody(mut self) -> Self {
         self.user = Some(NOBODY);
         self
     }

@@ -1,6 +1,6 @@
 //! Wrong options, and options that do little: messages, exit status, and what is listed all the same.
 
-use crate::compare::{compare, fails, lab_of, nothing, rows, text};
+use crate::compare::{compare, fails, fields, lab_of, nothing, rows, text};
 
 #[test]
 fn wrong_options() {
@@ -27,9 +27,7 @@ fn wrong_options() {
             fails("-S x"),
             fails("-o x"),
             fails("-p {files.pid} -y"),
-            fails("-e"),
             fails("-e nosuch"),
-            fails("+e"),
             fails("-e {dir}"),
             fails("-r x"),
             fails("-r1x"),
@@ -66,7 +64,7 @@ fn options_that_do_little() {
             rows("-b -p {files.pid}"),
             rows("-bw -p {files.pid}"),
             rows("-b -w -a -p {files.pid} -d 0-9"),
-            rows("-b -F -p {files.pid}"),
+            fields("-b -F -p {files.pid}"),
             rows("-b -nP -i"),
             rows("-b {dir}/plain.txt").maybe_empty(),
             rows("-b -w {dir}/plain.txt").maybe_empty(),
@@ -95,12 +93,12 @@ fn options_that_do_little() {
             rows("-VQ -p {files.pid}"),
             rows("-N -p {files.pid}"),
             rows("-p {files.pid} -N -a").maybe_empty(),
-            rows("-e / -p {files.pid}"),
-            rows("+e / -p {files.pid}"),
-            rows("-e / -a -p {files.pid} -d {files.plain} -F"),
+            rows("-e / -a -p {files.pid} -d cwd,rtd,txt,mem,{files.plain},{files.folder}"),
+            rows("+e / -a -p {files.pid} -d cwd,rtd,txt,mem,{files.plain},{files.folder}"),
+            fields("-e / -a -p {files.pid} -d {files.plain} -F"),
             rows("-e /nosuch -p {files.pid}").maybe_empty(),
             rows("-e {dir} -p {files.pid}").maybe_empty(),
-            rows("-e /proc -p {files.pid}"),
+            rows("-e /proc -a -p {files.pid} -d cwd,{files.proc},{files.plain}"),
             text("+m"),
             rows("+m {dir}/nosuch -p {files.pid}").maybe_empty(),
             rows("-m {dir}/nosuch -p {files.pid}").maybe_empty(),

@@ -8,7 +8,10 @@ use std::{
 
 use harness::{agent, lab::outcome};
 
-use crate::compare::{compare, diff, exact, lab, reference, rows};
+use crate::{
+    compare::{compare, diff, exact, fields, lab, reference, rows},
+    normal,
+};
 
 /// What each process has: descriptors with their type, device and inode.
 type Listing = BTreeMap<String, BTreeSet<String>>;
@@ -60,16 +63,14 @@ fn listing(program: &PathBuf) -> Listing {
     assert!(outcome.status.is_some(), "{} -nP does not end", program.display());
     let mut processes = Listing::new();
     let (mut pid, mut file) = (String::new(), String::new());
-    let mut own = false;
-    for line in String::from_utf8_lossy(&outcome.stdout).lines() {
+    for line in normal::fields(&outcome.stdout) {
         match line.split_at_checked(1) {
             Some(("p", number)) => number.clone_into(&mut pid),
-            Some(("c", name)) => own = name == "lsof",
-            Some(("f", _)) if !own => {
-                file = line.to_owned();
+            Some(("f", _)) => {
+                file.clone_from(&line);
                 processes.entry(pid.clone()).or_default().insert(file.clone());
             }
-            Some(_) if !own => {
+            Some(("t" | "D" | "d" | "i", _)) => {
                 // One of them: rows of the same name, such as those of mapped files, are told apart by what follows.
                 let files = processes.entry(pid.clone()).or_default();
                 files.remove(&file);
@@ -97,7 +98,7 @@ fn a_host_with_many_processes() {
             exact("-nP -i :{crowd.child7-port}"),
             exact("-nP -p {crowd.child7}"),
             exact("-t -c fx-host"),
-            rows("-F -nP"),
+            fields("-F -nP"),
             rows("-U"),
             rows("-u root"),
             rows("+D {dir}/tree"),

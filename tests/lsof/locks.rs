@@ -1,6 +1,6 @@
 //! The letter behind the descriptor of a locked file.
 
-use crate::compare::{compare, exact, lab_of, rows};
+use crate::compare::{compare, exact, fields, lab_of, rows};
 
 #[test]
 fn every_kind_of_lock() {
@@ -10,9 +10,9 @@ fn every_kind_of_lock() {
         &[
             exact("-p {lock.pid}"),
             exact("-p {waiter.pid}"),
-            exact("-F -p {lock.pid}"),
-            exact("-Ffl -p {lock.pid}"),
-            exact("-Fl -p {lock.pid},{waiter.pid}"),
+            fields("-F -p {lock.pid}"),
+            fields("-Ffl -p {lock.pid}"),
+            fields("-Fl -p {lock.pid},{waiter.pid}"),
             rows("{dir}/write-all"),
             rows("-a -c fx {dir}/write-all"),
             rows("-K -p {lock.pid}"),

@@ -16,7 +16,7 @@ pub(crate) fn rows(text: &[u8]) -> Vec<String> {
                 .filter(|word| !word.is_empty())
                 .map(|word| word.escape_ascii().to_string())
                 .collect();
-            without_version(words).join(" ")
+            without_itself(without_version(words)).join(" ")
         })
         .collect()
 }
@@ -49,6 +49,12 @@ fn without_version(mut words: Vec<String>) -> Vec<String> {
     words
 }
 
+/// Among the ends of a pipe, the programs themselves, if they have inherited it: the original closes what it inherits.
+fn without_itself(mut words: Vec<String>) -> Vec<String> {
+    words.retain(|word| !word.contains(",lsof,"));
+    words
+}
+
 /// Fields, one a line, with their terminators; without the process sets of the programs themselves.
 pub(crate) fn fields(text: &[u8]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -75,6 +81,7 @@ fn process_set(fields: Vec<String>) -> Vec<String> {
                 sized = false;
                 kept.push(high_descriptor(&field));
             }
+            Some('n') => kept.push(name(&field)),
             Some('s') => {
                 sized = true;
                 kept.push(field);
@@ -85,6 +92,16 @@ fn process_set(fields: Vec<String>) -> Vec<String> {
         }
     }
     kept
+}
+
+/// A name, without the programs themselves among the ends of a pipe.
+fn name(field: &str) -> String {
+    // The terminator is escaped.
+    let (name, end) = ["\\n", "\\x00"]
+        .into_iter()
+        .find_map(|end| Some((field.strip_suffix(end)?, end)))
+        .unwrap_or((field, ""));
+    without_itself(name.split(' ').map(str::to_owned).collect()).join(" ") + end
 }
 
 /// Before 4.96, a descriptor above 9999 is `*` and its last three digits here, too.
@@ -104,6 +121,10 @@ pub(crate) fn message(stderr: &[u8]) -> String {
         // Each version says how to use it in its own words.
         Some(line) if line.trim_start().starts_with("usage:") => "usage".to_owned(),
         Some(line) if line.starts_with("lsof ") && !line.starts_with("lsof: ") => "help".to_owned(),
+        // What is wrong with an expression is in the words of whoever reads it.
+        Some(line) if line.contains("regexp error:") => {
+            line.rsplit_once(':').map_or(line, |(start, _)| start).to_owned()
+        }
         Some(line) => line.to_owned(),
         None => String::new(),
     }

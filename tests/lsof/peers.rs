@@ -1,6 +1,6 @@
 //! The other ends: `-E` and `+E`. And processes that share what they have.
 
-use crate::compare::{compare, exact, lab_of, rows};
+use crate::compare::{compare, exact, fields, lab_of, rows};
 
 #[test]
 fn ends_of_pipes_and_sockets() {
@@ -33,9 +33,9 @@ fn ends_of_pipes_and_sockets() {
             rows("-E -U"),
             rows("+E -U"),
             rows("-E -nP"),
-            rows("-E -F -nP -p {peer.pid}"),
-            rows("-E -Fn -nP -p {net.pid}"),
-            rows("+E -Fpfn -p {peer.pid}"),
+            fields("-E -F -nP -p {peer.pid}"),
+            fields("-E -Fn -nP -p {net.pid}"),
+            fields("+E -Fpcfn -p {peer.pid}"),
             rows("-E -t -p {peer.pid}"),
             rows("+E -t -p {peer.pid}"),
         ],
@@ -56,7 +56,7 @@ fn shared_files() {
             rows("-E -nP -p {family.pid}"),
             rows("+E -nP -p {family.child1}"),
             rows("-t -i"),
-            rows("-Fpf -i"),
+            fields("-Fpf -i"),
         ],
     );
 }

@@ -2,7 +2,7 @@
 
 use harness::NOBODY;
 
-use crate::compare::{compare, exact, fails, lab_of, nothing, rows, text};
+use crate::compare::{Case, compare, exact, fails, fields, lab_of, nothing, rows, text};
 
 #[test]
 fn as_nobody() {
@@ -15,7 +15,7 @@ fn as_nobody() {
         exact("-p {hidden.pid}"),
         exact("-p {own.pid},{files.pid}"),
         rows("-w -p {own.pid},{files.pid}"),
-        exact("-F -p {own.pid},{files.pid}"),
+        fields("-F -p {own.pid},{files.pid}"),
         rows("-c fx"),
         rows("-c kfx"),
         rows("-c kfx -c fx -w"),
@@ -61,7 +61,7 @@ fn as_nobody() {
         fails("/root/nosuch"),
         fails("+d /nosuch"),
     ];
-    compare(&lab, &cases.map(|case| case.as_nobody()));
+    compare(&lab, &cases.map(Case::by_nobody));
 }
 
 #[test]
@@ -82,9 +82,9 @@ fn sockets_of_ones_own() {
         rows("-t -i :{family.port}"),
         rows("{dir}/own/family.txt"),
         rows("+D {dir}/own"),
-        rows("-F -nP -p {peer.pid}"),
+        fields("-F -nP -p {peer.pid}"),
     ];
-    compare(&lab, &cases.clone().map(|case| case.as_nobody()));
+    compare(&lab, &cases.clone().map(Case::by_nobody));
     compare(&lab, &cases);
 }
 
@@ -99,7 +99,7 @@ fn hidden_from_its_own_user() {
             exact("-p {hidden.pid}"),
             exact("-u nobody"),
             rows("-u root -c ^lsof"),
-            exact("-F -p {hidden.pid}"),
+            fields("-F -p {hidden.pid}"),
         ],
     );
 }
@@ -114,7 +114,7 @@ fn folders_that_are_gone_or_elsewhere() {
             exact("-p {chroot.pid}"),
             exact("-a -d cwd,rtd -p {gone.pid},{chroot.pid}"),
             exact("-a -d cwd,rtd -c fx"),
-            exact("-F -p {gone.pid},{chroot.pid}"),
+            fields("-F -p {gone.pid},{chroot.pid}"),
             rows("{dir}/root"),
             rows("{dir}/root/inner"),
             rows("{dir}/root/inner/file"),

@@ -4,9 +4,11 @@ use std::{
     io::{BufRead as _, BufReader},
     path::Path,
     process::Stdio,
+    sync::mpsc,
+    thread,
 };
 
-use harness::Lab;
+use harness::{Lab, PATIENCE};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -66,6 +68,8 @@ fn cycles(lab: &Lab, program: &Path, line: &str, marker: &str) -> Vec<u8> {
     let mut command = compare::command(lab, program, None);
     command.args(lab.fill(line)).env("LC_ALL", "C").stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = lab.enter(|| command.spawn()).expect("start it");
+    let pid = Pid::from_raw(child.id().cast_signed());
+    let end = end_in_time(pid);
     let output = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut text = Vec::new();
     let mut left = CYCLES;
@@ -78,10 +82,24 @@ fn cycles(lab: &Lab, program: &Path, line: &str, marker: &str) -> Vec<u8> {
             break;
         }
     }
-    assert!(left == 0, "{} {line} ends by itself: {}", program.display(), String::from_utf8_lossy(&text));
-    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).expect("interrupt it");
+    // If it has ended, it is not waited for yet: the signal meets no other process.
+    kill(pid, Signal::SIGINT).expect("interrupt it");
     child.wait().expect("wait for it");
+    drop(end);
+    let all = String::from_utf8_lossy(&text);
+    assert!(left == 0, "{} {line}: no {CYCLES} lines {marker:?}: {all}", program.display());
     text
+}
+
+/// Kills a process that has not ended in [`PATIENCE`]. What is returned is to be dropped when it has.
+fn end_in_time(pid: Pid) -> mpsc::Sender<()> {
+    let (end, ended) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        if ended.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            let _ = kill(pid, Signal::SIGKILL);
+        }
+    });
+    end
 }
 
 /// `+r` ends when there is nothing to list any more, well if there ever was.
@@ -93,6 +111,7 @@ fn until_there_is_nothing() {
         command.args(lab.fill("+r1 -p {lock.pid}")).env("LC_ALL", "C");
         let mut child =
             lab.enter(|| command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()).expect("start it");
+        let end = end_in_time(Pid::from_raw(child.id().cast_signed()));
         let mut output = BufReader::new(child.stdout.take().expect("a pipe"));
         let mut text = String::new();
         while !text.contains("=======") {
@@ -100,9 +119,11 @@ fn until_there_is_nothing() {
         }
         lab.end("lock");
         let rest: Vec<_> = output.lines().map(|line| line.expect("read what it prints")).collect();
-        (child.wait().expect("wait for it").code(), rest)
+        let code = child.wait().expect("wait for it").code();
+        drop(end);
+        (code, rest)
     };
-    let (expected, found) = (outcome(|_| reference()), outcome(|lab| ours(lab)));
+    let (expected, found) = (outcome(|_| reference()), outcome(ours));
     assert_eq!(expected.0, Some(0), "the original's exit status");
     assert_eq!(expected.0, found.0, "exit status");
     // How many cycles there were before the process ended is a matter of time.

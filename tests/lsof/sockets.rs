@@ -2,7 +2,7 @@
 
 use harness::Namespace;
 
-use crate::compare::{compare, exact, fails, lab, lab_of, nothing, rows, text};
+use crate::compare::{compare, exact, fails, fields, lab, lab_of, nothing, rows, text};
 
 #[test]
 fn each_kind_alone() {
@@ -29,7 +29,7 @@ fn all_of_them() {
             rows("-a -U -p {net.pid}"),
             rows("-U -p {files.pid}"),
             rows("-a -U -c fx-files"),
-            exact("-U -F"),
+            fields("-U -F"),
             rows("-U -t"),
             rows("-nP -i -U"),
             rows("{dir}/stream.sock"),
@@ -40,7 +40,6 @@ fn all_of_them() {
             rows("-a -U {dir}/dgram.sock"),
             rows("{dir}/stream.sock {dir}/dgram.sock -t"),
             nothing("-a -i {dir}/stream.sock").maybe_empty(),
-            rows("").words([lab.folder().join("two words.sock")]).maybe_empty(),
         ],
     );
 }
@@ -55,7 +54,7 @@ fn without_identification() {
             rows("-X -a -p {net.pid} -d {net.tcp4},{net.udp4},{net.unix-pair-one},{net.raw-icmp}"),
             rows("-X -U"),
             rows("-X -p {files.pid}"),
-            rows("-X -F -p {net.pid}"),
+            fields("-X -F -p {net.pid}"),
             fails("-X -i"),
             fails("-X -i :80"),
             fails("-i -X"),

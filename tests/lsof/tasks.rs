@@ -1,6 +1,6 @@
 //! Threads: `-K`.
 
-use crate::compare::{compare, exact, fails, lab_of, rows, text};
+use crate::compare::{compare, exact, fails, fields, lab_of, rows, text};
 
 #[test]
 fn tasks() {
@@ -38,7 +38,7 @@ fn tasks() {
             rows("-u root -c ^lsof"),
             rows("-d cwd"),
             rows("-K -d cwd"),
-            rows("-F -K -p {threads.pid}"),
+            fields("-F -K -p {threads.pid}"),
             rows("-a -K -nP -i").maybe_empty(),
             fails("-K x").maybe_empty(),
         ],

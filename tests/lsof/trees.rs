@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::symlink};
 
-use crate::compare::{compare, exact, fails, lab_of, nothing, rows, text};
+use crate::compare::{compare, exact, fails, fields, lab_of, nothing, rows, text};
 
 #[test]
 fn folders() {
@@ -32,7 +32,7 @@ fn folders() {
             rows("-a -p {files.pid} +D {dir}"),
             rows("-a -c fx-odd +D {dir}"),
             rows("-a -p {files.pid} -d 0-9 +D {dir}"),
-            rows("-Fpn +D {dir}/folder"),
+            fields("-Fpn +D {dir}/folder"),
             rows("+D {dir}/folder -Q"),
             rows("+D {dir} -Q"),
             text("+D {dir}/folder -V"),

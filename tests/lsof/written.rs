@@ -22,7 +22,7 @@ fn output(lab: &Lab, line: &str) -> String {
 #[test]
 fn as_a_subcommand() {
     let lab = lab_of(&["files", "lock"]);
-    for line in ["-p {files.pid}", "-a -p {lock.pid} -d 3-9 -F0", "-t -c fx", "+L1"] {
+    for line in ["-p {files.pid}", "-a -p {lock.pid} -d 3-9 -F0", "-t -c fx", "+L1 -a -c fx"] {
         let mut command = compare::command(&lab, agent::program(), None);
         command.arg("lsof").args(lab.fill(line)).env("LC_ALL", "C");
         let found = lab.outcome(command);
@@ -153,6 +153,40 @@ fn formats_that_exclude_each_other() {
         assert_eq!(outcome.status, Some(1), "lsof {line}");
         assert_eq!(String::from_utf8_lossy(&outcome.stdout), "", "lsof {line}");
         assert!(!outcome.stderr.is_empty(), "lsof {line}");
+    }
+}
+
+/// The original takes the name of a UNIX socket to end at its first blank.
+#[test]
+fn blanks_in_names_of_sockets() {
+    let lab = lab_of(&["blanks"]);
+    let text = output(&lab, "-a -U -p {blanks.pid}");
+    assert!(text.contains("/two words.sock type=STREAM (LISTEN)"), "{text}");
+    // In /proc/net/unix, a zero byte is an @.
+    assert!(text.contains("@kfx two@words ^A type=STREAM (LISTEN)"), "{text}");
+    let mut command = compare::command(&lab, &ours(&lab), None);
+    command.arg("-t").arg(lab.folder().join("two words.sock"));
+    let found = lab.outcome(command);
+    assert_eq!(String::from_utf8_lossy(&found.stdout).trim(), lab.fact("blanks.pid"), "by its name");
+}
+
+/// The original looks at memory here that it has not filled: sometimes it has found whom nobody saw.
+#[test]
+fn a_user_without_processes() {
+    let lab = lab_of(&["files"]);
+    for (line, status, text) in [
+        ("-u daemon", 1, ""),
+        ("-u daemon -V", 1, "lsof: login name (UID 1) not located: daemon\n"),
+        ("-u daemon -Q", 0, ""),
+    ] {
+        let mut command = compare::command(&lab, &ours(&lab), None);
+        command.args(lab.fill(line)).env("LC_ALL", "C");
+        let outcome = lab.outcome(command);
+        assert_eq!(
+            (outcome.status, String::from_utf8_lossy(&outcome.stdout).as_ref()),
+            (Some(status), text),
+            "{line}"
+        );
     }
 }
 

@@ -20,7 +20,7 @@ fn bound(socket: impl AsFd) -> SocketHint {
 }
 
 fn sent(protocol: u8, port: u16) -> Wanted {
-    Wanted::new(protocol, Direction::Egress).from_port(port)
+    Wanted::new(protocol, Direction::Egress).on_port(port)
 }
 
 fn received(protocol: u8, port: u16) -> Wanted {

@@ -95,7 +95,7 @@ fn a_process_that_has_ended_keeps_its_name() {
     drop(child.stdin.take());
     stream.read_to_end(&mut Vec::new()).unwrap();
     child.wait().unwrap();
-    let flow = Wanted::new(TCP, Direction::Egress).from_port(peer.port());
+    let flow = Wanted::new(TCP, Direction::Egress).on_port(peer.port());
     let hint = subject.hint(&flow, SocketHint::is_exact);
     let note = subject.notes.note(hint.cookie()).expect("a note");
     assert_eq!((note.tgid, command(&note).as_str()), (child.id(), "socat"));
@@ -112,8 +112,7 @@ fn a_child_that_serves_a_connection() {
     client.write_all(b"hello").unwrap();
     let mut back = [0; 5];
     client.read_exact(&mut back).unwrap();
-    let flow =
-        Wanted::new(TCP, Direction::Egress).from_port(4000).to_port(client.local_addr().unwrap().port());
+    let flow = Wanted::new(TCP, Direction::Egress).on_port(4000).to_port(client.local_addr().unwrap().port());
     let hint = subject.hint(&flow, SocketHint::is_exact);
     let note = subject.notes.note(hint.cookie()).expect("a note");
     check_process(&note, parent.id());
@@ -137,7 +136,7 @@ fn a_process_in_a_cgroup() {
         socat(&subject.pair.near.namespace, &[&format!("TCP4-LISTEN:4001,bind={NEAR_V4}"), "PIPE"]);
     fs::write(group.0.join("cgroup.procs"), child.id().to_string()).expect("move a process");
     let client = eventually("socat listens", || subject.far(|| TcpStream::connect((NEAR_V4, 4001)).ok()));
-    let hint = subject.hint(&Wanted::new(TCP, Direction::Egress).from_port(4001), SocketHint::is_exact);
+    let hint = subject.hint(&Wanted::new(TCP, Direction::Egress).on_port(4001), SocketHint::is_exact);
     let note = eventually("socat accepts", || {
         subject.notes.note(hint.cookie()).filter(|note| note.occasion == Occasion::Accepted as u8)
     });

@@ -121,7 +121,7 @@ impl Wanted {
         Self { protocol, direction, source: None, destination: None, to: None }
     }
 
-    pub(crate) const fn from_port(self, port: u16) -> Self {
+    pub(crate) const fn on_port(self, port: u16) -> Self {
         Self { source: Some(port), ..self }
     }
 

@@ -35,6 +35,12 @@ const TESTS: &[Package] = &[
     Package { name: "tmux", why: "terminals for the screen", program: Some("tmux") },
     Package { name: "tcpdump", why: "libpcap's own filters, to compare ours with", program: Some("tcpdump") },
     Package { name: "iftop", why: "the original, beside which the screen is tested", program: Some("iftop") },
+    Package {
+        name: "lsof",
+        why: "the original, beside which `flowtally lsof` is tested",
+        program: Some("lsof"),
+    },
+    Package { name: "util-linux", why: "namespaces with processes of their own", program: Some("unshare") },
     Package { name: "netbase", why: "names of services", program: Some("/etc/services") },
     Package { name: "socat", why: "the other end of a tun device", program: Some("socat") },
 ];

@@ -20,6 +20,9 @@ const PLAIN: &[&str] = &["flowtally", "flowtally-common", "flowtally-ebpf", "xta
 /// The test programs of the package that needs root which are about the kernel.
 const IN_KERNEL: &[&str] = &["files", "kernel", "notes", "owners", "testrun"];
 
+/// The test program that compares with the original lsof: it is about processes and files, no kernel object.
+const LISTING: &str = "lsof";
+
 /// `cargo test` leaves out what needs a program that not everybody has. Here it has been installed.
 const INSTALLED: &[&str] = &["--include-ignored"];
 
@@ -47,6 +50,7 @@ pub(crate) fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
     let failures: Vec<_> = [
         ("unit tests", shell::run(with_arguments(&mut plain, args, INSTALLED))),
         ("kernel tests", run_in_kernel(workspace, &program, args, None)),
+        ("tests of lsof", run_beside_lsof(workspace, &program, args)),
         ("tests of the screen", run_on_terminals(workspace, &program, args)),
         ("tests of old kernels", vm::boot(workspace, &program, args, None)),
     ]
@@ -99,6 +103,14 @@ fn run_in_kernel(
         tests.args(["--test", target]);
     }
     shell::run(with_arguments(embedding(&mut tests, object), args, &[]))
+}
+
+fn run_beside_lsof(workspace: &Workspace, program: &Path, args: &TestArgs) -> Result<()> {
+    let mut tests = workspace.cargo();
+    tests
+        .args(["test", "--no-fail-fast", "--package", "flowtally-tests", "--test", LISTING])
+        .env(PROGRAM, program);
+    shell::run(with_arguments(embedding(&mut tests, None), args, &[]))
 }
 
 /// Most of these tests wait for seconds to pass on the screens of a few programs: more of them than there are CPUs can do so

@@ -9,7 +9,7 @@ use crate::flow::owner::Owner;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId {
     /// Major and minor number of the file system's device.
-    pub device: (u32, u32),
+    pub device: (u64, u64),
     /// Inode number.
     pub inode: u64,
 }

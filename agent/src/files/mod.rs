@@ -5,7 +5,6 @@
 mod deleted;
 mod handle;
 mod json;
-mod maps;
 mod name;
 mod size;
 #[cfg(test)]
@@ -23,7 +22,6 @@ pub use self::{
         Sum,
     },
     handle::Handle,
-    maps::Mapping,
     name::{DELETED, Name},
     size::parse_size,
 };

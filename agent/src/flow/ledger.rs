@@ -360,6 +360,18 @@ impl Ledger {
         (numbers.into_iter().map(Asked).collect(), questions)
     }
 
+    /// The sockets that a row was seen with in the open interval beside the one in its question: some of them may be sockets
+    /// of the kernel, which answers for connections that are over.
+    #[must_use]
+    pub fn rivals(&self, Asked(number): Asked) -> &[SocketHint] {
+        self.rows.ownership.rivals(number)
+    }
+
+    /// This socket is the row's own, of those it was seen with.
+    pub fn choose(&mut self, Asked(number): Asked, socket: SocketHint) {
+        self.rows.ownership.choose(number, socket);
+    }
+
     /// The owners of all rows that are not idle are wanted again: they are known better now, or may be others.
     pub fn ask_again(&mut self) {
         self.rows.ask_again();

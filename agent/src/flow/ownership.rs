@@ -28,6 +28,8 @@ pub(crate) struct Ownership {
     pub(crate) attributions: Attributions,
     /// Rows whose key leads to another row now, because another owner took it over.
     retired: HashMap<RowKey, Vec<u32>>,
+    /// The other sockets that rows were seen with in the open interval, of those with several: the first is the one before.
+    rivals: HashMap<u32, Vec<SocketHint>>,
     /// Where to go on asking, as a word of `wanted`.
     next: usize,
 }
@@ -67,6 +69,7 @@ impl Ownership {
             provisional: Bits::default(),
             attributions: Attributions::new(groups),
             retired: HashMap::new(),
+            rivals: HashMap::new(),
             next: 0,
         }
     }
@@ -93,12 +96,34 @@ impl Ownership {
         let better = known.or_better(hint);
         if better != known {
             self.hints[row as usize] = better;
-            if known.is_exact() && self.numbers[row as usize] != NOT_LOOKED {
-                self.switched.set(row);
+            if known.is_exact() {
+                self.rivals.entry(row).or_default().push(known);
+                if self.numbers[row as usize] != NOT_LOOKED {
+                    self.switched.set(row);
+                }
             }
             self.wanted.set(row);
             self.fresh.set(row);
         }
+    }
+
+    /// The other sockets that a row was seen with in the open interval. Not all are its own: what the kernel answers for a
+    /// connection that is over comes from a socket of the kernel.
+    pub(crate) fn rivals(&self, row: u32) -> &[SocketHint] {
+        self.rivals.get(&row).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// This one of the sockets is the row's own.
+    pub(crate) fn choose(&mut self, row: u32, socket: SocketHint) {
+        if self.rivals(row).first() == Some(&socket) {
+            self.switched.clear(row);
+        }
+        self.hints[row as usize] = socket;
+    }
+
+    /// The interval is closed.
+    pub(crate) fn close_interval(&mut self) {
+        self.rivals.clear();
     }
 
     /// The socket that a row was seen with.

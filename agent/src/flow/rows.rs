@@ -144,6 +144,7 @@ impl<S> Rows<S> {
                 }
             }
         }
+        ownership.close_interval();
         departed.clear();
         table.close(length, closed, evict, |number, row, traffic| {
             departed.push((*row, *traffic, ownership.close(number, row, traffic)));

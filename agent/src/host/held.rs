@@ -7,16 +7,17 @@ use std::collections::HashSet;
 
 use rustix::{
     fd::{AsFd, OwnedFd},
-    fs::{FileType, Mode, OFlags, fstat, fstatfs, major, minor, openat},
+    fs::{FileType, Mode, OFlags, Stat, fstat, fstatfs, major, minor, openat},
     io::{Errno, Result},
 };
 
 use super::{
+    netns::Namespaces,
     portrait::Painter,
-    proc::{ProcessDir, pids},
+    proc::{FdInfo, Mapping, ProcessDir, pids},
 };
 use crate::{
-    files::{Access, DELETED, Facts, FileId, Findings, Hold, How, Mapping, Sighting, Storage},
+    files::{Access, DELETED, Facts, FileId, Findings, Hold, How, Sighting, Storage},
     flow::owner::{Owner, ProcessId},
 };
 
@@ -36,7 +37,7 @@ const READ_ONLY: u32 = 0;
 /// When /proc cannot be read. A process that cannot be is counted; one that ends meanwhile is left out.
 pub fn deleted() -> Result<Findings> {
     let mut findings = Findings::default();
-    let mut painter = Painter::new();
+    let mut painter = Painter::new(Namespaces::default());
     for pid in pids()? {
         let Ok(process) = ProcessDir::open(pid) else { continue };
         match look(&process, findings.processes.len()) {
@@ -162,7 +163,7 @@ fn unlinked(file: impl AsFd) -> Option<Facts> {
         return None;
     }
     Some(Facts {
-        id: FileId { device: (major(stat.st_dev), minor(stat.st_dev)), inode: stat.st_ino },
+        id: id(&stat),
         directory,
         storage: storage(&file),
         size: u64::try_from(stat.st_size).ok()?,
@@ -176,12 +177,15 @@ fn storage(file: impl AsFd) -> Storage {
     if IN_MEMORY.contains(&magic) { Storage::Memory } else { Storage::Disk }
 }
 
-/// What a process may do through a descriptor, by `flags:` of /proc/PID/fdinfo/N, an octal number.
+/// What a process may do through a descriptor.
 pub(super) fn access(process: &ProcessDir, number: u32) -> Access {
     let mut text = Vec::new();
-    let flags = process.read(&format!("fdinfo/{number}"), &mut text).ok().and_then(|()| {
-        let line = text.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"flags:"))?;
-        u32::from_str_radix(str::from_utf8(line).ok()?.trim(), 8).ok()
-    });
+    let flags =
+        process.read(&format!("fdinfo/{number}"), &mut text).ok().and_then(|()| FdInfo::parse(&text).flags);
     if flags.is_some_and(|flags| flags & ACCESS_MODE != READ_ONLY) { Access::Write } else { Access::Read }
+}
+
+/// Which file it is.
+pub(super) fn id(stat: &Stat) -> FileId {
+    FileId { device: (major(stat.st_dev).into(), minor(stat.st_dev).into()), inode: stat.st_ino }
 }

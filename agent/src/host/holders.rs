@@ -45,7 +45,9 @@ pub struct Holders {
     pub namespaces: BTreeMap<u64, u32>,
     /// Processes whose descriptors may not be read.
     pub refused: Vec<u32>,
-    /// Whether every process of the host was there to be read.
+    /// Whether every process of the host was there, though it need not have been readable.
+    pub sees_all: bool,
+    /// Whether every process of the host was there and could be read.
     pub is_complete: bool,
 }
 
@@ -91,7 +93,8 @@ impl Holders {
         }
         holders.refused.sort_unstable();
         // Process 1 is hidden where others' processes are (`hidepid` in proc(5)).
-        holders.is_complete = holders.refused.is_empty() && sees_all() && pids.first() == Some(&1);
+        holders.sees_all = sees_all() && pids.first() == Some(&1);
+        holders.is_complete = holders.sees_all && holders.refused.is_empty();
         Ok(holders)
     }
 
@@ -105,6 +108,21 @@ impl Holders {
     pub fn iter(&self) -> impl Iterator<Item = (u64, &[Holder])> {
         self.sockets.iter().map(|(inode, holders)| (*inode, holders.as_slice()))
     }
+}
+
+/// By the inode number of each network namespace that processes live in, one of them: a small part of what a walk does.
+///
+/// # Errors
+/// When /proc cannot be read.
+pub fn namespaces() -> Result<BTreeMap<u64, u32>> {
+    let mut namespaces = BTreeMap::new();
+    for pid in pids()? {
+        let link = std::ffi::CString::new(format!("/proc/{pid}/ns/net")).map_err(|_| Errno::INVAL)?;
+        if let Ok(Some(inode)) = link_inode(CWD, &link, "net") {
+            namespaces.entry(inode).or_insert(pid);
+        }
+    }
+    Ok(namespaces)
 }
 
 /// Whether this process sees the host's processes under their own numbers, as the kernel programs do: whether it is in the first

@@ -1,45 +1,31 @@
 //! One process: what it is called, what it runs, whose it is, since when, who started it, and what it has open in short.
 
-use std::{
-    cmp::Reverse,
-    collections::BTreeMap,
-    fs,
-    time::{Duration, SystemTime},
-};
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use rustix::{
     fs::{FileType, fstat},
-    io::Result,
+    io::{Errno, Result},
 };
 
-use super::{containers, held, proc::ProcessDir, users::Users};
+use super::{held, netns::Namespaces, owners::processes::Processes, proc::ProcessDir};
 use crate::{
     files::{Access, DELETED, Deleted, Storage},
-    flow::owner::{Container, Owner, ProcessId},
+    flow::owner::Owner,
     inspect::{DeletedFile, Files, LogFile, Parent, Portrait},
 };
 
-/// Clock ticks in a second, as /proc counts them: `USER_HZ`, 100 on every architecture that Linux still has.
-const TICKS: u64 = 100;
-
-/// What it takes to draw one, read once.
+/// Draws processes; of one that was drawn before, it knows what does not change.
 #[derive(Debug)]
 pub struct Painter {
-    users: Users,
-    boot: Option<SystemTime>,
+    processes: Processes,
+    namespaces: Namespaces,
 }
 
 impl Painter {
-    /// Reads when the system was started.
+    /// With the names of network namespaces.
     #[must_use]
-    pub fn new() -> Self {
-        // The whole file is long, for it counts every interrupt; it is read once.
-        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-        let boot = stat.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok());
-        Self {
-            users: Users::default(),
-            boot: boot.map(|seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)),
-        }
+    pub fn new(namespaces: Namespaces) -> Self {
+        Self { processes: Processes::new(), namespaces }
     }
 
     /// The process.
@@ -47,20 +33,11 @@ impl Painter {
     /// # Errors
     /// When it is gone.
     pub fn paint(&mut self, process: &ProcessDir) -> Result<Owner> {
-        let stat = process.stat()?;
-        let uid = effective_user(process);
-        let since_boot = Duration::from_secs(stat.start / TICKS);
-        let executable = process.link("exe").ok();
-        Ok(Owner {
-            id: ProcessId { pid: process.pid(), start: Some(stat.start) },
-            start_time: self.boot.map(|boot| boot + since_boot),
-            command: String::from_utf8_lossy(&stat.command).into_owned(),
-            executable: executable.map(|path| String::from_utf8_lossy(&path).into_owned()),
-            uid,
-            user: uid.and_then(|uid| self.users.name(uid)).map(str::to_owned),
-            container: container(process),
-            netns: None,
-        })
+        let start = process.stat()?.start;
+        self.processes.begin();
+        let owner = self.processes.living(process.pid(), u64::MAX, &self.namespaces);
+        // The directory is the process; its number may be another one's by now.
+        owner.filter(|owner| owner.id.start == Some(start)).ok_or(Errno::SRCH)
     }
 
     /// The process with its command line, its parents and its open files.
@@ -75,28 +52,6 @@ impl Painter {
             files: files(process).ok(),
         })
     }
-}
-
-impl Default for Painter {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// The second number of `Uid:` in /proc/PID/status. The directory's owner is another one for a process that may not be
-/// dumped.
-fn effective_user(process: &ProcessDir) -> Option<u32> {
-    let mut status = Vec::new();
-    process.read("status", &mut status).ok()?;
-    let line = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Uid:"))?;
-    str::from_utf8(line).ok()?.split_ascii_whitespace().nth(1)?.parse().ok()
-}
-
-/// The container or unit it runs in.
-fn container(process: &ProcessDir) -> Option<Container> {
-    let mut cgroups = Vec::new();
-    process.read("cgroup", &mut cgroups).ok()?;
-    containers::of_process(&cgroups)
 }
 
 /// Its command line. A process that writes its own title there (nginx, postgres) leaves one word, and zeros behind it.
@@ -198,7 +153,10 @@ fn is_log(path: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
+    use std::{
+        fs::{self, File},
+        time::Duration,
+    };
 
     use tempfile::TempDir;
 
@@ -214,7 +172,7 @@ mod tests {
         let deleted = File::create(&gone).unwrap();
         fs::remove_file(&gone).unwrap();
         let process = ProcessDir::open(std::process::id()).unwrap();
-        let portrait = Painter::new().portray(&process).unwrap();
+        let portrait = Painter::new(Namespaces::default()).portray(&process).unwrap();
         assert_eq!(portrait.owner.id.pid, std::process::id());
         assert_eq!(portrait.arguments, std::env::args().collect::<Vec<_>>());
         assert_eq!(portrait.parents.first().unwrap().pid, std::os::unix::process::parent_id());

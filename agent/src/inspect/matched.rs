@@ -261,7 +261,10 @@ impl Traffic {
             if is_stray && (target.is_at(local, Some(remote)) || owners.into_iter().any(is_theirs)) {
                 let (seen, attribution) = strays.entry((flow.kind, local, remote)).or_default();
                 seen.add(flow.interface, flow.amount);
-                if attribution.is_none() {
+                // Of a conversation that changed hands there is a row for each owner, and one for what nobody is found for.
+                let is_told =
+                    |of: &Option<Arc<Attribution>>| of.as_ref().is_some_and(|of| !of.owners.is_empty());
+                if !is_told(attribution) && (is_told(&flow.attribution) || attribution.is_none()) {
                     attribution.clone_from(&flow.attribution);
                 }
             }

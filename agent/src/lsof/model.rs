@@ -19,7 +19,7 @@ pub struct Process {
     pub group: u32,
     /// The owner of its directory in /proc.
     pub uid: u32,
-    /// Its SELinux context, or why there is none.
+    /// Its `SELinux` context, or why there is none.
     pub context: Option<Box<[u8]>>,
     /// What it has open.
     pub files: Vec<File>,
@@ -246,7 +246,7 @@ pub enum Socket {
     Unix {
         /// The kernel's address of it, as printed in /proc/net/unix.
         address: Box<[u8]>,
-        /// SOCK_STREAM and so on.
+        /// `SOCK_STREAM` and so on.
         kind: u16,
         /// The kernel's number of the state.
         state: u8,
@@ -266,7 +266,7 @@ pub enum Socket {
     },
 }
 
-/// The kernel's states of TCP, by number (include/net/tcp_states.h), with lsof's names.
+/// The kernel's states of TCP, by number (`include/net/tcp_states.h`), with lsof's names.
 pub const TCP_STATES: [(u8, &str); 12] = [
     (1, "ESTABLISHED"),
     (2, "SYN_SENT"),

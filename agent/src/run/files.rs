@@ -1,33 +1,32 @@
 //! The files that owners of traffic have open, as lines for the screen.
 
+use super::lsof;
 use crate::{flow::owner::Owner, host::proc::ProcessDir};
 
-/// What each owner has open, a line each; or why that cannot be told. May block.
+/// What owners have open, as lsof lists it; or why that cannot be told. May block.
 pub(super) fn of(owners: &[Owner]) -> Vec<String> {
-    let mut lines = Vec::new();
+    let (mut pids, mut lines) = (Vec::new(), Vec::new());
     for owner in owners {
-        let mut files = Vec::new();
-        let read = open(owner).and_then(|process| {
-            process.descriptors(|fd, target| {
-                files.push(format!("{fd:>8}  {}", String::from_utf8_lossy(target)));
-            })
-        });
-        let name = format!("{} {}", owner.command, owner.id.pid);
-        match read {
-            Ok(()) => lines.push(format!("{name}: {} open files", files.len())),
-            Err(error) => lines.push(format!("{name}: {error}")),
+        match still_there(owner) {
+            Ok(()) => pids.push(owner.id.pid),
+            Err(error) => lines.push(format!("{} {}: {error}", owner.command, owner.id.pid)),
         }
-        lines.extend(files);
+    }
+    if pids.is_empty() {
+        return lines;
+    }
+    match lsof::of_processes(&pids) {
+        Ok(files) => lines.extend(files),
+        Err(error) => lines.push(format!("Reading open files: {error}")),
     }
     lines
 }
 
-/// The process, if it is still the same: its PID may have been used again.
-fn open(owner: &Owner) -> rustix::io::Result<ProcessDir> {
-    let process = ProcessDir::open(owner.id.pid)?;
-    let start = process.stat()?.start;
+/// Whether it is still the same process: its PID may have been used again.
+fn still_there(owner: &Owner) -> rustix::io::Result<()> {
+    let start = ProcessDir::open(owner.id.pid)?.stat()?.start;
     if owner.id.start.is_some_and(|known| known != start) {
         return Err(rustix::io::Errno::SRCH);
     }
-    Ok(process)
+    Ok(())
 }

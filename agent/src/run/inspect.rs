@@ -33,14 +33,14 @@ use crate::{
 pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     let target = &args.target;
     let named = named(target)?;
-    let mut painter = Painter::new();
     let before = Look::now()?;
+    let mut painter = Painter::new(before.namespaces.clone());
     if let (Target::Pid(pid), true) = (target, named.is_empty()) {
         bail!("there is no process {pid}{}", port_instead(*pid, &before.sockets));
     }
     // Who ends while it is measured has its portrait already.
     let early = Matched::new(target, before.sockets.clone(), &[], &before.places, &named);
-    let mut portraits = portray(&early, &before, &mut painter);
+    let mut portraits = portray(&early, &mut painter);
     let mut page = Page {
         target,
         started: SystemTime::now(),
@@ -51,6 +51,7 @@ pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
         notes: Vec::new(),
     };
     let mut look = before;
+    let mut degraded = Vec::new();
     if args.seconds > 0 {
         let (started, interfaces, snapshot) = measure(&args).await?;
         page.started = started;
@@ -59,7 +60,8 @@ pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
         let after = Look::now()?;
         look = after.or(look);
         page.matched = Matched::new(target, look.sockets.clone(), &flows(&snapshot), &look.places, &named);
-        portraits.extend(portray(&page.matched, &look, &mut painter));
+        portraits.extend(portray(&page.matched, &mut painter));
+        degraded = snapshot.owners_degraded;
     }
     if page.matched.is_empty() {
         let traffic = page.seconds.map(|seconds| format!(", and no traffic in {seconds:.1} s"));
@@ -67,6 +69,10 @@ pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     }
     page.portraits = portraits;
     page.notes = look.notes(&page);
+    // What is missing of owners matters where there is no socket to have one.
+    if !page.matched.strays.is_empty() {
+        page.notes.extend(degraded);
+    }
     let width = rustix::termios::tcgetwinsize(io::stdout())
         .map_or(2 * DEFAULT_WIDTH, |size| usize::from(size.ws_col).max(80));
     inspect::write(io::stdout().lock(), &page, args.format, width).context("writing the page")
@@ -277,17 +283,10 @@ const fn state(state: State) -> &'static str {
     }
 }
 
-/// The processes of a page. Those of another one are not on it, and not read.
-fn portray(matched: &Matched, look: &Look, painter: &mut Painter) -> HashMap<u32, Portrait> {
-    let portray = |pid: u32, painter: &mut Painter| {
-        let process = ProcessDir::open(pid).ok()?;
-        let mut portrait = painter.portray(&process).ok()?;
-        let inode = process.link("ns/net").ok().and_then(|link| crate::host::proc::inode_in(&link, "net"));
-        portrait.owner.netns =
-            inode.map(|inode| Netns { inode: Some(inode), name: look.namespaces.name(inode).to_owned() });
-        Some((pid, portrait))
-    };
-    matched.owned.iter().filter_map(|(pid, _)| portray(*pid, painter)).collect()
+/// The processes of a page.
+fn portray(matched: &Matched, painter: &mut Painter) -> HashMap<u32, Portrait> {
+    let mut portray = |pid| Some((pid, painter.portray(&ProcessDir::open(pid).ok()?).ok()?));
+    matched.owned.iter().filter_map(|(pid, _)| portray(*pid)).collect()
 }
 
 /// What is seen of the interfaces for as long as was asked for.

@@ -20,9 +20,10 @@ use crate::{
     etc,
     lsof::{
         arguments::{self, Options, Outcome, System},
-        gather::{Search, Shared, gather, mounts, name_endpoints},
+        gather::{Search, Shared, avoided, gather, mounts, name_endpoints},
         model::{Process, Socket, Transport},
         print::{self, Charset, Logins, Names, Style},
+        select::Class,
     },
 };
 
@@ -71,6 +72,22 @@ pub(super) fn main(name: Option<&OsStr>, words: impl IntoIterator<Item = OsStrin
     }
 }
 
+/// What processes have open, line by line, as `lsof -nP -p PID,...` prints it; its first line has the titles.
+pub(super) fn of_processes(pids: &[u32]) -> io::Result<Vec<String>> {
+    let host = Host::default();
+    let pids = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    let words = ["-n", "-P", "-p", &pids].map(|word| word.as_bytes().to_vec());
+    let Outcome::Run(options, _) = arguments::parse(words.to_vec(), &host) else { return Ok(Vec::new()) };
+    let (search, _) = Search::new(&options);
+    let shared = Shared::new(&options, &search);
+    let mut processes = gather(&shared)?;
+    name_endpoints(&mut processes, &options)?;
+    let mut out = Vec::new();
+    let style = Style { options: &options, names: &host, logins: &host, charset: charset() };
+    print::listing(&processes, style, &mut out)?;
+    Ok(String::from_utf8_lossy(&out).lines().map(str::to_owned).collect())
+}
+
 /// Standard error may be closed, and that is no reason to stop.
 fn say_raw(text: &str) {
     drop(io::stderr().write_all(text.as_bytes()));
@@ -81,6 +98,13 @@ fn run(program: &str, options: &Options) -> io::Result<bool> {
     if options.print_mounts {
         io::stdout().lock().write_all(mounts().as_bytes())?;
         return Ok(true);
+    }
+    if options.avoid_blocking && options.warnings && Class::requested(options).needs_mounts() {
+        let directories = options.directories.iter().map(|directory| &directory.path);
+        let names: Vec<_> = directories.chain(&options.names).cloned().collect();
+        for line in avoided(&names) {
+            say!("{program}: {line}");
+        }
     }
     let (search, errors) = Search::new(options);
     let mut usage = false;
@@ -97,12 +121,11 @@ fn run(program: &str, options: &Options) -> io::Result<bool> {
         say_raw(&arguments::short_usage(program));
         return Ok(false);
     }
-    let files_asked = !options.names.is_empty() || !options.directories.is_empty();
-    let only_names = crate::lsof::select::Class::requested(options) == crate::lsof::select::Class::NAME;
-    if files_asked && only_names && search.items().is_empty() {
+    // Names of which none is a file are no search.
+    if !options.names.is_empty() && options.directories.is_empty() && search.items().is_empty() {
         return Ok(good);
     }
-    let host = Host::default();
+    let host = Host { program: program.to_owned(), warnings: Cell::new(options.warnings), ..Host::default() };
     let style = Style { options, names: &host, logins: &host, charset: charset() };
     let mut ever = false;
     let mut cycles = 0;
@@ -166,6 +189,9 @@ struct Host {
     users: RefCell<HashMap<u32, Option<String>>>,
     ports: OnceCell<HashMap<(u16, &'static str), String>>,
     numeric_ports: Cell<bool>,
+    /// What messages begin with, and whether there are any.
+    program: String,
+    warnings: Cell<bool>,
 }
 
 /// Look-ups of names at the same time: a name server that does not answer costs its time but once.
@@ -248,7 +274,13 @@ impl System for Host {
 
 impl Logins for Host {
     fn login(&self, uid: u32) -> Option<String> {
-        let look = || User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
+        let look = || {
+            let name = User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
+            if name.is_none() && self.warnings.get() {
+                say!("{}: no pwd entry for UID {uid}", self.program);
+            }
+            name
+        };
         self.users.borrow_mut().entry(uid).or_insert_with(look).clone()
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use flowtally_common::Count;
+use flowtally_common::{Count, SocketHint};
 use tokio::{
     task::spawn_blocking,
     time::{Interval, MissedTickBehavior},
@@ -65,8 +65,19 @@ impl Books {
     fn ask(&mut self, look: Look) {
         let Self { ledger, owners: Some(owners), kernel } = self else { return };
         let most = if look == Look::Final { usize::MAX } else { ASKED };
-        let (asked, questions) = ledger.questions(most, look != Look::No);
+        let (asked, mut questions) = ledger.questions(most, look != Look::No);
         let notes = kernel.owner_notes();
+        for (row, question) in asked.iter().zip(&mut questions) {
+            let noted = |socket: &SocketHint| notes.note(socket.cookie()).is_some();
+            if ledger.rivals(*row).is_empty() || noted(&question.socket) {
+                continue;
+            }
+            let socket = ledger.rivals(*row).iter().rev().copied().find(noted);
+            if let Some(socket) = socket {
+                question.socket = socket;
+                ledger.choose(*row, socket);
+            }
+        }
         let answers = owners.answer(&questions, &mut |cookie| notes.note(cookie), look, Instant::now());
         for (row, answer) in asked.into_iter().zip(answers) {
             if let Some(attribution) = answer {

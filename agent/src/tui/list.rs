@@ -67,7 +67,7 @@ impl Grouping {
             GroupBy::Command => "command",
             GroupBy::User => "user",
             GroupBy::Container => "container",
-            GroupBy::Netns => "network namespace",
+            GroupBy::Netns => "netns",
         }
     }
 }

@@ -7,7 +7,7 @@
 mod budget;
 mod cgroups;
 mod nobody;
-mod processes;
+pub(super) mod processes;
 mod read;
 mod table;
 
@@ -103,11 +103,15 @@ impl Owners {
         now: Instant,
     ) -> Vec<Option<Arc<Attribution>>> {
         self.processes.begin();
-        let mut of_cookie =
-            |hint: SocketHint| note(hint.cookie()).or_else(|| self.kept.remove(&hint.cookie()));
+        self.host.begin();
         let notes: Vec<Option<SocketNote>> = questions
             .iter()
-            .map(|question| question.socket.is_some().then(|| of_cookie(question.socket)).flatten())
+            .map(|question| {
+                let cookie = nobody::is_of_local_end(question).then(|| question.socket.cookie())?;
+                let note = note(cookie).or_else(|| self.kept.remove(&cookie))?;
+                // Through a veth pair a frame keeps the socket of its sender, who is the other end of what is this host's.
+                (!question.local_is_own || !self.host.is_foreign(note.netns)).then_some(note)
+            })
             .collect();
         self.kept.clear();
         if look == Look::No {
@@ -122,14 +126,13 @@ impl Owners {
                 })
                 .collect();
         }
-        self.host.begin();
         let mut may_read = !questions.is_empty() && (look == Look::Final || self.budget.allows(now));
         let cost = processor_time();
         if look == Look::Final && may_read {
             self.host.read(questions, now);
         }
-        if self.misses_cgroup(&notes) && may_read {
-            self.cgroups.walk();
+        if may_read {
+            self.read_places(&notes);
         }
         let mut answers: Vec<Option<Arc<Attribution>>> = Vec::with_capacity(questions.len());
         for (question, note) in questions.iter().zip(&notes) {
@@ -184,9 +187,16 @@ impl Owners {
         words
     }
 
-    /// Whether a note's cgroup was never seen.
-    fn misses_cgroup(&self, notes: &[Option<SocketNote>]) -> bool {
-        notes.iter().flatten().any(|note| note.cgroup != 0 && self.cgroups.path(note.cgroup).is_none())
+    /// Finds the cgroups and namespaces that notes name, as far as they were never seen.
+    fn read_places(&mut self, notes: &[Option<SocketNote>]) {
+        let notes = || notes.iter().flatten();
+        if notes().any(|note| note.cgroup != 0 && self.cgroups.path(note.cgroup).is_none()) {
+            self.cgroups.walk();
+        }
+        let namespaces = notes().map(|note| note.netns);
+        if namespaces.clone().any(|cookie| self.host.misses(cookie)) {
+            self.host.find_namespaces(namespaces);
+        }
     }
 
     /// The same answer for all that are equal.
@@ -241,7 +251,14 @@ impl Owners {
     /// By what was read before, as far as that cannot have changed.
     fn by_what_is_known(&mut self, question: &Question) -> Option<Attribution> {
         let found = if question.socket.is_exact() {
-            self.by_cookie(question.socket)?
+            let found = self.by_cookie(question.socket)?;
+            let is_own = |place: &usize| {
+                self.host.table.get(*place).is_some_and(|entry| entry.namespace == self.host.own())
+            };
+            if question.local_is_own && !found.sockets.iter().all(is_own) {
+                return None;
+            }
+            found
         } else {
             let (table, own, ends) = (&self.host.table, self.host.own(), ends(question)?);
             // A listener's connection has a socket of its own, which is not known yet.
@@ -332,8 +349,8 @@ fn noted_reason(question: &Question, note: &SocketNote, facts: Facts) -> Option<
         && (!question.socket.is_exact()
             || occasion <= Occasion::Bound && !nobody::is_client(question, facts));
     Some(match occasion {
-        _ if is_listener => Reason::Listener,
         Occasion::Listened => Reason::Listener,
+        _ if is_listener => Reason::Listener,
         Occasion::Created => Reason::Created,
         Occasion::Bound => Reason::Bound,
         Occasion::Connected => Reason::Connected,

@@ -34,7 +34,9 @@ pub(super) fn without_socket(question: &Question, facts: Facts) -> Reason {
         _ => {}
     }
     if !is_here(question) {
-        return Reason::Forwarded;
+        // The frames of a container that is gone came with its socket.
+        let had_socket = question.socket.is_exact() && (row.kind != Kind::TCP || sent && received);
+        return if had_socket { Reason::Gone } else { Reason::Forwarded };
     }
     match row.kind {
         Kind::TCP => match (sent, received) {
@@ -65,7 +67,6 @@ fn icmp(question: &Question) -> Reason {
 /// Whether one end of the conversation is this host, or every host.
 pub(super) fn is_here(question: &Question) -> bool {
     question.local_is_own
-        || question.socket.is_some()
         || is_group(question)
         || question.row.local.is_unspecified()
         || question.row.local.to_bits() == ANY_V4
@@ -73,6 +74,12 @@ pub(super) fn is_here(question: &Question) -> bool {
 }
 
 const ANY_V4: u128 = 0xffff_0000_0000;
+
+/// Whether what the kernel noted of a conversation's socket is of the local end: what passes through has the port of whoever is
+/// bound to it here, but not the address.
+pub(super) fn is_of_local_end(question: &Question) -> bool {
+    question.socket.is_exact() || question.socket.is_some() && is_here(question)
+}
 
 /// Whether the remote end is a group of hosts. The broadcast address of a subnet is not known here: what was only received
 /// and ends in 255 is taken for one.

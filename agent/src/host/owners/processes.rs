@@ -30,10 +30,12 @@ const LATELY: u64 = 60;
 
 /// Processes, by PID and start.
 #[derive(Debug)]
-pub(super) struct Processes {
+pub(in crate::host) struct Processes {
     known: HashMap<(u32, u64), Known>,
     /// Of the processes that were looked at in this call, when the one that lives started.
     looked_at: HashMap<u32, Option<u64>>,
+    /// Of those that were looked at, whether they have no children.
+    childless: HashMap<u32, bool>,
     users: Users,
     boot: SystemTime,
     call: u64,
@@ -56,10 +58,11 @@ pub(super) fn since_boot() -> u64 {
 }
 
 impl Processes {
-    pub(super) fn new() -> Self {
+    pub(in crate::host) fn new() -> Self {
         Self {
             known: HashMap::new(),
             looked_at: HashMap::new(),
+            childless: HashMap::new(),
             users: Users::default(),
             boot: SystemTime::now() - Duration::from_nanos(since_boot()),
             call: 0,
@@ -68,9 +71,10 @@ impl Processes {
     }
 
     /// Begins a call: what was looked at before may have changed.
-    pub(super) fn begin(&mut self) {
+    pub(in crate::host) fn begin(&mut self) {
         self.call += 1;
         self.looked_at.clear();
+        self.childless.clear();
         if self.known.len() > REMEMBERED {
             let oldest = self.call.saturating_sub(LATELY);
             self.known.retain(|_, known| known.used >= oldest);
@@ -81,7 +85,7 @@ impl Processes {
     }
 
     /// The process that has this number now, if it started by then (nanoseconds since boot).
-    pub(super) fn living(&mut self, pid: u32, by: u64, namespaces: &Namespaces) -> Option<Owner> {
+    pub(in crate::host) fn living(&mut self, pid: u32, by: u64, namespaces: &Namespaces) -> Option<Owner> {
         let start = self.look_at(pid, namespaces)?;
         (start * TICK <= by).then(|| self.known.get(&(pid, start)).map(|known| known.owner.clone())).flatten()
     }
@@ -128,9 +132,12 @@ impl Processes {
     }
 
     /// Whether a process lives, and has no child that could have inherited what it has open.
-    pub(super) fn is_without_children(&self, owner: &Owner) -> bool {
-        let is_living = self.looked_at.get(&owner.id.pid).is_some_and(|start| *start == owner.id.start);
-        is_living && owner.id.start.is_some() && has_children(owner.id.pid) == Some(false)
+    pub(super) fn is_without_children(&mut self, owner: &Owner) -> bool {
+        let pid = owner.id.pid;
+        let is_living = self.looked_at.get(&pid).is_some_and(|start| *start == owner.id.start);
+        is_living
+            && owner.id.start.is_some()
+            && *self.childless.entry(pid).or_insert_with(|| has_children(pid) == Some(false))
     }
 
     fn start_time(&self, start: u64) -> SystemTime {

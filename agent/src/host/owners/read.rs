@@ -1,6 +1,6 @@
 //! What was last read of the host: sockets, who has them open, and namespaces.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, thread, time::Instant};
 
 use hashbrown::{HashMap, HashSet};
 use rustix::{io::Errno, net::netlink::SOCK_DIAG};
@@ -17,7 +17,7 @@ use crate::{
         protocol::Kind,
     },
     host::{
-        holders::Holders,
+        holders::{self, Holders},
         netns::{self, Namespaces},
         sockets::{Connection, Socket, Sockets, State, Wanted, protocol},
     },
@@ -25,6 +25,11 @@ use crate::{
 
 /// More sockets of the kernel's own than any host has; then they are found anew.
 const KERNELS: usize = 1 << 12;
+
+/// Processes that may not be read whose namespaces' sockets are worth reading. More are refused to a user without privileges.
+const FEW: usize = 16;
+/// So many namespaces that are gone are remembered; then they are looked for again.
+const GONE: usize = 1 << 12;
 
 /// What belongs to a conversation.
 #[derive(Clone, Debug)]
@@ -45,6 +50,9 @@ pub(super) struct Host {
     pub(super) namespaces: Namespaces,
     /// Namespaces by their cookies.
     cookies: HashMap<u64, u64>,
+    own_cookie: Option<u64>,
+    /// Cookies of namespaces that were gone before they were looked for.
+    gone: HashSet<u64>,
     peers: HashMap<u32, u64>,
     /// Everything that was ever asked for: of a table that is read again nothing may be missing.
     wanted: Wanted,
@@ -52,6 +60,8 @@ pub(super) struct Host {
     waiting: HashSet<Ends>,
     /// Sockets that no process has and that are there all the same.
     kernels: HashSet<u64>,
+    /// Sockets that no process had, and that were gone when they were looked for again.
+    vanished: HashSet<u64>,
     /// What `sock_diag` refuses, and which namespaces could not be entered.
     refused: BTreeMap<&'static str, Errno>,
     not_entered: Option<(usize, Errno)>,
@@ -60,6 +70,7 @@ pub(super) struct Host {
     /// When the table was read, and whether more was at the same moment: who has what open, and other namespaces.
     at: Option<Instant>,
     has_walked: bool,
+    has_walked_along: bool,
     has_others: bool,
     /// To ask about single sockets of the own namespace.
     connection: Option<Connection>,
@@ -71,7 +82,39 @@ impl Host {
         self.read = false;
         if self.namespaces.own.is_none() {
             self.namespaces = Namespaces::find(&BTreeMap::new());
+            self.connection = Connection::open(Some(SOCK_DIAG)).ok();
+            self.own_cookie = self.connection.as_ref().and_then(netns::cookie);
+            self.cookies.extend(self.own_cookie.zip(self.namespaces.own));
         }
+    }
+
+    /// Whether a cookie is another namespace's than the own one.
+    pub(super) fn is_foreign(&self, cookie: u64) -> bool {
+        cookie != 0 && self.own_cookie.is_some_and(|own| own != cookie)
+    }
+
+    /// Whether a namespace's cookie was never seen, nor looked for.
+    pub(super) fn misses(&self, cookie: u64) -> bool {
+        cookie != 0 && !self.cookies.contains_key(&cookie) && !self.gone.contains(&cookie)
+    }
+
+    /// Finds the namespaces that have these cookies, as far as they are still there.
+    pub(super) fn find_namespaces(&mut self, wanted: impl Iterator<Item = u64>) {
+        self.read = true;
+        self.namespaces = Namespaces::find(&holders::namespaces().unwrap_or_default());
+        let known: HashSet<u64> = self.cookies.values().copied().collect();
+        let new: Vec<u64> =
+            self.namespaces.files.keys().copied().filter(|inode| !known.contains(inode)).collect();
+        let found = self.namespaces.inside(new.into_iter(), |inode, entered| {
+            let connection = entered.and_then(|()| Connection::open(None)).ok()?;
+            Some((netns::cookie(&connection)?, inode))
+        });
+        self.cookies.extend(found.into_iter().flatten());
+        if self.gone.len() > GONE {
+            self.gone.clear();
+        }
+        let gone: Vec<u64> = wanted.filter(|cookie| self.misses(*cookie)).collect();
+        self.gone.extend(gone);
     }
 
     /// Whether the host was read in this call.
@@ -93,8 +136,8 @@ impl Host {
         Some(Netns { inode, name: inode.map_or("", |inode| self.namespaces.name(inode)).to_owned() })
     }
 
-    /// Reads what these questions need, but for what was read at the same moment already: the own namespace's sockets; who has them open, if that is not known of all; and other
-    /// namespaces' sockets, if something is left that may be theirs.
+    /// Reads what these questions need, but for what was read at the same moment already: the own namespace's sockets; who has
+    /// them open, if that is not known of all; and other namespaces' sockets, if something is left that may be theirs.
     pub(super) fn read(&mut self, questions: &[Question], now: Instant) {
         self.read = true;
         let wanted = self.wanted.or(wanted(questions));
@@ -102,17 +145,29 @@ impl Host {
             (self.at, self.wanted) = (Some(now), wanted);
             (self.has_walked, self.has_others) = (false, false);
             self.waiting = self.table.waiting(self.own()).collect();
+            // What the last reading does not answer takes a walk, almost always: then it goes along with the lists.
+            let walks =
+                questions.iter().any(|question| self.find(question).is_none() || self.is_open(question));
             self.table = Table::default();
             self.refused.clear();
-            self.read_own();
+            if walks {
+                self.read_own_and_walk();
+            } else {
+                self.read_own();
+            }
         }
         let needs_others = questions.iter().any(|question| self.may_be_elsewhere(question));
-        let is_open = |question| self.is_open(question);
-        if !self.has_walked && (needs_others || questions.iter().any(is_open)) {
-            self.walk();
-            self.has_walked = true;
+        let is_open = questions.iter().any(|question| self.is_open(question));
+        // A connection may have been accepted after the walk that went along had passed; more walks find no more where many
+        // processes may not be read.
+        let again = self.has_walked_along && self.holders.refused.len() <= FEW;
+        if is_open && again || !self.has_walked && (needs_others || is_open) {
+            self.take_walk(since_boot(), Holders::walk());
+        }
+        if is_open && self.has_walked {
             self.find_kernels(questions);
         }
+        self.has_walked_along = false;
         if !self.has_others && needs_others {
             self.read_others();
             self.has_others = true;
@@ -122,9 +177,6 @@ impl Host {
     /// Whether the own namespace has a socket with these ends and this cookie that somebody has open. It takes one question to the
     /// kernel, where everything else here takes a list of all sockets.
     pub(super) fn is_open_here(&mut self, ends: &Ends, cookie: u64) -> bool {
-        if self.connection.is_none() {
-            self.connection = Connection::open(Some(SOCK_DIAG)).ok();
-        }
         let Some(connection) = &mut self.connection else { return false };
         let (local, remote) = ((ends.local, ends.local_port), (ends.remote, ends.remote_port));
         Socket::get(connection, ends.protocol, local, remote, cookie).is_some_and(|socket| socket.inode != 0)
@@ -134,9 +186,6 @@ impl Host {
         let mut sockets = Sockets::default();
         match Connection::open(Some(SOCK_DIAG)) {
             Ok(mut connection) => {
-                if let (Some(cookie), Some(own)) = (netns::cookie(&connection), self.namespaces.own) {
-                    self.cookies.insert(cookie, own);
-                }
                 sockets.read_over(&mut connection, self.wanted);
             }
             Err(_) => sockets = Sockets::read(self.wanted),
@@ -145,11 +194,22 @@ impl Host {
         self.table.add(self.own(), true, sockets);
     }
 
-    fn walk(&mut self) {
-        let now = since_boot();
-        // Without /proc nobody is known.
-        self.holders = Holders::walk().unwrap_or_default();
-        self.walked = now;
+    fn read_own_and_walk(&mut self) {
+        let began = since_boot();
+        let walk = thread::scope(|scope| {
+            let walk = scope.spawn(Holders::walk);
+            self.read_own();
+            walk.join()
+        });
+        self.take_walk(began, walk.unwrap_or(Err(Errno::INVAL)));
+        self.has_walked_along = true;
+    }
+
+    /// Takes what a walk found that began then. Without /proc nobody is known.
+    fn take_walk(&mut self, began: u64, holders: rustix::io::Result<Holders>) {
+        self.holders = holders.unwrap_or_default();
+        self.walked = began;
+        self.has_walked = true;
         self.namespaces = Namespaces::find(&self.holders.namespaces);
     }
 
@@ -218,27 +278,37 @@ impl Host {
         found.sockets.iter().filter_map(|place| Some(self.table.get(*place)?.socket.inode)).collect()
     }
 
-    /// Sockets that a conversation needs and nobody has, while all of /proc could be read: those that are still there are the
-    /// kernel's own.
+    /// Sockets that a conversation needs and nobody has: those that are still there are the kernel's own, unless a process that
+    /// may not be read lives in their namespace and may have them.
     pub(super) fn find_kernels(&mut self, questions: &[Question]) {
-        if !self.holders.is_complete || !questions.iter().any(|question| self.is_open(question)) {
+        let (few, wanted) =
+            (self.holders.refused.len() <= FEW, Wanted { unix: false, packet: false, ..self.wanted });
+        self.vanished.clear();
+        if !self.holders.sees_all || !few || !questions.iter().any(|question| self.is_open(question)) {
             return;
         }
         if self.kernels.len() > KERNELS {
             self.kernels.clear();
         }
-        let now = Sockets::read(Wanted { unix: false, packet: false, ..self.wanted });
-        let held = |inode: &u64| *inode == 0 || !self.holders.of(*inode).is_empty();
-        let without: HashSet<u64> = self.table.inodes(self.own()).filter(|inode| !held(inode)).collect();
-        let still = now.inet.iter().map(|socket| socket.inode).filter(|inode| without.contains(inode));
-        self.kernels.extend(still);
+        let is_without = |inode: &u64| *inode != 0 && self.holders.of(*inode).is_empty();
+        let without: HashSet<u64> = self.table.inodes(self.own()).filter(is_without).collect();
+        let inodes = |sockets: Sockets| sockets.inet.into_iter().map(|socket| socket.inode);
+        let still: HashSet<u64> = inodes(Sockets::read(wanted)).collect();
+        self.vanished.extend(without.difference(&still));
+        let mut kernels: HashSet<u64> = without.intersection(&still).copied().collect();
+        for pid in &self.holders.refused {
+            for inode in inodes(Sockets::read_of_process(*pid, wanted)) {
+                kernels.remove(&inode);
+            }
+        }
+        self.kernels.extend(kernels);
     }
 
     /// Why a socket with such an inode number is nobody's.
     pub(super) fn without_holder(&self, inodes: &[u64]) -> Reason {
         if inodes.iter().any(|inode| self.kernels.contains(inode)) {
             Reason::Kernel
-        } else if self.holders.is_complete {
+        } else if self.holders.is_complete || inodes.iter().any(|inode| self.vanished.contains(inode)) {
             Reason::Gone
         } else {
             Reason::NotPermitted
@@ -255,7 +325,11 @@ impl Host {
         let (table, own) = (&self.table, self.own());
         if question.socket.is_exact() {
             let cookie = question.socket.cookie();
-            if let Some(place) = table.by_cookie(cookie) {
+            // Through a veth pair a frame keeps the socket of its sender, who is the other end here.
+            let is_far = |of: u64| question.local_is_own && of != own;
+            if let Some(place) = table.by_cookie(cookie)
+                && !table.get(place).is_some_and(|entry| is_far(entry.namespace))
+            {
                 let is_listener = table.get(place).is_some_and(|entry| entry.socket.state == State::Listen);
                 // A listener's cookie is on its SYN-ACK, and the connection may have a socket of its own by now.
                 let better = is_listener.then(|| ends(question)).flatten();

@@ -216,7 +216,8 @@ impl Table {
         let to_group = ends.reversed();
         let places = self.bound.get(&bound(namespace, ends.protocol, to_group.local_port))?;
         let takes = |place: &&usize| {
-            self.entries.get(**place).is_some_and(|entry| claim(&entry.socket, &to_group).is_some())
+            let socket = self.entries.get(**place).map(|entry| &entry.socket);
+            socket.is_some_and(|socket| uses(socket, &to_group) && claim(socket, &to_group).is_some())
         };
         let sockets: Vec<usize> = places.iter().filter(takes).copied().collect();
         (!sockets.is_empty()).then_some(Match { by: By::Bound, sockets })
@@ -324,8 +325,13 @@ fn claim(socket: &Socket, ends: &Ends) -> Option<u8> {
     } else {
         return None;
     };
-    let interface = if socket.interface == 0 { 0 } else { 8 };
-    uses(socket, ends).then_some(address + interface)
+    // One that uses another interface may all the same be meant: where that is the master of this one (VRF).
+    let interface = match socket.interface {
+        0 => 10,
+        _ if uses(socket, ends) => 20,
+        _ => 0,
+    };
+    Some(address + interface)
 }
 
 /// Whether a socket uses the interface.

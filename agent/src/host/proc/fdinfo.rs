@@ -1,6 +1,6 @@
 //! /proc/PID/fdinfo/FD, as a whole text.
 
-/// What /proc/PID/fdinfo/FD says (proc_pid_fdinfo(5)).
+/// What /proc/PID/fdinfo/FD says (`proc_pid_fdinfo(5)`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FdInfo {
     /// Where the next byte is read or written.

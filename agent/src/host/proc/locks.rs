@@ -16,7 +16,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Reads a line (proc_locks(5)). Who waits for a lock holds none, and an open file description's lock is no process's.
+    /// Reads a line (`proc_locks(5)`). Who waits for a lock holds none, and an open file description's lock is no process's.
     #[must_use]
     pub fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_ascii_whitespace();

@@ -3,7 +3,13 @@
 /// A mapped file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mapping<'a> {
-    /// The device's numbers, major and minor.
+    /// First address.
+    pub start: u64,
+    /// First address behind it.
+    pub end: u64,
+    /// Whether what is written to it goes to the file.
+    pub writes: bool,
+    /// The device's numbers, major and minor. Not always what stat(2) says: Btrfs and overlays differ.
     pub device: (u64, u64),
     /// The inode; 0 for what is no file.
     pub inode: u64,
@@ -12,19 +18,21 @@ pub struct Mapping<'a> {
 }
 
 impl<'a> Mapping<'a> {
-    /// Reads a line (proc_pid_maps(5)).
+    /// Reads a line (`proc_pid_maps(5)`).
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
-        let mut rest = line;
-        // Addresses, permissions, offset.
-        for _ in 0..3 {
-            rest = word(rest)?.1;
-        }
+        let (addresses, rest) = word(line)?;
+        let (rights, rest) = word(rest)?;
+        let (_offset, rest) = word(rest)?;
         let (device, rest) = word(rest)?;
         let (inode, rest) = word(rest)?;
         let colon = device.iter().position(|byte| *byte == b':')?;
+        let dash = addresses.iter().position(|byte| *byte == b'-')?;
         let hex = |digits: &[u8]| u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok();
         Some(Self {
+            start: hex(&addresses[..dash])?,
+            end: hex(&addresses[dash + 1..])?,
+            writes: matches!(rights, [_, b'w', _, b's', ..]),
             device: (hex(&device[..colon])?, hex(&device[colon + 1..])?),
             inode: std::str::from_utf8(inode).ok()?.parse().ok()?,
             path: rest.trim_ascii_start(),
@@ -65,6 +73,10 @@ mod tests {
     fn lines_are_read() {
         let line = b"7f0c5c000000-7f0c5c021000 r-xp 00000000 fe:00 326279                     /usr/lib/x y.so (deleted)";
         let mapping = Mapping::parse(line).unwrap();
+        assert_eq!((mapping.start, mapping.end), (0x7f0c_5c00_0000, 0x7f0c_5c02_1000));
+        assert!(!mapping.writes, "private");
+        let shared = Mapping::parse(b"1000-2000 rw-s 00000000 fe:00 7 /tmp/x").unwrap();
+        assert!(shared.writes);
         assert_eq!((mapping.device, mapping.inode), ((0xfe, 0), 326_279));
         assert_eq!(mapping.path, b"/usr/lib/x y.so (deleted)");
         let none = Mapping::parse(b"7ffd0-7ffd1 rw-p 00000000 00:00 0 ").unwrap();

@@ -18,7 +18,7 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// Reads a line (proc_pid_mountinfo(5)).
+    /// Reads a line (`proc_pid_mountinfo(5)`).
     #[must_use]
     pub fn parse(line: &[u8]) -> Option<Self> {
         let words: Vec<&[u8]> = line.split(|byte| *byte == b' ').collect();

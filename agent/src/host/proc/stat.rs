@@ -11,6 +11,8 @@ pub struct Stat {
     pub parent: u32,
     /// Its process group.
     pub group: u32,
+    /// How many threads it has.
+    pub threads: u32,
     /// When it started, in clock ticks (hundredths of a second) since boot.
     pub start: u64,
 }
@@ -18,6 +20,7 @@ pub struct Stat {
 /// Where fields are, counted from the state, which is field 3 of proc(5).
 const PARENT: usize = 1;
 const GROUP: usize = 2;
+const THREADS: usize = 17;
 const START: usize = 19;
 
 impl Stat {
@@ -34,6 +37,7 @@ impl Stat {
             state: *fields.first()?.as_bytes().first()?,
             parent: fields.get(PARENT)?.parse().ok()?,
             group: fields.get(GROUP)?.parse().ok()?,
+            threads: fields.get(THREADS)?.parse().ok()?,
             start: fields.get(START)?.parse().ok()?,
         })
     }
@@ -49,6 +53,7 @@ mod tests {
         let stat = Stat::parse(line).unwrap();
         assert_eq!(stat.command, b"a) R (\xff 1");
         assert_eq!((stat.state, stat.parent, stat.group, stat.start), (b'S', 17, 4240, 987_654));
+        assert_eq!(stat.threads, 1);
         assert_eq!(Stat::parse(b""), None);
         assert_eq!(Stat::parse(b"1 (x) S 1 2"), None);
         assert_eq!(Stat::parse(b"1 )x( S 1 2"), None);

@@ -4,14 +4,17 @@ use std::fs::File;
 
 use rustix::{
     fd::{AsRawFd as _, OwnedFd},
-    fs::{FileType, Mode, OFlags, Stat, fstat, major, minor, open},
+    fs::{FileType, Mode, OFlags, Stat, fstat, open},
     io::Errno,
 };
 
 use super::{RecoverError, Writer};
 use crate::{
-    files::{Access, DELETED, FileId, Handle, How, Mapping},
-    host::{held, proc::ProcessDir},
+    files::{Access, DELETED, FileId, Handle, How},
+    host::{
+        held,
+        proc::{Mapping, ProcessDir},
+    },
 };
 
 /// A regular file, held on to.
@@ -114,8 +117,7 @@ impl Source {
     /// Processes that may write to it, as far as they can be read.
     #[must_use]
     pub fn writers(&self) -> Vec<Writer> {
-        let device = (major(self.stat.st_dev), minor(self.stat.st_dev));
-        let id = FileId { device, inode: self.stat.st_ino };
+        let id = held::id(&self.stat);
         let mut writers = Vec::new();
         for pid in crate::host::proc::pids().unwrap_or_default() {
             let Ok(process) = ProcessDir::open(pid) else { continue };
@@ -138,11 +140,7 @@ fn written_by(process: &ProcessDir, id: FileId, link: &[u8]) -> Option<How> {
         }
     });
     candidates.ok()?;
-    let same = |name: &str| {
-        held::hold(process, name).and_then(fstat).is_ok_and(|stat| {
-            id == FileId { device: (major(stat.st_dev), minor(stat.st_dev)), inode: stat.st_ino }
-        })
-    };
+    let same = |name: &str| held::hold(process, name).and_then(fstat).is_ok_and(|stat| held::id(&stat) == id);
     let writes =
         |number: &u32| held::access(process, *number) == Access::Write && same(&format!("fd/{number}"));
     if let Some(number) = open.into_iter().find(writes) {
@@ -231,7 +229,7 @@ fn otherwise(process: &ProcessDir, mapping: &Mapping<'_>) -> Option<(OwnedFd, Ve
     names.iter().find_map(|name| {
         let file = held::hold(process, name).ok()?;
         let stat = fstat(&file).ok()?;
-        let same = stat.st_ino == mapping.inode && (major(stat.st_dev), minor(stat.st_dev)) == mapping.device;
+        let same = held::id(&stat) == FileId { device: mapping.device, inode: mapping.inode };
         same.then(|| Some((file, process.link(name).ok()?)))?
     })
 }

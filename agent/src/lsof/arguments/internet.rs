@@ -17,10 +17,14 @@ pub enum Family {
 }
 
 impl Family {
-    /// Both.
+    /// After both were asked for: one of the two makes all of them one, and both are all.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
-        if self == other { self } else { Self::Any }
+        match (self, other) {
+            (Self::Any, one) | (one, Self::Any) => one,
+            (one, other) if one == other => one,
+            _ => Self::Any,
+        }
     }
 
     /// Whether a socket is of it.
@@ -132,7 +136,8 @@ fn host<'a>(
         return Err(unacceptable());
     }
     if let Some(address) = ipv4(name) {
-        if address.is_unspecified() {
+        // No address and nothing else is nothing.
+        if address.is_unspecified() && rest.is_empty() && whole.starts_with(['@', '4', '6']) {
             return Err(format!("incomplete Internet address specification: -i {whole}"));
         }
         if family == Family::V6 {
@@ -177,22 +182,19 @@ fn ports(
         }
         let starts_with_digit = item.starts_with(|first: char| first.is_ascii_digit());
         let (from, to) = if starts_with_digit {
-            match item.split_once('-') {
-                Some((from, to)) => {
-                    let from = number(from).ok_or_else(unacceptable)?;
-                    let to = if to.starts_with(|first: char| first.is_ascii_digit()) {
-                        number(to).ok_or_else(unacceptable)?
-                    } else if to.is_empty() {
-                        return Err(unacceptable());
-                    } else {
-                        service(to, transport, whole, system)?
-                    };
-                    (from, to)
-                }
-                None => {
-                    let port = number(item).ok_or_else(unacceptable)?;
-                    (port, port)
-                }
+            if let Some((from, to)) = item.split_once('-') {
+                let from = number(from).ok_or_else(unacceptable)?;
+                let to = if to.starts_with(|first: char| first.is_ascii_digit()) {
+                    number(to).ok_or_else(unacceptable)?
+                } else if to.is_empty() {
+                    return Err(unacceptable());
+                } else {
+                    service(to, transport, whole, system)?
+                };
+                (from, to)
+            } else {
+                let port = number(item).ok_or_else(unacceptable)?;
+                (port, port)
             }
         } else {
             let port = service(item, transport, whole, system)?;

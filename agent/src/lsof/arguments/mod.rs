@@ -34,6 +34,6 @@ pub trait System {
     fn host(&self, name: &str) -> Vec<IpAddr>;
     /// The port of a service.
     fn service(&self, name: &str, transport: Transport) -> Option<u16>;
-    /// Whether SELinux is on.
+    /// Whether `SELinux` is on.
     fn selinux(&self) -> bool;
 }

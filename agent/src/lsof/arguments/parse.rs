@@ -18,10 +18,10 @@ const COMMAND_LENGTH: usize = 15;
 const REPEAT: u64 = 15;
 
 /// Fields of `-F` when none is named: all but the raw device number.
-const STANDARD_FIELDS: &[u8] = b"acCdDfFgGiKklLmMnNoOpPRsStTuz";
+const STANDARD_FIELDS: &[u8] = b"acdDfgGikKlLmMnopPRstTu";
 
 /// Fields that may be named.
-const FIELDS: &[u8] = b"acdDfgGiKklLmMnoprPRsStTu";
+const FIELDS: &[u8] = b"acCdDfFgGikKlLmMnNopPrRsStTuzZ";
 
 /// What a command line comes to.
 #[derive(Clone, Debug)]
@@ -52,6 +52,7 @@ pub fn parse(words: Vec<Vec<u8>>, system: &dyn System) -> Outcome {
         field_help: false,
         cross: false,
         conflict: false,
+        info: false,
     };
     while let Some(letter) = parser.scanner.letter() {
         parser.option(letter);
@@ -62,6 +63,7 @@ pub fn parse(words: Vec<Vec<u8>>, system: &dyn System) -> Outcome {
     parser.finish()
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is an option that was met")]
 struct Parser<'a> {
     scanner: Scanner,
     system: &'a dyn System,
@@ -75,6 +77,8 @@ struct Parser<'a> {
     cross: bool,
     /// `-o` and `-s` were both given.
     conflict: bool,
+    /// `-T` was given.
+    info: bool,
 }
 
 impl Parser<'_> {
@@ -179,7 +183,7 @@ impl Parser<'_> {
             let length = prefix.len();
             return self.wrong(format!(
                 "\"-c {}\" length ({length}) > what system provides ({COMMAND_LENGTH})",
-                text(&value)
+                text(&prefix)
             ));
         }
         let commands = &mut self.options.commands;
@@ -216,9 +220,8 @@ impl Parser<'_> {
                 self.options.exempt.push(Exempt { path, readlink: !plus });
             }
             other => {
-                let prefix = if plus { '+' } else { '-' };
-                let path = text(&other.unwrap_or_default());
-                self.wrong(format!("{prefix}e not followed by a file system path: \"{path}\""));
+                let path = other.map_or_else(|| "(null)".to_owned(), |path| text(&path));
+                self.wrong(format!("-e not followed by a file system path: \"{path}\""));
             }
         }
     }
@@ -377,6 +380,9 @@ impl Parser<'_> {
         if protocol == "UDP" {
             return self.wrong(format!("no UDP state names available: {whole}"));
         }
+        if list.is_empty() {
+            return self.wrong(format!("no TCP state names in: {whole}"));
+        }
         for name in list.split(',').filter(|name| !name.is_empty()) {
             let (exclude, bare) = match name.strip_prefix('^') {
                 Some(rest) => (true, rest),
@@ -413,6 +419,7 @@ impl Parser<'_> {
     }
 
     fn tcp_info(&mut self, plus: bool) {
+        self.info = true;
         let Some(letters) = self.scanner.optional() else {
             self.options.tcp_info = TcpInfo { state: plus, queues: false, flags: false };
             return;
@@ -501,9 +508,17 @@ impl Parser<'_> {
         if options.terse {
             options.warnings = false;
         }
-        if let Some(fields) = &options.fields {
-            options.show_groups |= fields.has(b'g');
-            options.parents |= fields.has(b'R');
+        // Programs are told of queues too.
+        if (options.fields.is_some() || options.json.is_some()) && !self.info {
+            options.tcp_info.queues = true;
+        }
+        // Fields of which one is named are as if their option was given.
+        if let Some(fields) = options.fields.as_ref().filter(|fields| fields.letters != STANDARD_FIELDS) {
+            match (fields.has(b's'), fields.has(b'o')) {
+                (_, true) => options.size_or_offset = SizeOrOffset::Offset,
+                (true, false) => options.size_or_offset = SizeOrOffset::Size,
+                (false, false) => {}
+            }
         }
         Outcome::Run(Box::new(self.options), self.warnings)
     }

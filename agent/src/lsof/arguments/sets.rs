@@ -32,10 +32,10 @@ fn items(set: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// Adds the numbers of a set. `kind` and `long` are lsof's words for what they are.
 pub(super) fn ids(set: &[u8], kind: &str, long: &str, ids: &mut Ids) -> Result<(), String> {
     // A comma at the end means nothing; between two of them is no number, which is 0.
-    let set = set.strip_suffix(b",").unwrap_or(set);
     if set.is_empty() {
         return Ok(());
     }
+    let set = set.strip_suffix(b",").unwrap_or(set);
     for item in set.split(|byte| *byte == b',').map(|item| if item.is_empty() { b"0" } else { item }) {
         let (exclude, digits) = match item.strip_prefix(b"^") {
             Some(rest) => (true, rest),
@@ -63,6 +63,9 @@ fn is_number(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(u8::is_ascii_digit)
 }
 
+/// Longest login name.
+const LOGIN_LENGTH: usize = 32;
+
 /// Adds the users of a set; every name that means nobody is a message of its own.
 pub(super) fn users(
     set: &[u8],
@@ -81,6 +84,10 @@ pub(super) fn users(
             (text(name).parse().unwrap_or(u32::MAX), None)
         } else {
             let name = text(name);
+            if name.len() > LOGIN_LENGTH {
+                complain(format!("-u login name > {LOGIN_LENGTH} characters: {name}"));
+                continue;
+            }
             let Some(uid) = system.uid(&name) else {
                 complain(format!("can't get UID for {name}"));
                 continue;

@@ -28,3 +28,38 @@ impl Descriptors {
         Ok(())
     }
 }
+
+/// A number as a name, made where it stands.
+#[derive(Default)]
+pub(super) struct Decimal([u8; 11]);
+
+impl Decimal {
+    /// The digits of a number, with a NUL.
+    pub(super) fn text(&mut self, number: u32) -> &CStr {
+        let mut at = self.0.len() - 1;
+        let mut rest = number;
+        loop {
+            at -= 1;
+            // A digit is below 10.
+            self.0[at] = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+            rest /= 10;
+            if rest == 0 || at == 0 {
+                break;
+            }
+        }
+        CStr::from_bytes_until_nul(&self.0[at..]).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_digits() {
+        let mut decimal = Decimal::default();
+        for number in [0, 9, 10, 12_345, u32::MAX] {
+            assert_eq!(decimal.text(number).to_str().unwrap(), number.to_string());
+        }
+    }
+}

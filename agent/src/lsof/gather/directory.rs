@@ -35,7 +35,8 @@ pub(super) fn walk(
         let mut below = Vec::new();
         entries(&dir, |name| {
             let Ok(mut stat) = stat::entry(&dir, name) else { return };
-            if stat.is_link() {
+            let linked = stat.is_link();
+            if linked {
                 if !cross.links {
                     return;
                 }
@@ -50,12 +51,17 @@ pub(super) fn walk(
                 path.push(b'/');
             }
             path.extend_from_slice(name.to_bytes());
-            if deep && stat.is_dir() && (!cross.links || seen.insert((stat.device, stat.inode))) {
-                below.push(path.clone());
+            if deep && stat.is_dir() {
+                let new = seen.insert((stat.device, stat.inode));
+                if new || !linked {
+                    below.push(path.clone());
+                }
             }
-            each(path, &stat);
+            // What a link leads to is walked, but it is no entry of its own.
+            if !(linked && stat.is_dir()) {
+                each(path, &stat);
+            }
         });
-        below.reverse();
         stack.append(&mut below);
     }
 }

@@ -19,6 +19,8 @@ enum Key {
     Terminal(u32),
 }
 
+/// The kernel's number of the state of a TCP connection that is up.
+const ESTABLISHED: u8 = 1;
 /// Terminals of one major number.
 const TERMINALS: u64 = 256;
 /// The first and the last major number of terminals.
@@ -30,10 +32,13 @@ fn key(file: &File) -> Option<Key> {
     }
     match (file.kind, file.socket.as_deref()) {
         (_, Some(Socket::Unix { .. })) => Some(Key::Unix(file.inode?)),
-        // Datagrams have no one at the other end.
-        (_, Some(Socket::Internet { transport: Transport::Tcp, v6, local, foreign, .. })) => {
-            foreign.is_set().then_some(Key::Internet(*v6, *local, *foreign))
-        }
+        // Datagrams have no one at the other end, and what is closing is no pair any more.
+        (
+            _,
+            Some(Socket::Internet {
+                transport: Transport::Tcp, v6, local, foreign, state: ESTABLISHED, ..
+            }),
+        ) => Some(Key::Internet(*v6, *local, *foreign)),
         (Kind::Fifo, None) => Some(Key::Pipe(file.inode?)),
         (Kind::Character, None) => {
             let device = file.rdev?;

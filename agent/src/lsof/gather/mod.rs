@@ -21,14 +21,11 @@ use std::{
 };
 
 pub use endpoints::name_endpoints;
-pub use mounts::mounts;
+pub use mounts::{avoided, mounts};
 pub use search::{Search, SearchError};
 pub use shared::Shared;
 
-use super::{
-    model::Process,
-    select::{Class, Rule},
-};
+use super::model::Process;
 use crate::host::proc;
 
 /// How many processes a thread takes at a time.
@@ -44,7 +41,11 @@ pub fn gather(shared: &Shared<'_>) -> rustix::io::Result<Vec<Process>> {
     }
     let pids = candidates(shared)?;
     let chunks: Vec<&[u32]> = pids.chunks(CHUNK).collect();
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(chunks.len()).min(MAX_THREADS);
+    // How many there may be is read from files, which a single process is not worth.
+    let threads = match chunks.len() {
+        0 | 1 => 1,
+        many => thread::available_parallelism().map_or(1, usize::from).min(many).min(MAX_THREADS),
+    };
     let next = AtomicUsize::new(0);
     let work = || {
         let mut worker = process::Worker::new(shared);
@@ -82,9 +83,7 @@ const MAX_THREADS: usize = 16;
 
 /// The processes that may be listed: all, unless only those with given numbers can be.
 fn candidates(shared: &Shared<'_>) -> rustix::io::Result<Vec<u32>> {
-    let Rule { requested, and } = shared.rule;
-    let only_pids = requested == Class::PID || (and && requested.any(Class::PID));
-    if only_pids {
+    if shared.unlisted() {
         let mut pids = shared.options.pids.include.clone();
         pids.sort_unstable();
         return Ok(pids);

@@ -21,6 +21,25 @@ pub fn mounts() -> String {
     lines.iter().map(line).collect()
 }
 
+/// What `-b` keeps from being known, a message each: names are not resolved, mounts are not examined.
+#[must_use]
+pub fn avoided(names: &[Vec<u8>]) -> Vec<String> {
+    let shown = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
+    let avoiding = |call: &str, path: &[u8]| format!("avoiding {call}({}): -b was specified.", shown(path));
+    let mut lines: Vec<String> = names.iter().map(|name| avoiding("readlink", name)).collect();
+    for mount in Mounts::default().all() {
+        let path = &mount.path;
+        lines.extend([avoiding("readlink", path), avoiding("stat", path)]);
+        lines.push(format!(
+            "WARNING: can't stat() {} file system {}\n      Output information may be incomplete.",
+            mount.kind,
+            shown(path)
+        ));
+    }
+    lines.extend(names.iter().map(|name| avoiding("stat", name)));
+    lines
+}
+
 /// The mounts.
 #[derive(Debug, Default)]
 pub(super) struct Mounts(OnceLock<Vec<Mount>>);

@@ -193,7 +193,7 @@ fn packet(line: &[u8]) -> Option<(u64, Socket)> {
     ))
 }
 
-/// lsof's names of the protocols in an Ethernet header (linux/if_ether.h), of seven characters at most.
+/// lsof's names of the protocols in an Ethernet header (`linux/if_ether.h`), of seven characters at most.
 fn ethernet(protocol: u64) -> Option<&'static str> {
     Some(match protocol {
         0x0060 => "LOOP",

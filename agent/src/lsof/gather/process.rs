@@ -50,12 +50,12 @@ impl<'a> Worker<'a> {
         }
         let proc = self.proc.as_ref().ok_or(Errno::NOENT)?;
         let dir = openat(proc, pid.to_string(), DIRECTORY, Mode::empty())?;
-        let Some((process, met)) = self.about(pid, &dir)? else { return Ok(()) };
+        let Some((process, met, threads)) = self.about(pid, &dir)? else { return Ok(()) };
         let source = Source { pid, tid: None, dir: &dir };
-        // A process counts as a thread of its own only beside other classes.
-        let own = if shared.rule.and { met.with(Class::TASK) } else { met };
+        // Beside other classes, a process with threads counts as the first of them.
+        let own = if shared.rule.and && threads > 1 { met.with(Class::TASK) } else { met };
         let files = self.rows.of(&source, own);
-        let tasks = shared.tasks().then(|| threads(&dir)).transpose()?.unwrap_or_default();
+        let tasks = if threads > 1 && shared.tasks() { list_threads(&dir)? } else { Vec::new() };
         let mut process = process;
         let template = Process { files: Vec::new(), ..process.clone() };
         process.files = files;
@@ -89,11 +89,11 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// What is known of a process, and the classes it meets; none if nothing of it is listed.
-    fn about(&mut self, pid: u32, dir: &OwnedFd) -> rustix::io::Result<Option<(Process, Class)>> {
+    /// What is known of a process, the classes it meets, and its number of threads; none if nothing of it is listed.
+    fn about(&mut self, pid: u32, dir: &OwnedFd) -> rustix::io::Result<Option<(Process, Class, u32)>> {
         let shared = self.shared;
         let options = shared.options;
-        if options.pids.exclude.contains(&pid) {
+        if options.pids.exclude.contains(&pid) || (shared.unlisted() && !self.is_process(pid, dir)) {
             return Ok(None);
         }
         self.read_file(dir, "stat")?;
@@ -132,15 +132,50 @@ impl<'a> Worker<'a> {
             context,
             files: Vec::new(),
         };
-        Ok(Some((process, met)))
+        Ok(Some((process, met, stat.threads)))
     }
 
+    /// Whether a number is a process's. /proc answers for the numbers of threads too, which it does not list.
+    fn is_process(&mut self, pid: u32, dir: &OwnedFd) -> bool {
+        if self.read_file(dir, "status").is_err() {
+            return false;
+        }
+        let group = self.buffer.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Tgid:"));
+        group.is_some_and(|group| group.trim_ascii() == pid.to_string().as_bytes())
+    }
+
+    /// Reads a file of one line.
     fn read_file(&mut self, dir: &OwnedFd, name: &str) -> rustix::io::Result<()> {
-        read_into(dir, name, &mut self.buffer)
+        read_small(dir, name, &mut self.buffer)
     }
 }
 
-/// Reads a whole small file into a buffer that is emptied first.
+/// Reads a file that the kernel hands out at once, unless it is longer than a page, into a buffer that is emptied first.
+pub(super) fn read_small(
+    dir: &OwnedFd,
+    name: impl rustix::path::Arg,
+    buffer: &mut Vec<u8>,
+) -> rustix::io::Result<()> {
+    buffer.clear();
+    let file = openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    read_more(&file, buffer, PAGE)
+}
+
+/// What the kernel hands out of a file of /proc at a time.
+const PAGE: usize = 4096;
+
+/// Reads until less comes than `short`.
+fn read_more(file: &OwnedFd, buffer: &mut Vec<u8>, short: usize) -> rustix::io::Result<()> {
+    loop {
+        buffer.reserve(2 * PAGE);
+        let length = rustix::io::read(file, rustix::buffer::spare_capacity(buffer))?;
+        if length == 0 || length < short {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads a whole file into a buffer that is emptied first.
 pub(super) fn read_into(
     dir: &OwnedFd,
     name: impl rustix::path::Arg,
@@ -148,20 +183,11 @@ pub(super) fn read_into(
 ) -> rustix::io::Result<()> {
     buffer.clear();
     let file = openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    loop {
-        buffer.reserve(4096);
-        if rustix::io::read(&file, rustix::buffer::spare_capacity(buffer))? == 0 {
-            return Ok(());
-        }
-    }
+    read_more(&file, buffer, 0)
 }
 
-fn threads(dir: &OwnedFd) -> rustix::io::Result<Vec<u32>> {
+fn list_threads(dir: &OwnedFd) -> rustix::io::Result<Vec<u32>> {
     let tasks = openat(dir, "task", DIRECTORY, Mode::empty())?;
-    // As many links as threads, and two: most processes have one thread, and no list is needed to know it.
-    if rustix::fs::fstat(&tasks)?.st_nlink <= 3 {
-        return Ok(Vec::new());
-    }
     let mut threads = Vec::new();
     let mut descriptors = Descriptors::new();
     descriptors.list(&tasks, |number, _| {

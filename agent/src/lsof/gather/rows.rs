@@ -9,9 +9,9 @@ use rustix::{
 };
 
 use super::{
-    descriptors::Descriptors,
+    descriptors::{Decimal, Descriptors},
     maps::PathStats,
-    process::{read_into, socket_inode},
+    process::{read_small, socket_inode},
     search,
     shared::Shared,
     stat::{self, Stat},
@@ -20,7 +20,7 @@ use crate::{
     host::proc::{FdInfo, inode_in},
     lsof::{
         model::{Fd, File, Kind, Socket, major, minor},
-        select::{self, Class, FdVerdict, Item},
+        select::{self, Class, Item},
     },
 };
 
@@ -78,16 +78,35 @@ impl<'a> Rows<'a> {
             // The rows say why, if they are listed at all.
             return Ok(false);
         };
+        // As long as the directory is not listed, the kernel makes no entries for it: with few gaps, asking for one number
+        // after the other costs half. Since Linux 6.2 the size of the directory is how many there are.
+        let mut left = u64::try_from(rustix::fs::fstat(&fds)?.st_size).unwrap_or(0);
+        let mut patience = left / 4 + 8;
         let mut target = [MaybeUninit::<u8>::uninit(); 64];
-        let mut found = false;
-        self.descriptors.list(&fds, |_, name| {
-            if let Ok((link, _)) = readlinkat_raw(&fds, name, &mut target[..])
-                && let Some(inode) = socket_inode(link)
-            {
-                found = sockets.get(inode).is_some();
+        let held = |link: &[u8]| socket_inode(link).is_some_and(|inode| sockets.get(inode).is_some());
+        let mut number = 0u32;
+        let mut name = Decimal::default();
+        while left > 0 && patience > 0 {
+            match readlinkat_raw(&fds, name.text(number), &mut target[..]) {
+                Ok((link, _)) if held(link) => return Ok(true),
+                Err(Errno::NOENT) => patience -= 1,
+                // Another user's: nothing of it can be known.
+                Err(Errno::ACCESS | Errno::PERM) => return Ok(false),
+                _ => left -= 1,
             }
-            !found
-        })?;
+            number += 1;
+        }
+        let mut found = false;
+        if left > 0 || number == 0 {
+            self.descriptors.list(&fds, |at, name| {
+                if at >= number
+                    && let Ok((link, _)) = readlinkat_raw(&fds, name, &mut target[..])
+                {
+                    found = held(link);
+                }
+                !found
+            })?;
+        }
         Ok(found)
     }
 
@@ -119,18 +138,11 @@ impl<'a> Rows<'a> {
 
     /// Whether a descriptor may be listed, before anything is read of it.
     pub(super) fn may_list(&self, fd: Fd, met: Class) -> bool {
-        match select::fd(self.shared.options.fds.as_ref(), fd) {
-            FdVerdict::Excluded => false,
-            FdVerdict::Met => self.shared.rule.may_select(met.with(Class::FD), OPEN),
-            FdVerdict::Missed => self.shared.rule.may_select(met, OPEN),
-        }
+        self.shared.rule.may_select(self.with_fd(fd, met), OPEN)
     }
 
     pub(super) fn with_fd(&self, fd: Fd, met: Class) -> Class {
-        match select::fd(self.shared.options.fds.as_ref(), fd) {
-            FdVerdict::Met => met.with(Class::FD),
-            _ => met,
-        }
+        if select::fd(self.shared.options.fds.as_ref(), fd) { met.with(Class::FD) } else { met }
     }
 
     /// A row that says what could not be read; none without warnings.
@@ -205,6 +217,10 @@ impl<'a> Rows<'a> {
         let shared = self.shared;
         let requested = shared.rule.requested;
         let mut item = None;
+        // A socket is known by its address alone.
+        if stat.is_socket() {
+            return if shared.rule.selects(met) { Verdict::Listed(None) } else { Verdict::Dropped };
+        }
         if requested.any(Class::LINKS)
             && shared.options.links_below.is_some_and(|below| u64::from(stat.links) < below)
         {
@@ -220,7 +236,7 @@ impl<'a> Rows<'a> {
                 shared.found.note(Item::Name(item));
                 met = met.with(Class::NAME);
             }
-            for item in shared.search.file_systems(stat.device) {
+            if let Some(item) = shared.search.file_system(stat.device) {
                 shared.found.note(Item::Name(item));
                 met = met.with(Class::NAME);
             }
@@ -306,6 +322,9 @@ impl<'a> Rows<'a> {
             if self.shared.rule.selects(met) {
                 file.kind = Kind::Exempt;
                 file.name = self.shared.exempt_name(link);
+                if self.shared.needs.flags {
+                    file.flags = self.info(source, entry).flags;
+                }
                 files.push(file);
             }
             return;
@@ -330,7 +349,12 @@ impl<'a> Rows<'a> {
         if file.kind == Kind::Regular && self.shared.is_queue(stat.device) {
             file.kind = Kind::MessageQueue;
         }
-        file.name = self.name(link, item);
+        file.name = self.name(shown(link), item);
+        if file.kind == Kind::Socket {
+            // A name in the file system that nothing can be read of: opened as a path alone.
+            file.links = None;
+            file.name = self.nameless();
+        }
         self.complete(source, fds, entry, &mut file);
         files.push(file);
     }
@@ -373,7 +397,7 @@ impl<'a> Rows<'a> {
 
     pub(super) fn info(&mut self, source: &Source<'_>, entry: &std::ffi::CStr) -> FdInfo {
         let path = format!("fdinfo/{}", entry.to_string_lossy());
-        match read_into(source.dir, path.as_str(), &mut self.buffer) {
+        match read_small(source.dir, path.as_str(), &mut self.buffer) {
             Ok(()) => FdInfo::parse(&self.buffer),
             Err(_) => FdInfo::default(),
         }
@@ -505,21 +529,30 @@ impl<'a> Rows<'a> {
             return;
         }
         if shared.needs.columns {
-            match known {
-                Some((_, socket)) => file.socket = Some(Box::new(socket.clone())),
-                None => {
-                    // All sockets are on one file system.
-                    let device = shared.socket_device.get().copied().or_else(|| {
-                        let device = stat::follow(fds, entry, false).ok()?.device;
-                        Some(*shared.socket_device.get_or_init(|| device))
-                    });
-                    file.device = device;
-                    file.name = self.unidentified(source, entry);
-                }
+            if let Some((_, socket)) = known {
+                file.socket = Some(Box::new(socket.clone()));
+            } else {
+                // All sockets are on one file system.
+                let device = shared.socket_device.get().copied().or_else(|| {
+                    let device = stat::follow(fds, entry, false).ok()?.device;
+                    Some(*shared.socket_device.get_or_init(|| device))
+                });
+                file.device = device;
+                file.name = self.unidentified(source, entry);
             }
         }
         self.complete(source, fds, entry, &mut file);
         files.push(file);
+    }
+
+    /// The name of a socket of which nothing is known.
+    fn nameless(&self) -> Box<[u8]> {
+        let text = if self.shared.options.no_tcp_udp {
+            "can't identify protocol (-X specified)"
+        } else {
+            "can't identify protocol"
+        };
+        text.as_bytes().into()
     }
 
     /// What the kernel calls the protocol of a socket that no table has.
@@ -529,17 +562,20 @@ impl<'a> Rows<'a> {
         let name = rustix::fs::getxattr(path, "system.sockprotoname", &mut value[..]);
         let name = name.ok().and_then(|length| value.get(..length)).unwrap_or_default();
         let name = name.strip_suffix(b"\0").unwrap_or(name);
-        if self.shared.options.no_tcp_udp {
-            return b"can't identify protocol (-X specified)"[..].into();
-        }
-        if name.is_empty() {
-            return b"can't identify protocol"[..].into();
+        if self.shared.options.no_tcp_udp || name.is_empty() {
+            return self.nameless();
         }
         [&b"protocol: "[..], name].concat().into()
     }
 }
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// The part of a link that is shown: of `net:[4026531840]`, which is no path, what it is.
+fn shown(link: &[u8]) -> &[u8] {
+    let end = if link.first() == Some(&b'/') { None } else { link.windows(2).position(|pair| pair == b":[") };
+    link.get(..end.unwrap_or(link.len())).unwrap_or(link)
+}
 
 /// Whether a device may be anywhere but at its beginning: the null device and terminals never are.
 fn has_offset(file: &File) -> bool {

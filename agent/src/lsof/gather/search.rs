@@ -65,8 +65,10 @@ impl SearchError {
 /// What is searched for.
 #[derive(Debug, Default)]
 pub struct Search {
-    /// What is shown of each item, and whether it is a file system.
+    /// What each item is called where it is missed, and whether it is a file system.
     items: Vec<(Vec<u8>, bool)>,
+    /// What is shown of each item where it is met.
+    shown: Vec<Vec<u8>>,
     files: HashMap<(u64, u64), usize>,
     file_systems: Vec<(u64, usize)>,
     sockets: HashMap<Vec<u8>, usize>,
@@ -95,7 +97,7 @@ impl Search {
             }
         }
         for directory in &options.directories {
-            if let Err(error) = search.directory(directory, options, &mounts) {
+            if let Err(error) = search.directory(directory, options) {
                 errors.push(error);
             }
         }
@@ -107,7 +109,7 @@ impl Search {
         (search, errors)
     }
 
-    /// What is shown of each item, and whether it is a file system.
+    /// What each item is called where it is missed, and whether it is a file system.
     #[must_use]
     pub fn items(&self) -> &[(Vec<u8>, bool)] {
         &self.items
@@ -118,9 +120,9 @@ impl Search {
         self.files.get(&(device, inode)).copied()
     }
 
-    /// The file systems that a device is.
-    pub(super) fn file_systems(&self, device: u64) -> impl Iterator<Item = usize> {
-        self.file_systems.iter().filter(move |(of, _)| *of == device).map(|(_, item)| *item)
+    /// The file system that a device is: of several names the last.
+    pub(super) fn file_system(&self, device: u64) -> Option<usize> {
+        self.file_systems.iter().rev().find(|(of, _)| *of == device).map(|(_, item)| *item)
     }
 
     /// The item that a UNIX socket's path is.
@@ -135,16 +137,17 @@ impl Search {
 
     /// What is shown of an item.
     pub(super) fn shown(&self, item: usize) -> &[u8] {
-        self.items.get(item).map(|(shown, _)| shown.as_slice()).unwrap_or_default()
+        self.shown.get(item).map(Vec::as_slice).unwrap_or_default()
     }
 
-    fn add(&mut self, shown: Vec<u8>, stat: &Stat) {
+    fn add(&mut self, called: &[u8], shown: Vec<u8>, stat: &Stat) {
         let item = self.items.len();
         self.files.insert((stat.device, stat.inode), item);
         if stat.is_socket() {
             self.sockets.insert(shown.clone(), item);
         }
-        self.items.push((shown, false));
+        self.items.push((called.to_vec(), false));
+        self.shown.push(shown);
     }
 
     fn name(&mut self, name: &[u8], options: &Options, mounts: &Mounts) -> Result<(), SearchError> {
@@ -152,15 +155,16 @@ impl Search {
         if name.is_empty() {
             return Err(SearchError::Status { name: String::new(), why: text(Errno::NOENT) });
         }
-        let path = resolve(name, options.avoid_blocking);
+        let path = if options.avoid_blocking { trimmed(name).to_vec() } else { resolve(name) };
         if options.name_kind != NameKind::File && !options.avoid_blocking {
+            let whole = absolute(&path);
             let sys = stat::follow(CWD, path.as_slice(), false);
             let block = sys.as_ref().ok().filter(|stat| stat.is_block()).map(|stat| stat.rdev);
             let mounted: Vec<_> = mounts
                 .all()
                 .iter()
                 .filter(|mount| {
-                    mount.path == path
+                    mount.path == whole
                         || block.is_some_and(|rdev| device(mount.device.0, mount.device.1) == rdev)
                         || block.is_some() && mount.source == path
                 })
@@ -175,6 +179,7 @@ impl Search {
                         .map_or(device(mount.device.0, mount.device.1), |stat| stat.device);
                     self.file_systems.push((device, self.items.len()));
                     self.items.push((mount.path.clone(), true));
+                    self.shown.push(mount.path.clone());
                 }
                 return Ok(());
             }
@@ -182,12 +187,15 @@ impl Search {
                 return Err(SearchError::NotFileSystem(lossy()));
             }
         }
-        match stat::follow(CWD, path.as_slice(), true) {
+        match look(&path, options) {
             Ok(stat) => {
-                self.add(path, &stat);
+                self.add(&path.clone(), path, &stat);
                 Ok(())
             }
-            Err(error) => Err(SearchError::Status { name: lossy(), why: text(error) }),
+            Err(error) => {
+                let name = String::from_utf8_lossy(&path).into_owned();
+                Err(SearchError::Status { name, why: text(error) })
+            }
         }
     }
 
@@ -195,73 +203,101 @@ impl Search {
         &mut self,
         asked: &crate::lsof::arguments::Directory,
         options: &Options,
-        mounts: &Mounts,
     ) -> Result<(), SearchError> {
         let name = String::from_utf8_lossy(&asked.path).into_owned();
-        let path = resolve(&asked.path, options.avoid_blocking);
-        let stat = stat::follow(CWD, path.as_slice(), true)
+        let path = if options.avoid_blocking { asked.path.clone() } else { resolve(&asked.path) };
+        let stat = look(&path, options)
             .map_err(|error| SearchError::Directory { name: name.clone(), why: text(error) })?;
         if !stat.is_dir() {
             return Err(SearchError::NotDirectory(name));
         }
-        let _ = mounts;
-        // The directory itself is shown as it was given.
-        let first = if asked.path.is_empty() { path.clone() } else { asked.path.clone() };
-        self.add(first, &stat);
+        self.add(&asked.path, path.clone(), &stat);
         let cross = directory::Cross { mounts: options.cross_mounts, links: options.cross_links };
-        directory::walk(&path, &stat, asked.deep, cross, &mut |path, stat| self.add(path, stat));
+        directory::walk(&path, &stat, asked.deep, cross, &mut |path, stat| {
+            self.add(&path.clone(), path, stat);
+        });
         Ok(())
     }
 }
 
-/// A path without symbolic links, dots left as they are; as given when it cannot be told.
-pub(super) fn resolve(name: &[u8], avoid_blocking: bool) -> Vec<u8> {
+/// Asks about a path, unless that may block and must not.
+fn look(path: &[u8], options: &Options) -> rustix::io::Result<Stat> {
+    if options.avoid_blocking { Err(Errno::AGAIN) } else { stat::follow(CWD, path, true) }
+}
+
+/// A path without symbolic links and without slashes at its end, otherwise as given.
+pub(super) fn resolve(name: &[u8]) -> Vec<u8> {
     // More links than the kernel would follow.
     const MAX_LINKS: usize = 40;
-    let mut pending = name.to_vec();
-    if pending.first() != Some(&b'/') && !pending.is_empty() {
-        let mut absolute =
-            std::env::current_dir().map(|dir| dir.into_os_string().into_vec()).unwrap_or_default();
-        if absolute.last() != Some(&b'/') {
-            absolute.push(b'/');
-        }
-        absolute.extend_from_slice(&pending);
-        pending = absolute;
-    }
-    if avoid_blocking {
-        return trimmed(pending);
-    }
+    let name = trimmed(name);
     let mut links = 0;
-    let mut done: Vec<u8> = Vec::new();
-    let mut rest: Vec<Vec<u8>> = pieces(&pending);
+    let mut done: Vec<u8> = if name.first() == Some(&b'/') { b"/".to_vec() } else { Vec::new() };
+    let mut rest: Vec<Vec<u8>> = pieces(name);
     rest.reverse();
     while let Some(piece) = rest.pop() {
-        let length = done.len();
-        done.push(b'/');
-        done.extend_from_slice(&piece);
+        let before = done.clone();
+        push(&mut done, &piece);
         let Ok(target) = std::fs::read_link(Path::new(OsStr::from_bytes(&done))) else { continue };
+        let target = target.into_os_string().into_vec();
+        let absolute = target.first() == Some(&b'/');
         links += 1;
         // A link of /proc that leads to no path is what it is.
-        let target = target.into_os_string().into_vec();
-        if links > MAX_LINKS || (target.first() != Some(&b'/') && is_below(&done, b"/proc")) {
+        if links > MAX_LINKS || (!absolute && is_below(&done, b"/proc")) {
             continue;
         }
-        done.truncate(length);
-        if target.first() == Some(&b'/') {
-            done.clear();
-        }
+        done = if absolute { b"/".to_vec() } else { before };
         rest.extend(pieces(&target).into_iter().rev());
     }
-    if done.is_empty() { b"/".to_vec() } else { done }
+    // Without a link on the way nothing changes, not even two slashes in a row.
+    if links == 0 { name.to_vec() } else { done }
+}
+
+fn absolute(path: &[u8]) -> Vec<u8> {
+    if path.first() == Some(&b'/') {
+        return path.to_vec();
+    }
+    let mut whole = std::env::current_dir().map(|dir| dir.into_os_string().into_vec()).unwrap_or_default();
+    push(&mut whole, path);
+    whole
+}
+
+fn push(path: &mut Vec<u8>, piece: &[u8]) {
+    if !path.is_empty() && path.last() != Some(&b'/') {
+        path.push(b'/');
+    }
+    path.extend_from_slice(piece);
 }
 
 fn pieces(path: &[u8]) -> Vec<Vec<u8>> {
     path.split(|byte| *byte == b'/').filter(|piece| !piece.is_empty()).map(<[u8]>::to_vec).collect()
 }
 
-fn trimmed(mut path: Vec<u8>) -> Vec<u8> {
-    while path.len() > 1 && path.last() == Some(&b'/') {
-        path.pop();
+fn trimmed(mut path: &[u8]) -> &[u8] {
+    while let [rest @ .., b'/'] = path
+        && !rest.is_empty()
+    {
+        path = rest;
     }
     path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_resolved_and_nothing_else() {
+        let dir = std::env::temp_dir().join(format!("flowtally-lsof-resolve-{}", std::process::id()));
+        std::fs::create_dir_all(dir.join("real")).unwrap();
+        let link = dir.join("link");
+        drop(std::fs::remove_file(&link));
+        std::os::unix::fs::symlink("real", &link).unwrap();
+        let of = |path: String| String::from_utf8(resolve(path.as_bytes())).unwrap();
+        let dir_text = dir.display().to_string();
+        assert_eq!(of(format!("{dir_text}/link/x/")), format!("{dir_text}/real/x"));
+        assert_eq!(of(format!("{dir_text}//real/.")), format!("{dir_text}//real/."));
+        assert_eq!(of("a/../b//".to_owned()), "a/../b");
+        assert_eq!(of("/".to_owned()), "/");
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 }

@@ -59,7 +59,7 @@ impl Needs {
     fn new(options: &Options) -> Self {
         // Machine-readable output that names its fields needs those alone.
         let field = |letter: u8| options.fields.as_ref().is_none_or(|fields| fields.has(letter));
-        let columns = !options.terse;
+        let columns = !options.terse || options.endpoints != EndPoints::None;
         let everything = options.json.is_some() || options.fields.is_some();
         Self {
             columns,
@@ -104,6 +104,12 @@ impl<'a> Shared<'a> {
         if and { requested.any(Class::SOCKET) } else { requested.without(Class::SOCKET).is_empty() }
     }
 
+    /// Whether processes are looked up by the numbers given, and /proc is not listed.
+    pub(super) fn unlisted(&self) -> bool {
+        let Rule { requested, and } = self.rule;
+        requested == Class::PID || (and && requested.any(Class::PID))
+    }
+
     /// Whether threads have rows of their own.
     pub(super) fn tasks(&self) -> bool {
         match self.options.tasks {
@@ -124,7 +130,7 @@ impl<'a> Shared<'a> {
     pub(super) fn sockets(&self) -> &Sockets {
         self.sockets.get_or_init(|| {
             let only = self.only_sockets();
-            let Rule { requested, and } = self.rule;
+            let requested = self.rule.requested;
             let unix = requested.any(Class::UNIX);
             let internet = requested.any(Class::ADDRESS.with(Class::INTERNET));
             let transport = |transport| {
@@ -139,17 +145,9 @@ impl<'a> Shared<'a> {
                 _ => !only,
             };
             let keep = |socket: &Socket| {
-                if !only {
-                    return true;
-                }
-                match socket {
-                    Socket::Unix { .. } => true,
-                    _ => {
-                        let met = select::may_meet(self.options, socket);
-                        let open = requested.without(Class::SOCKET);
-                        self.rule.may_select(met, if and { open } else { Class::NONE })
-                    }
-                }
+                !only
+                    || matches!(socket, Socket::Unix { .. })
+                    || !select::may_meet(self.options, socket).is_empty()
             };
             Sockets::read(wanted, keep)
         })

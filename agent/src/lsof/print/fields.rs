@@ -107,7 +107,9 @@ impl Writer<'_> {
         if let Some(set) = file.flags {
             let text =
                 if options.flags == Some(FlagForm::Names) { flags::names(set) } else { flags::hex(set) };
-            self.field(b'G', &text);
+            if !text.is_empty() {
+                self.field(b'G', &text);
+            }
         }
         match names::device_text(file) {
             Some(text) if !text.is_empty() => self.field(b'd', &text),
@@ -141,10 +143,11 @@ impl Writer<'_> {
             self.end_field();
         }
         let info = names::socket_info(file);
-        if let Some(state) = info.state {
+        let wanted = options.tcp_info;
+        if let Some(state) = info.state.filter(|_| wanted.state) {
             self.field(b'T', &format!("ST={state}"));
         }
-        if let Some((receive, send)) = info.queues {
+        if let Some((receive, send)) = info.queues.filter(|_| wanted.queues) {
             self.field(b'T', &format!("QR={receive}"));
             self.field(b'T', &format!("QS={send}"));
         }

@@ -179,10 +179,12 @@ fn file<'a>(file: &'a File, style: Style<'_>) -> io::Result<FileFields<'a>> {
         None
     };
     let info = names::socket_info(file);
+    let wanted = options.tcp_info;
+    let queues = info.queues.filter(|_| wanted.queues);
     let tcp = TcpFields {
-        state: info.state,
-        recv_queue: info.queues.map(|(receive, _)| receive.to_string()),
-        send_queue: info.queues.map(|(_, send)| send.to_string()),
+        state: info.state.filter(|_| wanted.state),
+        recv_queue: queues.map(|(receive, _)| receive.to_string()),
+        send_queue: queues.map(|(_, send)| send.to_string()),
     };
     let said = tcp.state.is_some() || tcp.recv_queue.is_some();
     Ok(FileFields {

@@ -71,15 +71,11 @@ fn pids(processes: &[Process], out: &mut dyn Write) -> io::Result<()> {
 /// # Errors
 /// Those of the writer.
 pub fn marker(formatted: Option<&[u8]>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
-    match &options.fields {
-        Some(fields) => {
-            out.write_all(b"m")?;
-            out.write_all(formatted.unwrap_or_default())?;
-            out.write_all(if fields.nul { b"\0\n" } else { b"\n" })
-        }
-        None => {
-            out.write_all(formatted.unwrap_or(b"======="))?;
-            out.write_all(b"\n")
-        }
+    if let Some(fields) = &options.fields {
+        out.write_all(b"m")?;
+        out.write_all(formatted.unwrap_or_default())?;
+        return out.write_all(if fields.nul { b"\0\n" } else { b"\n" });
     }
+    out.write_all(formatted.unwrap_or(b"======="))?;
+    out.write_all(b"\n")
 }

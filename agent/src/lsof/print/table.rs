@@ -85,7 +85,7 @@ pub(super) fn listing(processes: &[Process], style: Style<'_>, out: &mut dyn Wri
     for process in listed() {
         let cells = table.process(process);
         line.clear();
-        table.write_process(&cells, &mut line)?;
+        table.write_process(&cells, &mut line);
         let length = line.len();
         for file in &process.files {
             line.truncate(length);
@@ -263,7 +263,7 @@ impl<'a> Table<'a> {
         out.write_all(&line)
     }
 
-    fn write_process(&self, cells: &ProcessCells, line: &mut Vec<u8>) -> io::Result<()> {
+    fn write_process(&self, cells: &ProcessCells, line: &mut Vec<u8>) {
         let options = self.style.options;
         let widths = &self.widths;
         left(&cells.command, widths.command, self.style, line);
@@ -284,7 +284,6 @@ impl<'a> Table<'a> {
             right(&cells.group, widths.group, line);
         }
         right(&cells.user, widths.user, line);
-        Ok(())
     }
 
     fn write_file(&self, file: &'a File, line: &mut Vec<u8>) -> io::Result<()> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::lsof::{
-    arguments::{Options, Tasks},
+    arguments::{NamedUser, Options, Tasks},
     model::tcp_state,
 };
 
@@ -107,8 +107,7 @@ impl Found {
         self.flag(item).is_some_and(|flag| flag.load(Relaxed))
     }
 
-    /// A line for every item that was not met, in lsof's order. `names` are those of the files searched. A user without a
-    /// process is none of them, as in lsof 4.95.
+    /// A line for every item that was not met, in lsof's order. `names` are those of the files searched.
     #[must_use]
     pub fn missing(&self, options: &Options, names: &[(Vec<u8>, bool)]) -> Vec<String> {
         let mut lines = Vec::new();
@@ -118,10 +117,8 @@ impl Found {
             (0..flags.len()).rev().filter(|at| !flags[*at].load(Relaxed)).collect()
         };
         for at in missing(&self.commands) {
-            let command = &options.commands[at];
-            if !command.exclude {
-                lines.push(format!("command not located: {}", shown(&command.prefix)));
-            }
+            // One that is left out counts as one that was not met, in lsof 4.95 too.
+            lines.push(format!("command not located: {}", shown(&options.commands[at].prefix)));
         }
         let mut patterns = missing(&self.patterns);
         patterns.reverse();
@@ -159,6 +156,14 @@ impl Found {
         for (at, group) in options.groups.include.iter().enumerate() {
             if !self.has(Item::Group(at)) {
                 lines.push(format!("process group ID not located: {group}"));
+            }
+        }
+        for (at, NamedUser { uid, login }) in options.users.iter().enumerate() {
+            if !self.has(Item::User(at)) {
+                // One that was given by name is none, in lsof 4.95 too.
+                if login.is_none() {
+                    lines.push(format!("user ID not located: {uid}"));
+                }
             }
         }
         for (at, context) in options.contexts.iter().flatten().enumerate() {

@@ -74,6 +74,12 @@ impl Class {
         given.into_iter().filter(|(_, given)| *given).fold(Self::NONE, |all, (class, _)| all.with(class))
     }
 
+    /// Whether a search for these may ask on which file system something is: one for sockets alone does not.
+    #[must_use]
+    pub const fn needs_mounts(self) -> bool {
+        self.0 == 0 || self.0 & !Self::SOCKET.0 != 0
+    }
+
     /// Both.
     #[must_use]
     pub const fn with(self, other: Self) -> Self {
@@ -146,31 +152,16 @@ impl Rule {
     }
 }
 
-/// What `-d` says of a descriptor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FdVerdict {
-    /// It meets the class.
-    Met,
-    /// It does not.
-    Missed,
-    /// It must not be listed, whatever else it meets.
-    Excluded,
-}
-
-/// What `-d` says of a descriptor.
+/// Whether a descriptor meets `-d`.
 #[must_use]
-pub fn fd(set: Option<&FdSet>, fd: Fd) -> FdVerdict {
-    let Some(set) = set else { return FdVerdict::Missed };
+pub fn fd(set: Option<&FdSet>, fd: Fd) -> bool {
+    let Some(set) = set else { return false };
     let has = set.items.iter().any(|item| match (item, fd) {
         (FdItem::Numbers(from, to), Fd::Number(number)) => (*from..=*to).contains(&number),
         (FdItem::Name(name), fd) => fd.name().is_some_and(|other| other.as_bytes() == name),
         (FdItem::Numbers(..), _) => false,
     });
-    match (has, set.exclude) {
-        (true, false) | (false, true) => FdVerdict::Met,
-        (false, false) => FdVerdict::Missed,
-        (true, true) => FdVerdict::Excluded,
-    }
+    has != set.exclude
 }
 
 #[cfg(test)]
@@ -196,11 +187,9 @@ mod tests {
         for (held, met) in
             [(Fd::Number(2), true), (Fd::Cwd, true), (Fd::Number(4), false), (Fd::Memory, false)]
         {
-            let verdict = fd(Some(&include), held);
-            assert_eq!(verdict, if met { FdVerdict::Met } else { FdVerdict::Missed });
-            let verdict = fd(Some(&exclude), held);
-            assert_eq!(verdict, if met { FdVerdict::Excluded } else { FdVerdict::Met });
+            assert_eq!(fd(Some(&include), held), met);
+            assert_eq!(fd(Some(&exclude), held), !met);
         }
-        assert_eq!(fd(None, Fd::Cwd), FdVerdict::Missed);
+        assert!(!fd(None, Fd::Cwd));
     }
 }

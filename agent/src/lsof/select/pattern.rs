@@ -25,11 +25,14 @@ impl Pattern {
         };
         let (mut basic, mut extended, mut any_case) = (false, false, false);
         for modifier in &inside[end + 1..] {
-            match modifier {
-                b'b' => basic = true,
-                b'x' => extended = true,
-                b'i' => any_case = true,
+            let (flag, name) = match modifier {
+                b'b' => (&mut basic, 'b'),
+                b'x' => (&mut extended, 'x'),
+                b'i' => (&mut any_case, 'i'),
                 _ => return Err(format!("invalid regexp modifier: {}", text(&[*modifier]))),
+            };
+            if std::mem::replace(flag, true) {
+                return Err(format!("{name} regexp modifier already used: {whole}"));
             }
         }
         if basic && extended {
@@ -47,7 +50,8 @@ impl Pattern {
         });
         match regex {
             Ok(regex) => Ok(Self { source, regex }),
-            Err(why) => Err(format!("regexp error: {whole}: {why}")),
+            // The expression is shown as names are.
+            Err(why) => Err(format!("regexp error: {}: {why}", whole.replace('\\', "\\\\"))),
         }
     }
 
@@ -99,8 +103,8 @@ fn translate(source: &str, extended: bool) -> Result<String, &'static str> {
                 start = true;
                 out.push('(');
             }
-            ')' if extended => {
-                depth = depth.checked_sub(1).ok_or("Unmatched ) or \\)")?;
+            ')' if extended && depth > 0 => {
+                depth -= 1;
                 out.push(')');
             }
             '|' if extended => {
@@ -185,6 +189,9 @@ fn bracket(
         out.push('^');
     }
     let mut first = true;
+    if chars.peek().is_none() {
+        return Err("Invalid regular expression");
+    }
     loop {
         match chars.next().ok_or(UNMATCHED)? {
             ']' if !first => {
@@ -238,7 +245,7 @@ fn interval(
     out: &mut String,
     extended: bool,
 ) -> Result<(), &'static str> {
-    const UNMATCHED: &str = "Unmatched { or \\{";
+    const UNMATCHED: &str = "Unmatched \\{";
     out.push('{');
     loop {
         match chars.next().ok_or(UNMATCHED)? {
@@ -310,7 +317,8 @@ mod tests {
             ("/(/", "regexp error: /(/: Unmatched ( or \\("),
             ("/[a/", "regexp error: /[a/: Unmatched [, [^, [:, [., or [="),
             ("/*a/", "regexp error: /*a/: Invalid preceding regular expression"),
-            ("/a\\/", "regexp error: /a\\/: Trailing backslash"),
+            ("/a\\/", "regexp error: /a\\\\/: Trailing backslash"),
+            ("/a{1/", "regexp error: /a{1/: Unmatched \\{"),
         ] {
             assert_eq!(Pattern::parse(pattern.as_bytes()).unwrap_err(), message);
         }
@@ -321,7 +329,7 @@ mod tests {
         fn any_expression_is_read(source in "\\PC{0,30}", modifiers in "[bix]{0,2}", command in "\\PC{0,15}") {
             let pattern = format!("/{source}/{modifiers}");
             if let Ok(pattern) = Pattern::parse(pattern.as_bytes()) {
-                pattern.matches(command.as_bytes());
+                let _ = pattern.matches(command.as_bytes());
             }
         }
     }

@@ -29,6 +29,24 @@ pub fn process(options: &Options, rule: Rule, about: About<'_>, found: &Found) -
         return None;
     }
     let mut met = Class::NONE;
+    if let Some(at) = options.pids.include.iter().position(|pid| *pid == about.pid) {
+        found.note(Item::Pid(at));
+        met = met.with(Class::PID);
+    }
+    if let Some(at) = options.groups.include.iter().position(|group| *group == about.group) {
+        found.note(Item::Group(at));
+        met = met.with(Class::GROUP);
+    }
+    let user = about.uid.and_then(|uid| options.users.iter().position(|user| user.uid == uid));
+    if let Some(at) = user {
+        found.note(Item::User(at));
+        met = met.with(Class::USER);
+    }
+    // A name counts only of a process that its numbers let through.
+    let numbers = Class::PID.with(Class::GROUP).with(Class::USER);
+    if !rule.may_select(met, rule.requested.without(numbers)) {
+        return None;
+    }
     let mut excluded = false;
     for (at, command) in options.commands.iter().enumerate() {
         if about.command.starts_with(&command.prefix) {
@@ -48,19 +66,6 @@ pub fn process(options: &Options, rule: Rule, about: About<'_>, found: &Found) -
     }
     if excluded {
         return None;
-    }
-    if let Some(at) = options.pids.include.iter().position(|pid| *pid == about.pid) {
-        found.note(Item::Pid(at));
-        met = met.with(Class::PID);
-    }
-    if let Some(at) = options.groups.include.iter().position(|group| *group == about.group) {
-        found.note(Item::Group(at));
-        met = met.with(Class::GROUP);
-    }
-    let user = about.uid.and_then(|uid| options.users.iter().position(|user| user.uid == uid));
-    if let Some(at) = user {
-        found.note(Item::User(at));
-        met = met.with(Class::USER);
     }
     // What a thread or the files may add is open yet.
     let open = rule.requested.without(Class::PROCESS).with(Class::TASK).with(Class::CONTEXT);

@@ -44,8 +44,13 @@ pub fn internet(options: &Options, socket: &Socket, found: &Found) -> Class {
         found.note(Item::Internet);
         met = met.with(Class::INTERNET);
     }
+    // To an address it is of the family of its addresses: an IPv4 connection of an IPv6 socket is IPv4.
+    let v6 = local.address.is_ipv6();
+    if options.internet.is_some_and(|family| !family.has(v6)) {
+        return met;
+    }
     for (at, address) in options.addresses.iter().enumerate() {
-        if matches(address, *transport, *v6, *local, *foreign) {
+        if matches(address, *transport, v6, *local, *foreign) {
             found.note(Item::Address(at));
             met = met.with(Class::ADDRESS);
         }

@@ -22,11 +22,19 @@ pub(crate) struct Plain<'a>(pub &'a str);
 
 impl Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|char| {
-            let harmless = char == ' ' || char.is_ascii_graphic() || char.is_alphanumeric();
-            f.write_char(if harmless { char } else { '?' })
-        })
+        self.0.chars().try_for_each(|char| f.write_char(if is_harmless(char) { char } else { '?' }))
     }
+}
+
+/// Whether a terminal shows a character as it is, in its place and in the order of the text.
+fn is_harmless(char: char) -> bool {
+    // What turns the direction round, joins, parts or has no width (Unicode's categories Cf, Zl and Zp, and fillers).
+    let unseen = matches!(char,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}');
+    char == ' ' || !(char.is_control() || char.is_whitespace() || unseen)
 }
 
 /// Makes the names of a report.

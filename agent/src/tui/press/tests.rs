@@ -104,7 +104,7 @@ fn cycles() {
             "Group by command",
             "Group by user",
             "Group by container",
-            "Group by network namespace",
+            "Group by netns",
             "Group by flow",
         ]
     );
