@@ -6,6 +6,7 @@
 mod cgroups;
 mod containers;
 mod groupings;
+mod hooks;
 mod memory;
 mod names;
 mod nobody;
