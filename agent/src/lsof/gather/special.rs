@@ -5,6 +5,7 @@ use std::ffi::CStr;
 
 use super::{
     rows::{Held, Rows, Source, Verdict},
+    sockets::protocol,
     stat::{self, Stat},
 };
 use crate::lsof::{
@@ -141,14 +142,11 @@ impl Rows<'_> {
     /// What the kernel calls the protocol of a socket that no table has.
     fn unidentified(&self, source: &Source<'_>, entry: &CStr) -> Box<[u8]> {
         let path = source.path(&format!("fd/{}", entry.to_string_lossy()));
-        let mut value = [0u8; 64];
-        let name = rustix::fs::getxattr(path, "system.sockprotoname", &mut value[..]);
-        let name = name.ok().and_then(|length| value.get(..length)).unwrap_or_default();
-        let name = name.strip_suffix(b"\0").unwrap_or(name);
+        let name = protocol(&path);
         if self.shared.options.no_tcp_udp || name.is_empty() {
             return self.nameless();
         }
-        [&b"protocol: "[..], name].concat().into()
+        [&b"protocol: "[..], &name].concat().into()
     }
 }
 
