@@ -1,6 +1,6 @@
 //! The command line, as it is typed. No logic: what the words mean is decided where they are used.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -41,6 +41,17 @@ pub enum Command {
     /// measurement early, and still prints.
     #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
+    /// List open files, with lsof's options (also through a link named lsof); -h lists them
+    #[command(disable_help_flag = true)]
+    Lsof(LsofArgs),
+}
+
+/// `flowtally lsof`: its grammar is lsof's own, so that nothing of it is read here.
+#[derive(Debug, Args)]
+pub struct LsofArgs {
+    /// lsof's options and names
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    pub words: Vec<OsString>,
 }
 
 const REPORT_EXAMPLES: &str = "Examples:

@@ -99,6 +99,7 @@ fn flowtally() -> ExitCode {
     };
     let top = |args| settings::settings(&args).and_then(|(options, plan)| in_runtime(live(options, plan)));
     let result = match cli.command {
+        Some(Command::Lsof(args)) => return lsof::main(Some(OsStr::new("lsof")), args.words),
         Some(Command::Report(args)) => in_runtime(report::report(args)),
         Some(Command::Top(args)) => top(args),
         None => top(cli.top),
