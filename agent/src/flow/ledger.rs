@@ -3,6 +3,8 @@
 //! One owner feeds it, interval by interval: [`Ledger::record`] and [`Ledger::record_health`] for everything the kernel
 //! counted in the interval, then [`Ledger::close`].
 
+mod asking;
+
 use std::{
     collections::{HashSet, VecDeque},
     ops::Range,
@@ -20,7 +22,7 @@ use super::{
     accounts::{Accounts, Way, rate},
     group::GroupBy,
     orient::Orientation,
-    owner::{Attribution, Question},
+    owner::Attribution,
     protocol::Kind,
     reconcile::reconcile,
     row::{InterfaceId, Interval, Part, RowKey, RowView, Traffic, WINDOWS},
@@ -30,6 +32,8 @@ use super::{
     window::Timeline,
 };
 use crate::filter::Filter;
+
+pub use asking::Asked;
 
 /// Which bytes of a packet count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,10 +114,6 @@ pub struct Ledger {
     filtered_out: Count,
     late_ticks: u64,
 }
-
-/// A row that an owner is wanted of; good until the interval is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked(u32);
 
 /// A closed interval.
 struct Recent {
@@ -330,55 +330,6 @@ impl Ledger {
 
     fn add_total(&mut self, interface: InterfaceId, way: Way, count: Count) {
         self.interval[usize::from(interface.0)][way as usize].add(count);
-    }
-
-    /// At most so many rows whose owner is wanted, as they are with what the open interval has brought so far; with `again`
-    /// also those that have been asked about before, to no avail. To be answered with [`attribute`](Self::attribute) before the
-    /// interval is closed.
-    pub fn questions(&mut self, most: usize, again: bool) -> (Vec<Asked>, Vec<Question>) {
-        let Self { rows, interfaces, terms, .. } = self;
-        rows.flush(|amount| refuse(interfaces, &amount));
-        let numbers = rows.wanted(most, again);
-        let question = |number: &u32| {
-            let (key, traffic) = rows.get(*number);
-            let pending = rows.pending_of(*number);
-            let attached = &interfaces[usize::from(key.interface.0)].attached;
-            Question {
-                row: *key,
-                ifindex: attached.index,
-                local_is_own: terms.orientation.is_own(key.local) || attached.loopback,
-                socket: rows.ownership.hint(*number),
-                seen: [
-                    traffic.sent.packets + pending[0].packets > 0,
-                    traffic.received.packets + pending[1].packets > 0,
-                ],
-            }
-        };
-        let questions = numbers.iter().map(question).collect();
-        (numbers.into_iter().map(Asked).collect(), questions)
-    }
-
-    /// The sockets that a row was seen with in the open interval beside the one in its question: some of them may be sockets
-    /// of the kernel, which answers for connections that are over.
-    #[must_use]
-    pub fn rivals(&self, Asked(number): Asked) -> &[SocketHint] {
-        self.rows.ownership.rivals(number)
-    }
-
-    /// This socket is the row's own, of those it was seen with.
-    pub fn choose(&mut self, Asked(number): Asked, socket: SocketHint) {
-        self.rows.ownership.choose(number, socket);
-    }
-
-    /// The owners of all rows that are not idle are wanted again: they are known better now, or may be others.
-    pub fn ask_again(&mut self) {
-        self.rows.ask_again();
-    }
-
-    /// A row is found to be somebody's, with all that it has come to. Where it had an owner and its traffic comes from another
-    /// socket now, which is another owner's, that begins with the open interval, in a row of its own.
-    pub fn attribute(&mut self, Asked(number): Asked, attribution: &Arc<Attribution>) {
-        self.rows.attribute(number, attribution);
     }
 
     /// Closes the open interval, which ends `now` after the start.
