@@ -9,7 +9,7 @@ use flowtally_common::{Direction, SocketHint};
 
 use crate::{
     account::Key,
-    maps::NETNS,
+    maps::{NETNS, NOTES},
     owner::{MAPPED, find},
 };
 
@@ -47,11 +47,18 @@ impl Context for *mut __sk_buff {
         // SAFETY: the context is valid as long as the program runs. Volatile, for the kernel's verifier knows the pointer
         // by where it was read.
         let socket: *mut bpf_sock = unsafe { (&raw const (*self).__bindgen_anon_2.sk).read_volatile() };
-        if socket.is_null() || !sends(socket, key) {
+        if socket.is_null() {
             return 0;
         }
+        let raw = match sends(socket, key) {
+            Sends::No => return 0,
+            Sends::Yes => false,
+            Sends::Raw => true,
+        };
         // SAFETY: the helper takes this kind of context.
-        unsafe { bpf_get_socket_cookie(self.cast()) }
+        let cookie = unsafe { bpf_get_socket_cookie(self.cast()) };
+        // The kernel answers for ports without a socket through a raw one of its own, which is never noted.
+        if raw && NOTES.get_ptr(cookie).is_none() { 0 } else { cookie }
     }
 }
 
@@ -68,16 +75,25 @@ impl Context for *mut xdp_md {
     }
 }
 
+/// What a frame's socket is to the frame.
+#[derive(Clone, Copy)]
+enum Sends {
+    No,
+    Yes,
+    /// It is a raw socket, which may send anything.
+    Raw,
+}
+
 /// Whether a frame that has this socket is the socket's own, and not that of a tunnel around it, whose frames keep the
 /// socket of what they carry.
 #[inline(always)]
-fn sends(socket: *mut bpf_sock, key: &Key) -> bool {
+fn sends(socket: *mut bpf_sock, key: &Key) -> Sends {
     // SAFETY: not null, so a socket for as long as the program runs; these fields every kind of socket has.
     let (family, port) = unsafe {
         ((&raw const (*socket).family).read_volatile(), (&raw const (*socket).src_port).read_volatile())
     };
     if family != AF_INET && family != AF_INET6 {
-        return true;
+        return Sends::Yes;
     }
     // SAFETY: not null.
     let full = unsafe { bpf_sk_fullsock(socket) };
@@ -89,11 +105,15 @@ fn sends(socket: *mut bpf_sock, key: &Key) -> bool {
         unsafe { ((&raw const (*full).type_).read_volatile(), (&raw const (*full).protocol).read_volatile()) }
     };
     if kind == SOCK_RAW {
-        return true;
+        return Sends::Raw;
     }
     let ports = key[4] as u32;
     let own = ports == 0 || u32::from(u16::from_be(ports as u16)) == port;
-    u64::from(protocol) == key[5] & 0xff && (own || protocol != TCP && protocol != UDP)
+    if u64::from(protocol) == key[5] & 0xff && (own || protocol != TCP && protocol != UDP) {
+        Sends::Yes
+    } else {
+        Sends::No
+    }
 }
 
 /// The [`SocketHint`] of a frame.

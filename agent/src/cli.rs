@@ -1,6 +1,6 @@
 //! The command line, as it is typed. No logic: what the words mean is decided where they are used.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -52,8 +52,8 @@ pub enum Command {
     Deleted(DeletedArgs),
     /// Copy a file that a process holds, a deleted one too, to a new file
     ///
-    /// Holes stay holes; mode and times are kept, and the owner as root. An existing file is never overwritten, and until all is
-    /// copied there is no output file: what is interrupted leaves nothing behind.
+    /// Holes stay holes; mode and times are kept, and the owner as root. An existing file is never overwritten, and a copy that
+    /// fails or is interrupted leaves nothing behind.
     #[command(after_help = RECOVER_EXAMPLES)]
     Recover(RecoverArgs),
     /// Show on one page: sockets, their traffic, their owners, and what those have open
@@ -63,6 +63,17 @@ pub enum Command {
     /// but still held. Exit status 1 when nothing matches.
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
+    /// List open files, with lsof's options (also through a link named lsof); -h lists them
+    #[command(disable_help_flag = true)]
+    Lsof(LsofArgs),
+}
+
+/// `flowtally lsof`: its grammar is lsof's own, so that nothing of it is read here.
+#[derive(Debug, Args)]
+pub struct LsofArgs {
+    /// lsof's options and names
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
+    pub words: Vec<OsString>,
 }
 
 const INSPECT_EXAMPLES: &str = "Examples:

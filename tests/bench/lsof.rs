@@ -4,6 +4,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use harness::{Lab, agent};
@@ -11,6 +12,9 @@ use harness::{Lab, agent};
 use crate::table::{Table, median};
 
 const REFERENCE: &str = "/usr/bin/lsof";
+
+/// The original takes minutes on a busy machine.
+const LONGEST: Duration = Duration::from_mins(10);
 
 /// How big the host is, and how often each command runs.
 struct Size {
@@ -21,7 +25,7 @@ struct Size {
 }
 
 const FULL: Size = Size { processes: 2_000, descriptors: 100, tree: 50_000, rounds: 3 };
-const QUICK: Size = Size { processes: 100, descriptors: 40, tree: 1_000, rounds: 2 };
+const QUICK: Size = Size { processes: 300, descriptors: 100, tree: 5_000, rounds: 2 };
 
 /// What both do, and how many times as fast as the original it is to be.
 const COMMANDS: [(&str, &str, f64); 9] = [
@@ -104,7 +108,7 @@ pub(crate) fn run(quick: bool) {
 fn measure(lab: &Lab, program: &PathBuf, subject: &Path, line: &[String]) -> Run {
     let mut command = Command::new(program);
     command.args(["fixture", "measure"]).arg(lab.folder()).arg(subject).args(line).env("LC_ALL", "C");
-    let outcome = lab.outcome(command);
+    let outcome = lab.outcome_within(command, LONGEST);
     let text = String::from_utf8_lossy(&outcome.stdout);
     let figures: Vec<f64> = text
         .lines()

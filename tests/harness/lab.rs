@@ -268,7 +268,13 @@ impl Lab {
     /// Runs a command inside until it ends; it is killed after [`PATIENCE`].
     #[must_use]
     pub fn outcome(&self, command: Command) -> Outcome {
-        self.enter(|| outcome(command))
+        self.outcome_within(command, PATIENCE)
+    }
+
+    /// As [`outcome`](Self::outcome), of what takes its time.
+    #[must_use]
+    pub fn outcome_within(&self, command: Command, patience: Duration) -> Outcome {
+        self.enter(|| outcome(command, patience))
     }
 }
 
@@ -285,15 +291,15 @@ impl Drop for Lab {
     }
 }
 
-/// Runs a command until it ends, without a terminal; it is killed after [`PATIENCE`].
+/// Runs a command until it ends, without a terminal; it is killed when it has not in this time.
 #[must_use]
-pub fn outcome(mut command: Command) -> Outcome {
+pub fn outcome(mut command: Command, patience: Duration) -> Outcome {
     let file = || tempfile::tempfile().expect("make a temporary file");
     let (mut stdout, mut stderr) = (file(), file());
     let copy = |file: &File| file.try_clone().expect("another handle of a file");
     command.stdin(Stdio::null()).stdout(copy(&stdout)).stderr(copy(&stderr));
     let mut child = command.spawn().unwrap_or_else(|error| panic!("start {command:?}: {error}"));
-    let status = wait(&mut child);
+    let status = wait(&mut child, patience);
     let read = |file: &mut File| {
         let mut bytes = Vec::new();
         file.rewind().and_then(|()| file.read_to_end(&mut bytes)).expect("read back what a program printed");
@@ -302,8 +308,8 @@ pub fn outcome(mut command: Command) -> Outcome {
     Outcome { status, stdout: read(&mut stdout), stderr: read(&mut stderr) }
 }
 
-fn wait(child: &mut Child) -> Option<i32> {
-    if let Some(status) = wait_until(child, PATIENCE) {
+fn wait(child: &mut Child, patience: Duration) -> Option<i32> {
+    if let Some(status) = wait_until(child, patience) {
         return status.code().or_else(|| status.signal().map(|signal| 128 + signal));
     }
     let _ = child.kill();

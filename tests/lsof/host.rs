@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use harness::{agent, lab::outcome};
+use harness::{PATIENCE, agent, lab::outcome};
 
 use crate::{
     compare::{compare, diff, exact, fields, lab, reference, rows},
@@ -59,7 +59,7 @@ fn differing(before: &Listing, found: &Listing, after: &Listing) -> BTreeMap<Str
 fn listing(program: &PathBuf) -> Listing {
     let mut command = Command::new(program);
     command.args(["-nP", "-K", "i", "-FpcftDdi"]).env("LC_ALL", "C");
-    let outcome = outcome(command);
+    let outcome = outcome(command, PATIENCE);
     assert!(outcome.status.is_some(), "{} -nP does not end", program.display());
     let mut processes = Listing::new();
     let (mut pid, mut file) = (String::new(), String::new());

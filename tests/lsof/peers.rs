@@ -37,7 +37,7 @@ fn ends_of_pipes_and_sockets() {
             fields("-E -Fn -nP -p {net.pid}"),
             fields("+E -Fpcfn -p {peer.pid}"),
             rows("-E -t -p {peer.pid}"),
-            rows("+E -t -p {peer.pid}"),
+            rows("+E -t -a -p {peer.pid} -d {peer.pipe},{peer.unix},{peer.tcp}"),
         ],
     );
 }

@@ -183,6 +183,14 @@ fn pings_and_raw_packets_have_their_sockets() {
     assert_eq!(subject.any_hint(&sent(UDP, 0x1234)), exact(&raw));
 }
 
+#[test]
+fn what_the_kernel_refuses_is_nobodys() {
+    let mut subject = Subject::new();
+    let free = subject.near(|| TcpListener::bind((NEAR_V4, 0)).unwrap().local_addr().unwrap());
+    assert!(subject.far(|| TcpStream::connect(free)).is_err());
+    assert_eq!(subject.any_hint(&sent(TCP, free.port())), SocketHint::NONE);
+}
+
 /// A socket that can send there.
 fn sender(to: IpAddr) -> UdpSocket {
     let any = match to {

@@ -136,7 +136,9 @@ fn a_process_in_a_cgroup() {
         socat(&subject.pair.near.namespace, &[&format!("TCP4-LISTEN:4001,bind={NEAR_V4}"), "PIPE"]);
     fs::write(group.0.join("cgroup.procs"), child.id().to_string()).expect("move a process");
     let client = eventually("socat listens", || subject.far(|| TcpStream::connect((NEAR_V4, 4001)).ok()));
-    let hint = subject.hint(&Wanted::new(TCP, Direction::Egress).on_port(4001), SocketHint::is_exact);
+    // Before that attempts were refused.
+    let flow = Wanted::new(TCP, Direction::Egress).on_port(4001).to_port(client.local_addr().unwrap().port());
+    let hint = subject.hint(&flow, SocketHint::is_exact);
     let note = eventually("socat accepts", || {
         subject.notes.note(hint.cookie()).filter(|note| note.occasion == Occasion::Accepted as u8)
     });

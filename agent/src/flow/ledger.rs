@@ -288,6 +288,14 @@ impl Ledger {
         let all_is_sent = matches!(self.terms.measure, Measure::IpPackets { .. })
             && loopback
             && !orientation.has_boundary(placed.remote);
+        // A frame's own socket is the sender's, also where it is received over a cable inside this host (veth); a bound one is
+        // the receiver's. Of traffic that passes through, what comes in was sent by a container behind the interface.
+        let is_ours = loopback || orientation.is_own(placed.local) || orientation.is_group(placed.remote);
+        let of_local_end = if socket.is_exact() {
+            placed.way == Way::Sent || !is_ours && key.direction == Direction::Ingress as u8
+        } else {
+            placed.way == Way::Received
+        };
         self.add_total(id, if all_is_sent { Way::Sent } else { placed.way }, count);
         let row = RowKey {
             local: placed.local,
@@ -297,16 +305,6 @@ impl Ledger {
             vlan: key.vlan & VLAN_ID_MASK,
             interface: id,
             kind,
-        };
-        // The socket of whoever sends, or of whoever receives: that of the local end where it is the one. On loopback both
-        // ends send. What comes in through a veth pair still has the socket that sent it, in another namespace: that is the
-        // remote end's, unless neither end is this host's own.
-        let of_local_end = match Direction::from_raw(key.direction) {
-            Direction::Egress => placed.way == Way::Sent,
-            Direction::Ingress => {
-                let is_remotes = socket.is_exact() && self.terms.orientation.is_own(placed.local);
-                placed.way == Way::Received && !is_remotes
-            }
         };
         let socket = if of_local_end { socket } else { SocketHint::NONE };
         let source = Source { interface: id, direction: key.direction, frames };

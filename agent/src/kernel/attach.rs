@@ -1,6 +1,6 @@
 //! Putting the programs on an interface's hooks, and taking them off.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, io, str::FromStr};
 
 use aya::{
     Ebpf,
@@ -202,9 +202,7 @@ fn attach_tc(
     }
     Err(match refusal {
         Some(error) => KernelError::explain("attaching to the clsact hook", &error),
-        None => {
-            KernelError::explain("attaching to the clsact hook", &std::io::Error::other("no priority to try"))
-        }
+        None => KernelError::explain("attaching to the clsact hook", &io::Error::other("no priority to try")),
     })
 }
 
@@ -229,7 +227,8 @@ fn attach_xdp(ebpf: &mut Ebpf, target: &Target, attachment: &mut Attachment) -> 
 fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier, KernelError> {
     let program: &mut SchedClassifier = loaded(ebpf, name)?;
     if program.fd().is_err() {
-        program.load().map_err(|error| KernelError::explain("loading the TC program", &error))?;
+        patiently(|| program.load())
+            .map_err(|error| KernelError::explain("loading the TC program", &error))?;
     }
     Ok(program)
 }
@@ -238,9 +237,27 @@ fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Sche
 pub(super) fn xdp(ebpf: &mut Ebpf, layer: Layer) -> Result<&mut Xdp, KernelError> {
     let program: &mut Xdp = loaded(ebpf, settings::xdp_program(layer))?;
     if program.fd().is_err() {
-        program.load().map_err(|error| KernelError::explain("loading the XDP program", &error))?;
+        patiently(|| program.load())
+            .map_err(|error| KernelError::explain("loading the XDP program", &error))?;
     }
     Ok(program)
+}
+
+/// Loads a program, again and again when a signal interrupts the kernel's verifier (`EAGAIN`).
+pub(super) fn patiently(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), ProgramError> {
+    const ATTEMPTS: usize = 10;
+    let interrupted = |result: &Result<(), ProgramError>| {
+        matches!(result, Err(ProgramError::LoadError { io_error, .. })
+            if io_error.kind() == io::ErrorKind::WouldBlock)
+    };
+    let mut result = load();
+    for _ in 1..ATTEMPTS {
+        if !interrupted(&result) {
+            break;
+        }
+        result = load();
+    }
+    result
 }
 
 /// A second handle of a TC program, which is loaded if it is not.
@@ -261,7 +278,7 @@ fn loaded<'a, P>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut P, Ke
 where
     &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
 {
-    let missing = || std::io::Error::other(format!("it has no program {name}"));
+    let missing = || io::Error::other(format!("it has no program {name}"));
     ebpf.program_mut(name)
         .ok_or_else(|| KernelError::explain("opening the kernel object", &missing()))?
         .try_into()

@@ -25,7 +25,7 @@ use rustix::{
 use thiserror::Error;
 
 use super::{
-    attach::chain,
+    attach::{chain, patiently},
     banks::take,
     btf::Btf,
     cgroup::{self, Mount},
@@ -133,7 +133,7 @@ impl OwnerNotes {
     ) -> Result<Arc<Self>, KernelError> {
         let notes = take(ebpf, settings::NOTES)?;
         let mut hooks = Vec::new();
-        let mut noted = None;
+        let mut directory_of_notes = None;
         if asked {
             match root() {
                 Ok((directory, part)) => {
@@ -144,14 +144,14 @@ impl OwnerNotes {
                             Err(error) => unnoted.push(Unnoted::Hook { hook, reason: chain(&error) }),
                         }
                     }
-                    noted = Some(directory);
+                    directory_of_notes = Some(directory);
                 }
                 Err(reason) => unnoted.push(reason),
             }
         } else {
             unnoted.push(Unnoted::NotAsked);
         }
-        Ok(Arc::new(Self { notes, root: noted, hooks, unnoted }))
+        Ok(Arc::new(Self { notes, root: directory_of_notes, hooks, unnoted }))
     }
 }
 
@@ -195,15 +195,15 @@ fn attach(ebpf: &mut Ebpf, name: &'static str, directory: &File) -> Result<(), P
     const MODE: CgroupAttachMode = CgroupAttachMode::Single;
     match ebpf.program_mut(name) {
         Some(Program::CgroupSock(program)) => {
-            program.load()?;
+            patiently(|| program.load())?;
             program.attach(directory, MODE).map(drop)
         }
         Some(Program::CgroupSockAddr(program)) => {
-            program.load()?;
+            patiently(|| program.load())?;
             program.attach(directory, MODE).map(drop)
         }
         Some(Program::SockOps(program)) => {
-            program.load()?;
+            patiently(|| program.load())?;
             program.attach(directory, MODE).map(drop)
         }
         _ => Err(ProgramError::UnexpectedProgramType),

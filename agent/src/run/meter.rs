@@ -68,11 +68,11 @@ impl Books {
         let (asked, mut questions) = ledger.questions(most, look != Look::No);
         let notes = kernel.owner_notes();
         for (row, question) in asked.iter().zip(&mut questions) {
-            let noted = |socket: &SocketHint| notes.note(socket.cookie()).is_some();
-            if ledger.rivals(*row).is_empty() || noted(&question.socket) {
+            let has_note = |socket: &SocketHint| notes.note(socket.cookie()).is_some();
+            if ledger.rivals(*row).is_empty() || has_note(&question.socket) {
                 continue;
             }
-            let socket = ledger.rivals(*row).iter().rev().copied().find(noted);
+            let socket = ledger.rivals(*row).iter().rev().copied().find(has_note);
             if let Some(socket) = socket {
                 question.socket = socket;
                 ledger.choose(*row, socket);

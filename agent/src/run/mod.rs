@@ -103,6 +103,7 @@ fn flowtally() -> ExitCode {
     };
     let top = |args| settings::settings(&args).and_then(|(options, plan)| in_runtime(live(options, plan)));
     let result = match cli.command {
+        Some(Command::Lsof(args)) => return lsof::main(Some(OsStr::new("lsof")), args.words),
         Some(Command::Report(args)) => in_runtime(report::report(args)),
         Some(Command::Deleted(args)) => deleted::deleted(&args),
         Some(Command::Inspect(args)) => in_runtime(inspect::inspect(args)),

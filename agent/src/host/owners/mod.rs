@@ -104,13 +104,18 @@ impl Owners {
     ) -> Vec<Option<Arc<Attribution>>> {
         self.processes.begin();
         self.host.begin();
+        let mut questions = questions.to_vec();
         let notes: Vec<Option<SocketNote>> = questions
-            .iter()
+            .iter_mut()
             .map(|question| {
                 let cookie = nobody::is_of_local_end(question).then(|| question.socket.cookie())?;
                 let note = note(cookie).or_else(|| self.kept.remove(&cookie))?;
                 // Through a veth pair a frame keeps the socket of its sender, who is the other end of what is this host's.
-                (!question.local_is_own || !self.host.is_foreign(note.netns)).then_some(note)
+                if question.local_is_own && self.host.is_foreign(note.netns) {
+                    question.socket = SocketHint::NONE;
+                    return None;
+                }
+                Some(note)
             })
             .collect();
         self.kept.clear();
@@ -129,7 +134,7 @@ impl Owners {
         let mut may_read = !questions.is_empty() && (look == Look::Final || self.budget.allows(now));
         let cost = processor_time();
         if look == Look::Final && may_read {
-            self.host.read(questions, now);
+            self.host.read(&questions, now);
         }
         if may_read {
             self.read_places(&notes);

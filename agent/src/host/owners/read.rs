@@ -42,6 +42,10 @@ pub(super) enum Found {
 
 /// The host, as it was last read.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "how far a reading has come, of which any part may be wanted without another"
+)]
 pub(super) struct Host {
     pub(super) table: Table,
     pub(super) holders: Holders,

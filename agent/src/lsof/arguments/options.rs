@@ -229,6 +229,10 @@ pub struct Directory {
     pub path: Vec<u8>,
     /// `+D`: with all below it.
     pub deep: bool,
+    /// `-x f` stood before it: on to other file systems.
+    pub cross_mounts: bool,
+    /// `-x l` stood before it: through symbolic links.
+    pub cross_links: bool,
 }
 
 /// What stands under SIZE/OFF.

@@ -199,7 +199,10 @@ impl Parser<'_> {
 
     fn directory(&mut self, deep: bool) {
         match self.name().filter(|path| !path.is_empty()) {
-            Some(path) => self.options.directories.push(Directory { path, deep }),
+            Some(path) => {
+                let (cross_mounts, cross_links) = (self.options.cross_mounts, self.options.cross_links);
+                self.options.directories.push(Directory { path, deep, cross_mounts, cross_links });
+            }
             None => self.wrong("+d not followed by a directory path"),
         }
     }

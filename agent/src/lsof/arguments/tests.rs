@@ -68,7 +68,10 @@ fn the_forms_of_daily_use() {
     assert_eq!(all.pids, Ids { include: vec![1], exclude: vec![2] });
     let items = vec![FdItem::Numbers(0, 2), FdItem::Name(b"cwd".to_vec())];
     assert_eq!(all.fds, Some(FdSet { exclude: false, items }));
-    assert_eq!(all.directories, [Directory { path: b"/tmp".to_vec(), deep: true }]);
+    assert_eq!(
+        all.directories,
+        [Directory { path: b"/tmp".to_vec(), deep: true, cross_mounts: false, cross_links: false }]
+    );
     assert_eq!(all.names, [b"name".to_vec()]);
 }
 

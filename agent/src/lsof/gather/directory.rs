@@ -1,12 +1,17 @@
 //! `+d` and `+D`: everything in a directory, or below it, in the order of a walk depth first.
 
+use std::time::Duration;
+
 use hashbrown::HashSet;
 use rustix::{
     fd::OwnedFd,
     fs::{CWD, Dir, Mode, OFlags, openat},
 };
 
-use super::stat::{self, Stat};
+use super::{
+    remote::patiently,
+    stat::{self, Stat},
+};
 
 /// Where a walk goes beyond its directory.
 #[derive(Clone, Copy, Debug)]
@@ -17,53 +22,69 @@ pub(super) struct Cross {
     pub(super) links: bool,
 }
 
-/// Hands every entry to `each`, with its path.
+/// An entry: its name, what it is, and whether a link leads to that.
+type Entry = (Vec<u8>, Stat, bool);
+
+/// Hands every entry to `each`, with its path. A directory for which `patience` gives a time is given up after it, and ends the
+/// walk: it is returned.
 pub(super) fn walk(
     path: &[u8],
     root: &Stat,
     deep: bool,
     cross: Cross,
+    patience: &dyn Fn(&[u8]) -> Option<Duration>,
     each: &mut impl FnMut(Vec<u8>, &Stat),
-) {
+) -> Option<Vec<u8>> {
     // A link may lead back to where the walk has been.
     let mut seen = HashSet::new();
     seen.insert((root.device, root.inode));
     let mut stack = vec![path.to_vec()];
     while let Some(directory) = stack.pop() {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let Ok(dir) = openat(CWD, directory.as_slice(), flags, Mode::empty()) else { continue };
-        let mut below = Vec::new();
-        entries(&dir, |name| {
-            let Ok(mut stat) = stat::entry(&dir, name) else { return };
-            let linked = stat.is_link();
-            if linked {
-                if !cross.links {
-                    return;
+        let listed = match patience(&directory) {
+            None => list(&directory, cross.links),
+            Some(time) => {
+                let path = directory.clone();
+                match patiently(time, move || list(&path, cross.links)) {
+                    Some(listed) => listed,
+                    None => return Some(directory),
                 }
-                let Ok(target) = stat::follow(&dir, name, false) else { return };
-                stat = target;
             }
+        };
+        for (name, stat, linked) in listed {
             if stat.device != root.device && !cross.mounts {
-                return;
+                continue;
             }
             let mut path = directory.clone();
             if path.last() != Some(&b'/') {
                 path.push(b'/');
             }
-            path.extend_from_slice(name.to_bytes());
+            path.extend_from_slice(&name);
             if deep && stat.is_dir() {
                 let new = seen.insert((stat.device, stat.inode));
                 if new || !linked {
-                    below.push(path.clone());
+                    stack.push(path.clone());
                 }
             }
-            // What a link leads to is walked, but it is no entry of its own.
-            if !(linked && stat.is_dir()) {
-                each(path, &stat);
-            }
-        });
-        stack.append(&mut below);
+            each(path, &stat);
+        }
     }
+    None
+}
+
+/// What is in a directory; nothing if it cannot be read. Symbolic links are left out, or are what they lead to.
+fn list(directory: &[u8], links: bool) -> Vec<Entry> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let Ok(dir) = openat(CWD, directory, flags, Mode::empty()) else { return Vec::new() };
+    let mut listed = Vec::new();
+    entries(&dir, |name| {
+        let Ok(stat) = stat::entry(&dir, name) else { return };
+        if !stat.is_link() {
+            listed.push((name.to_bytes().to_vec(), stat, false));
+        } else if links && let Ok(stat) = stat::follow(&dir, name, false) {
+            listed.push((name.to_bytes().to_vec(), stat, true));
+        }
+    });
+    listed
 }
 
 fn entries(dir: &OwnedFd, mut each: impl FnMut(&std::ffi::CStr)) {

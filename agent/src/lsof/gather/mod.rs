@@ -12,6 +12,7 @@ mod rows;
 mod search;
 mod shared;
 mod sockets;
+mod special;
 mod stat;
 mod unix_peers;
 

@@ -1,6 +1,6 @@
 //! What must not be touched, and what must not be waited for.
 
-use std::{sync::mpsc, thread};
+use std::{sync::mpsc, thread, time::Duration};
 
 use rustix::{
     fd::{AsFd, OwnedFd},
@@ -65,10 +65,10 @@ impl Shared<'_> {
         let file = dir.as_fd().try_clone_to_owned();
         let name = name.into_c_str().map(std::borrow::Cow::into_owned);
         let (Ok(file), Ok(name)) = (file, name) else { return Ok(stat) };
-        Ok(self
-            .patiently(move || stat::follow(&file, name.as_c_str(), true))
-            .unwrap_or(Ok(stat))
-            .unwrap_or(stat))
+        let timeout = self.options.timeout;
+        let asked = patiently(timeout, move || stat::follow(&file, name.as_c_str(), true));
+        // What it was when it was last asked about is better than nothing.
+        Ok(asked.unwrap_or(Ok(stat)).unwrap_or(stat))
     }
 
     /// Asks about a path.
@@ -80,17 +80,21 @@ impl Shared<'_> {
             return Err(Errno::AGAIN);
         }
         let path = path.to_vec();
-        self.patiently(move || stat::follow(CWD, path.as_slice(), true)).unwrap_or(Err(Errno::TIMEDOUT))
+        patiently(self.options.timeout, move || stat::follow(CWD, path.as_slice(), true))
+            .unwrap_or(Err(Errno::TIMEDOUT))
     }
+}
 
-    /// Does what may never end on a thread that is left alone when it takes too long.
-    fn patiently<T: Send + 'static>(&self, ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let (answer, answered) = mpsc::channel();
-        let asked = thread::Builder::new().spawn(move || {
-            // Nobody waits any more: then nobody needs it.
-            drop(answer.send(ask()));
-        });
-        asked.ok()?;
-        answered.recv_timeout(self.options.timeout).ok()
-    }
+/// Does what may never end on a thread that is left alone when it takes too long.
+pub(super) fn patiently<T: Send + 'static>(
+    patience: Duration,
+    ask: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let (answer, answered) = mpsc::channel();
+    let asked = thread::Builder::new().spawn(move || {
+        // Nobody waits any more: then nobody needs it.
+        drop(answer.send(ask()));
+    });
+    asked.ok()?;
+    answered.recv_timeout(patience).ok()
 }

@@ -1,6 +1,6 @@
 //! The rows of a process, or of one of its threads.
 
-use std::mem::MaybeUninit;
+use std::{ffi::CStr, mem::MaybeUninit};
 
 use rustix::{
     fd::OwnedFd,
@@ -19,7 +19,7 @@ use super::{
 use crate::{
     host::proc::{FdInfo, inode_in},
     lsof::{
-        model::{Fd, File, Kind, Socket, major, minor},
+        model::{Fd, File, Kind, major, minor},
         select::{self, Class, Item},
     },
 };
@@ -30,6 +30,16 @@ pub(super) struct Source<'a> {
     pub(super) tid: Option<u32>,
     /// /proc/PID, or /proc/PID/task/TID.
     pub(super) dir: &'a OwnedFd,
+}
+
+/// A descriptor, and where it is.
+pub(super) struct Held<'a> {
+    pub(super) source: &'a Source<'a>,
+    /// The directory of descriptors.
+    pub(super) fds: &'a OwnedFd,
+    /// Its name there.
+    pub(super) entry: &'a CStr,
+    pub(super) fd: Fd,
 }
 
 impl Source<'_> {
@@ -274,7 +284,10 @@ impl<'a> Rows<'a> {
             }
             let met = self.with_fd(fd, met);
             match readlinkat_raw(&fds, entry, &mut target[..]) {
-                Ok((link, _)) => self.descriptor(source, &fds, entry, fd, link, met, files),
+                Ok((link, _)) => {
+                    let held = Held { source, fds: &fds, entry, fd };
+                    self.descriptor(&held, link, met, files);
+                }
                 Err(Errno::NOENT | Errno::SRCH) => {}
                 Err(error) => {
                     let path = source.path(&format!("fd/{number}"));
@@ -289,27 +302,18 @@ impl<'a> Rows<'a> {
         let _ = result;
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is a part of one descriptor")]
-    fn descriptor(
-        &mut self,
-        source: &Source<'_>,
-        fds: &OwnedFd,
-        entry: &std::ffi::CStr,
-        fd: Fd,
-        link: &[u8],
-        met: Class,
-        files: &mut Vec<File>,
-    ) {
+    fn descriptor(&mut self, held: &Held<'_>, link: &[u8], met: Class, files: &mut Vec<File>) {
+        let Held { source, fds, entry, fd } = *held;
         if let Some(inode) = socket_inode(link) {
-            self.socket(source, fds, entry, fd, inode, met, files);
+            self.socket(held, inode, met, files);
             return;
         }
         if let Some(inode) = inode_in(link, "pipe") {
-            self.pipe(source, fds, entry, fd, inode, met, files);
+            self.pipe(held, inode, met, files);
             return;
         }
         if let Some(name) = link.strip_prefix(b"anon_inode:") {
-            self.anonymous(source, fds, entry, fd, name, met, files);
+            self.anonymous(held, name, met, files);
             return;
         }
         let requested = self.shared.rule.requested;
@@ -360,13 +364,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The mode, the lock, and of the descriptor's information what is printed.
-    pub(super) fn complete(
-        &mut self,
-        source: &Source<'_>,
-        fds: &OwnedFd,
-        entry: &std::ffi::CStr,
-        file: &mut File,
-    ) {
+    pub(super) fn complete(&mut self, source: &Source<'_>, fds: &OwnedFd, entry: &CStr, file: &mut File) {
         let needs = self.shared.needs;
         if needs.access && file.access == b' ' {
             file.access = stat::entry(fds, entry).map_or(b' ', |stat| stat::access(stat.mode));
@@ -395,177 +393,12 @@ impl<'a> Rows<'a> {
         }
     }
 
-    pub(super) fn info(&mut self, source: &Source<'_>, entry: &std::ffi::CStr) -> FdInfo {
+    pub(super) fn info(&mut self, source: &Source<'_>, entry: &CStr) -> FdInfo {
         let path = format!("fdinfo/{}", entry.to_string_lossy());
         match read_small(source.dir, path.as_str(), &mut self.buffer) {
             Ok(()) => FdInfo::parse(&self.buffer),
             Err(_) => FdInfo::default(),
         }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "each is a part of one descriptor")]
-    fn pipe(
-        &mut self,
-        source: &Source<'_>,
-        fds: &OwnedFd,
-        entry: &std::ffi::CStr,
-        fd: Fd,
-        inode: u64,
-        met: Class,
-        files: &mut Vec<File>,
-    ) {
-        let shared = self.shared;
-        let mut file = File::new(fd, Kind::Fifo);
-        file.inode = Some(inode);
-        file.links = Some(1);
-        let requested = shared.rule.requested;
-        let may_be_named = requested.any(Class::NAME);
-        if shared.needs.columns || may_be_named {
-            // All pipes are on one file system.
-            let device = shared.pipe_device.get().copied().or_else(|| {
-                let device = stat::follow(fds, entry, false).ok()?.device;
-                Some(*shared.pipe_device.get_or_init(|| device))
-            });
-            file.device = device;
-        }
-        let stat =
-            Stat { device: file.device.unwrap_or(u64::MAX), inode, mode: 0, links: 1, size: 0, rdev: 0 };
-        let Verdict::Listed(item) = self.judge(&stat, b"", met) else { return };
-        file.name = self.name(b"pipe", item);
-        self.complete(source, fds, entry, &mut file);
-        files.push(file);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "each is a part of one descriptor")]
-    fn anonymous(
-        &mut self,
-        source: &Source<'_>,
-        fds: &OwnedFd,
-        entry: &std::ffi::CStr,
-        fd: Fd,
-        name: &[u8],
-        met: Class,
-        files: &mut Vec<File>,
-    ) {
-        let shared = self.shared;
-        // These share one inode, and are always open in one mode (fs/eventfd.c, fs/eventpoll.c, fs/timerfd.c, ...).
-        let access = match name {
-            b"[eventfd]" | b"[eventpoll]" | b"[timerfd]" | b"[signalfd]" => b'u',
-            b"inotify" => b'r',
-            _ => b' ',
-        };
-        let known = shared.anonymous.get().copied().filter(|_| access != b' ');
-        let (device, inode) = match known {
-            Some(known) => known,
-            None if !shared.needs.columns && !shared.rule.requested.any(Class::STAT) => (0, 0),
-            None => {
-                let Ok(stat) = stat::follow(fds, entry, false) else { return };
-                let id = (stat.device, stat.inode);
-                if access == b' ' { id } else { *shared.anonymous.get_or_init(|| id) }
-            }
-        };
-        let stat = Stat { device, inode, mode: 0, links: 1, size: 0, rdev: 0 };
-        let Verdict::Listed(item) = self.judge(&stat, b"", met) else { return };
-        let mut file = File::new(fd, Kind::Anonymous);
-        stat.fill(&mut file);
-        file.access = access;
-        if shared.needs.columns {
-            let told = match name {
-                b"[eventfd]" => {
-                    let info = self.info(source, entry);
-                    info.eventfd.map(|id| format!("[eventfd:{id}]"))
-                }
-                b"[eventpoll]" => watched(&self.info(source, entry).watched),
-                b"[pidfd]" => self.info(source, entry).pid.map(|pid| format!("[pidfd:{pid}]")),
-                _ => None,
-            };
-            file.name = match told {
-                Some(told) if item.is_none() => told.into_bytes().into(),
-                _ => self.name(name, item),
-            };
-        }
-        self.complete(source, fds, entry, &mut file);
-        files.push(file);
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "each is a part of one descriptor")]
-    fn socket(
-        &mut self,
-        source: &Source<'_>,
-        fds: &OwnedFd,
-        entry: &std::ffi::CStr,
-        fd: Fd,
-        inode: u64,
-        mut met: Class,
-        files: &mut Vec<File>,
-    ) {
-        let shared = self.shared;
-        let requested = shared.rule.requested;
-        let known = shared.sockets().get(inode);
-        let mut file = File::new(fd, Kind::Socket);
-        // A socket is always open for both.
-        file.access = b'u';
-        file.inode = Some(inode);
-        if let Some((kind, socket)) = known {
-            if !select::state_allows(&shared.options.states, socket, &shared.found) {
-                return;
-            }
-            file.kind = *kind;
-            met = met.with(select::internet(shared.options, socket, &shared.found));
-            if let Socket::Unix { path, .. } = socket {
-                if requested.any(Class::UNIX) {
-                    met = met.with(Class::UNIX);
-                }
-                if shared.search.has_sockets()
-                    && let Some(item) = shared.search.socket(path)
-                {
-                    shared.found.note(Item::Name(item));
-                    met = met.with(Class::NAME);
-                    file.name = shared.search.shown(item).into();
-                }
-            }
-        }
-        if !shared.rule.selects(met) {
-            return;
-        }
-        if shared.needs.columns {
-            if let Some((_, socket)) = known {
-                file.socket = Some(Box::new(socket.clone()));
-            } else {
-                // All sockets are on one file system.
-                let device = shared.socket_device.get().copied().or_else(|| {
-                    let device = stat::follow(fds, entry, false).ok()?.device;
-                    Some(*shared.socket_device.get_or_init(|| device))
-                });
-                file.device = device;
-                file.name = self.unidentified(source, entry);
-            }
-        }
-        self.complete(source, fds, entry, &mut file);
-        files.push(file);
-    }
-
-    /// The name of a socket of which nothing is known.
-    fn nameless(&self) -> Box<[u8]> {
-        let text = if self.shared.options.no_tcp_udp {
-            "can't identify protocol (-X specified)"
-        } else {
-            "can't identify protocol"
-        };
-        text.as_bytes().into()
-    }
-
-    /// What the kernel calls the protocol of a socket that no table has.
-    fn unidentified(&self, source: &Source<'_>, entry: &std::ffi::CStr) -> Box<[u8]> {
-        let path = source.path(&format!("fd/{}", entry.to_string_lossy()));
-        let mut value = [0u8; 64];
-        let name = rustix::fs::getxattr(path, "system.sockprotoname", &mut value[..]);
-        let name = name.ok().and_then(|length| value.get(..length)).unwrap_or_default();
-        let name = name.strip_suffix(b"\0").unwrap_or(name);
-        if self.shared.options.no_tcp_udp || name.is_empty() {
-            return self.nameless();
-        }
-        [&b"protocol: "[..], name].concat().into()
     }
 }
 
@@ -585,17 +418,4 @@ fn has_offset(file: &File) -> bool {
         (Kind::Character, 4 | 5 | 136..=143) => false,
         _ => true,
     }
-}
-
-/// What an epoll instance watches, as its name: in order, of the first 32.
-fn watched(descriptors: &[u32]) -> Option<String> {
-    const MOST: usize = 32;
-    if descriptors.is_empty() {
-        return None;
-    }
-    let mut first: Vec<u32> = descriptors.iter().copied().take(MOST).collect();
-    first.sort_unstable();
-    let shown: Vec<String> = first.iter().map(u32::to_string).collect();
-    let more = if descriptors.len() > MOST { "..." } else { "" };
-    Some(format!("[eventpoll:{}{more}]", shown.join(",")))
 }

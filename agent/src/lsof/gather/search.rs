@@ -12,6 +12,7 @@ use rustix::{fs::CWD, io::Errno};
 use super::{
     directory,
     mounts::{Mounts, is_below},
+    remote,
     stat::{self, Stat},
 };
 use crate::lsof::{
@@ -44,6 +45,9 @@ pub enum SearchError {
     /// `+d` of something else.
     #[error("WARNING: not a directory: {0}")]
     NotDirectory(String),
+    /// A directory whose server does not answer; what was found before is searched for.
+    #[error("WARNING: can't opendir({0}): Connection timed out")]
+    Hung(String),
     /// `+d` of what cannot be examined.
     #[error("WARNING: can't stat({name}): {why}")]
     Directory {
@@ -97,7 +101,7 @@ impl Search {
             }
         }
         for directory in &options.directories {
-            if let Err(error) = search.directory(directory, options) {
+            if let Err(error) = search.directory(directory, options, &mounts) {
                 errors.push(error);
             }
         }
@@ -187,7 +191,7 @@ impl Search {
                 return Err(SearchError::NotFileSystem(lossy()));
             }
         }
-        match look(&path, options) {
+        match look(&path, options, mounts) {
             Ok(stat) => {
                 self.add(&path.clone(), path, &stat);
                 Ok(())
@@ -203,26 +207,39 @@ impl Search {
         &mut self,
         asked: &crate::lsof::arguments::Directory,
         options: &Options,
+        mounts: &Mounts,
     ) -> Result<(), SearchError> {
         let name = String::from_utf8_lossy(&asked.path).into_owned();
         let path = if options.avoid_blocking { asked.path.clone() } else { resolve(&asked.path) };
-        let stat = look(&path, options)
+        let stat = look(&path, options, mounts)
             .map_err(|error| SearchError::Directory { name: name.clone(), why: text(error) })?;
         if !stat.is_dir() {
             return Err(SearchError::NotDirectory(name));
         }
         self.add(&asked.path, path.clone(), &stat);
-        let cross = directory::Cross { mounts: options.cross_mounts, links: options.cross_links };
-        directory::walk(&path, &stat, asked.deep, cross, &mut |path, stat| {
+        let cross = directory::Cross { mounts: asked.cross_mounts, links: asked.cross_links };
+        let patience = |path: &[u8]| mounts.is_remote(path).then_some(options.timeout);
+        let hung = directory::walk(&path, &stat, asked.deep, cross, &patience, &mut |path, stat| {
             self.add(&path.clone(), path, stat);
         });
-        Ok(())
+        match hung {
+            None => Ok(()),
+            Some(path) => Err(SearchError::Hung(String::from_utf8_lossy(&path).into_owned())),
+        }
     }
 }
 
 /// Asks about a path, unless that may block and must not.
-fn look(path: &[u8], options: &Options) -> rustix::io::Result<Stat> {
-    if options.avoid_blocking { Err(Errno::AGAIN) } else { stat::follow(CWD, path, true) }
+fn look(path: &[u8], options: &Options, mounts: &Mounts) -> rustix::io::Result<Stat> {
+    if options.avoid_blocking {
+        return Err(Errno::AGAIN);
+    }
+    if !mounts.is_remote(&absolute(path)) {
+        return stat::follow(CWD, path, true);
+    }
+    let path = path.to_vec();
+    remote::patiently(options.timeout, move || stat::follow(CWD, path.as_slice(), true))
+        .unwrap_or(Err(Errno::TIMEDOUT))
 }
 
 /// A path without symbolic links and without slashes at its end, otherwise as given.

@@ -4,7 +4,12 @@ use std::sync::OnceLock;
 
 use hashbrown::HashMap;
 
-use super::{mounts::Mounts, net::Table, search::Search, sockets::Sockets};
+use super::{
+    mounts::Mounts,
+    net::Table,
+    search::Search,
+    sockets::{Held, Sockets},
+};
 use crate::{
     host::proc::Lock,
     lsof::{
@@ -149,7 +154,16 @@ impl<'a> Shared<'a> {
                     || matches!(socket, Socket::Unix { .. })
                     || !select::may_meet(self.options, socket).is_empty()
             };
-            Sockets::read(wanted, keep)
+            // Of a few processes not even all tables are read; threads may hold others.
+            if self.unlisted() && !self.tasks() {
+                let held = Held::by(&self.options.pids.include);
+                return Sockets::read(
+                    |table| wanted(table) && held.may_be_in(table),
+                    Some(&held.inodes),
+                    keep,
+                );
+            }
+            Sockets::read(wanted, None, keep)
         })
     }
 

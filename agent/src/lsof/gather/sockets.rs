@@ -5,10 +5,13 @@ use std::{
     io::{BufRead as _, BufReader},
 };
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use super::net::{TABLES, Table};
-use crate::lsof::model::{Kind, Socket};
+use crate::{
+    host::proc::{ProcessDir, inode_in},
+    lsof::model::{Kind, Socket, Transport},
+};
 
 /// Sockets by inode.
 #[derive(Debug, Default)]
@@ -17,12 +20,17 @@ pub(super) struct Sockets {
 }
 
 impl Sockets {
-    /// Reads the tables that are wanted. Those that this kernel does not have are empty. What `keep` refuses is left out.
-    pub(super) fn read(wanted: impl Fn(Table) -> bool, keep: impl Fn(&Socket) -> bool) -> Self {
+    /// Reads the tables that are wanted, no further than to the last of `inodes` if only those are. Tables that this kernel does
+    /// not have are empty. What `keep` refuses is left out.
+    pub(super) fn read(
+        wanted: impl Fn(Table) -> bool,
+        inodes: Option<&HashSet<u64>>,
+        keep: impl Fn(&Socket) -> bool,
+    ) -> Self {
         let mut by_inode = HashMap::new();
         let mut line = Vec::new();
         for (table, name) in TABLES {
-            if !wanted(table) {
+            if !wanted(table) || inodes.is_some_and(|inodes| inodes.len() == by_inode.len()) {
                 continue;
             }
             let Ok(file) = File::open(format!("/proc/net/{name}")) else { continue };
@@ -34,9 +42,13 @@ impl Sockets {
                 }
                 let text = line.strip_suffix(b"\n").unwrap_or(&line);
                 if let Some((inode, socket)) = table.parse(text)
+                    && inodes.is_none_or(|inodes| inodes.contains(&inode))
                     && keep(&socket)
                 {
                     by_inode.insert(inode, (table.kind(), socket));
+                    if inodes.is_some_and(|inodes| inodes.len() == by_inode.len()) {
+                        break;
+                    }
                 }
             }
         }
@@ -51,5 +63,83 @@ impl Sockets {
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.by_inode.is_empty()
+    }
+}
+
+/// The sockets that processes hold: their inodes, and the protocols that the kernel says they are of.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    pub(super) inodes: HashSet<u64>,
+    protocols: HashSet<Vec<u8>>,
+}
+
+impl Held {
+    /// Of some processes.
+    pub(super) fn by(pids: &[u32]) -> Self {
+        let mut held = Self::default();
+        for process in pids.iter().filter_map(|pid| ProcessDir::open(*pid).ok()) {
+            let pid = process.pid();
+            // One that cannot be read has no sockets to name.
+            let _ = process.descriptors(|fd, link| {
+                if let Some(inode) = inode_in(link, "socket")
+                    && held.inodes.insert(inode)
+                {
+                    held.protocols.insert(protocol(&format!("/proc/{pid}/fd/{fd}")));
+                }
+            });
+        }
+        held
+    }
+
+    /// Whether any of them may be in a table.
+    pub(super) fn may_be_in(&self, table: Table) -> bool {
+        self.protocols.iter().any(|name| tables(name).is_none_or(|tables| tables.contains(&table)))
+    }
+}
+
+/// What the kernel calls the protocol of a socket; nothing when it does not say.
+pub(super) fn protocol(path: &str) -> Vec<u8> {
+    let mut value = [0u8; 64];
+    let length = rustix::fs::getxattr(path, "system.sockprotoname", &mut value[..]);
+    let name = length.ok().and_then(|length| value.get(..length)).unwrap_or_default();
+    name.strip_suffix(b"\0").unwrap_or(name).to_vec()
+}
+
+/// The tables in which sockets of a protocol are; `None` if that is not known.
+fn tables(protocol: &[u8]) -> Option<&'static [Table]> {
+    use Transport::{Tcp, Udp, UdpLite};
+    Some(match protocol {
+        b"TCP" | b"MPTCP" => &[Table::Inet(Tcp, false)],
+        b"TCPv6" | b"MPTCPv6" => &[Table::Inet(Tcp, true)],
+        b"UDP" => &[Table::Inet(Udp, false)],
+        b"UDPv6" => &[Table::Inet(Udp, true)],
+        b"UDP-Lite" => &[Table::Inet(UdpLite, false)],
+        b"UDPLITEv6" => &[Table::Inet(UdpLite, true)],
+        b"UNIX" | b"UNIX-STREAM" => &[Table::Unix],
+        b"NETLINK" => &[Table::Netlink],
+        b"PACKET" => &[Table::Packet],
+        b"RAW" => &[Table::Raw],
+        b"RAWv6" => &[Table::Raw6],
+        b"PING" => &[Table::Icmp],
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::UdpSocket, os::unix::net::UnixStream};
+
+    use super::*;
+
+    #[test]
+    fn of_a_process_no_more_is_read_than_it_holds() {
+        let _udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (one, _other) = UnixStream::pair().unwrap();
+        let held = Held::by(&[std::process::id()]);
+        assert!(held.may_be_in(Table::Unix) && held.may_be_in(Table::Inet(Transport::Udp, false)));
+        let sockets = Sockets::read(|table| held.may_be_in(table), Some(&held.inodes), |_| true);
+        let inode = rustix::fs::fstat(&one).unwrap().st_ino;
+        assert!(matches!(sockets.get(inode), Some((Kind::Unix, _))));
+        assert!(sockets.by_inode.len() <= held.inodes.len());
     }
 }

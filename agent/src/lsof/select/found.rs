@@ -160,10 +160,10 @@ impl Found {
         }
         for (at, NamedUser { uid, login }) in options.users.iter().enumerate() {
             if !self.has(Item::User(at)) {
-                // One that was given by name is none, in lsof 4.95 too.
-                if login.is_none() {
-                    lines.push(format!("user ID not located: {uid}"));
-                }
+                lines.push(match login {
+                    Some(login) => format!("login name (UID {uid}) not located: {login}"),
+                    None => format!("user ID not located: {uid}"),
+                });
             }
         }
         for (at, context) in options.contexts.iter().flatten().enumerate() {

@@ -188,6 +188,49 @@ fn only_the_local_ends_socket_counts() {
 }
 
 #[test]
+fn a_frames_own_socket_is_its_senders_and_a_bound_one_its_receivers() {
+    let socket = |records: &[(FlowKey, u64)]| {
+        let mut ledger = ledger(|_| ());
+        for (key, socket) in records {
+            ledger.record(key, count(100, 1), SocketHint(*socket));
+        }
+        ledger.questions(usize::MAX, false).1[0].socket
+    };
+    let bound = SocketHint::BOUND;
+    assert_eq!(socket(&[(query(), 5), (answer_of(), 6)]), SocketHint(5), "the far end's, over a cable");
+    assert_eq!(socket(&[(answer_of(), 6)]), SocketHint::NONE);
+    assert_eq!(socket(&[(answer_of(), bound | 6)]), SocketHint(bound | 6));
+    assert_eq!(socket(&[(query(), bound | 6)]), SocketHint::NONE);
+    // What passes through may be a container's, whichever end that is.
+    let passing = key(Direction::Ingress, ("198.51.100.1", 1), ("192.0.2.53", 53));
+    assert_eq!(socket(&[(passing, 7)]), SocketHint(7));
+    let to_group = key(Direction::Ingress, ("192.0.2.1", 5353), ("224.0.0.251", 5353));
+    assert_eq!(socket(&[(to_group, 7), (to_group, bound | 8)]), SocketHint(bound | 8));
+}
+
+#[test]
+fn a_socket_of_the_kernel_does_not_take_over_a_conversation() {
+    let mut ledger = ledger(|_| ());
+    ledger.record(&query(), count(100, 1), SocketHint(5));
+    answer(&mut ledger, true, |_| Some(process(5, "client", Reason::Connected)));
+    ledger.close(SECOND);
+    // The last acknowledgement comes from another socket, which nothing is noted of.
+    ledger.record(&query(), count(10, 1), SocketHint(77));
+    let (asked, questions) = ledger.questions(usize::MAX, true);
+    assert_eq!((questions[0].socket, ledger.rivals(asked[0])), (SocketHint(77), &[SocketHint(5)][..]));
+    ledger.choose(asked[0], SocketHint(5));
+    ledger.attribute(asked[0], &process(5, "client", Reason::Connected));
+    ledger.close(SECOND * 2);
+    assert_eq!(by_pid(&ledger), [(5, 110)]);
+    // In the next interval it is a socket like any other.
+    ledger.record(&query(), count(1, 1), SocketHint(6));
+    let (asked, _) = ledger.questions(usize::MAX, true);
+    ledger.attribute(asked[0], &process(6, "other", Reason::Connected));
+    ledger.close(SECOND * 3);
+    assert_eq!(by_pid(&ledger), [(5, 110), (6, 1)]);
+}
+
+#[test]
 fn what_a_group_has_in_common_is_told() {
     let mut ledger = ledger(|terms| terms.groups = vec![GroupBy::Command, GroupBy::Process]);
     for (port, pid) in [(1, 1), (2, 2), (3, 2)] {
