@@ -73,9 +73,9 @@ fn sockets_of_the_kernel() {
         let socket = pair.far.namespace.enter(|| UdpSocket::bind((FAR_V4, 0)).unwrap());
         socket.send_to(&[0; 100], (NEAR_V4, VXLAN)).unwrap();
     });
+    let reason = reason(row(&report, "udp", VXLAN, 0));
     // A socket that nobody has could be that of a process that is hidden.
-    let expected = if sees_everybody() { "kernel" } else { "not_permitted" };
-    assert_eq!(reason(row(&report, "udp", VXLAN, 0)), expected);
+    assert!(reason == "kernel" || reason == "not_permitted" && !sees_everybody(), "{reason}");
 }
 
 /// A host in the middle of four: what it forwards comes from another router, which takes the sender's socket off it.

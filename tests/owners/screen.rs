@@ -68,7 +68,7 @@ fn groups_of_processes_have_names_that_stay() {
     }
     group_by(&terminal, "user");
     terminal.wait("a user", |screen| screen.text().contains("root").then_some(()));
-    group_by(&terminal, "namespace");
+    group_by(&terminal, "netns");
     terminal.wait("a namespace", |screen| screen.text().contains("net:[").then_some(()));
     one.dismiss();
     two.dismiss();
@@ -94,10 +94,10 @@ fn the_page_of_a_row_has_its_owner_and_its_files() {
     terminal.key("Escape");
     terminal.wait("the list", |screen| (!screen.rows().is_empty()).then_some(()));
     terminal.press("F");
+    // Its socket, its program, and where it was started.
     terminal.wait("its files", |screen| {
         let text = screen.text();
-        let title = format!("talker {}", said.pid);
-        [title.as_str(), "open files", "socket:["].iter().all(|word| text.contains(word)).then_some(())
+        [&said.pid.to_string(), "cwd", "txt", "UDP"].iter().all(|word| text.contains(word)).then_some(())
     });
     worker.dismiss();
 }

@@ -82,8 +82,8 @@ fn a_thousand_one_after_the_other() {
 
 #[test]
 fn a_thousand_at_the_same_time() {
-    /// More would not live at the same time on a small machine, but wait for each other.
-    const LANES: usize = 8;
+    // More would not live at the same time, but wait for each other.
+    let lanes = thread::available_parallelism().map_or(4, |processors| 2 * processors.get());
     let pair = NetPair::new();
     let agent = Agent::measure(&pair.near, "");
     let next = AtomicUsize::new(0);
@@ -100,7 +100,7 @@ fn a_thousand_at_the_same_time() {
         })
     };
     let lives = thread::scope(|scope| {
-        let lanes: Vec<_> = (0..LANES).map(|_| scope.spawn(lane)).collect();
+        let lanes: Vec<_> = (0..lanes).map(|_| scope.spawn(lane)).collect();
         lanes.into_iter().flat_map(|lane| lane.join().unwrap()).collect::<Vec<_>>()
     });
     judge("in parallel", &agent.report(), &lives);
