@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::flow::{
     group::{GroupKey, OwnerKey, OwnerPart},
-    owner::{Owner, ProcessId, Reason},
+    owner::{Owner, ProcessId, Question, Reason},
 };
 
 fn process(pid: u32, command: &str, reason: Reason) -> Arc<Attribution> {
