@@ -247,18 +247,19 @@ impl Report {
         report
     }
 
-    /// The conversations of one interface. Panics when two rows have the same identity, unless they are frames that
-    /// could not be parsed for different reasons: those are added up.
+    /// The conversations of one interface. Panics when two rows have the same identity, owner included, unless they are frames
+    /// that could not be parsed for different reasons: those are added up, as are those of different owners.
     #[must_use]
     pub fn rows(&self, interface: &str) -> BTreeMap<Flow, Amounts> {
-        let mut rows = BTreeMap::new();
+        let mut rows: BTreeMap<Flow, (Amounts, Vec<&Owner>)> = BTreeMap::new();
         for row in self.flows.iter().filter(|row| row.interface == interface) {
-            let amounts: &mut Amounts = rows.entry(row.flow.clone()).or_default();
-            let first = *amounts == Amounts::default();
-            assert!(first || row.flow.protocol == "unparsed", "two rows for {}", row.flow);
+            let (amounts, owners) = rows.entry(row.flow.clone()).or_default();
+            let is_new = !owners.contains(&&row.owner);
+            assert!(is_new || row.flow.protocol == "unparsed", "two rows for {}: {:?}", row.flow, row.owner);
+            owners.push(&row.owner);
             *amounts += row.amounts;
         }
-        rows
+        rows.into_iter().map(|(flow, (amounts, _))| (flow, amounts)).collect()
     }
 
     /// The interface of this name, of which there is exactly one.
