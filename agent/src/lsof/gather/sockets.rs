@@ -3,14 +3,22 @@
 use std::{
     fs::File,
     io::{BufRead as _, BufReader},
+    net::{IpAddr, Ipv6Addr},
 };
 
 use hashbrown::{HashMap, HashSet};
+use rustix::{
+    io::{Errno, Result},
+    net::netlink::SOCK_DIAG,
+};
 
 use super::net::{TABLES, Table};
 use crate::{
-    host::proc::{ProcessDir, inode_in},
-    lsof::model::{Kind, Socket, Transport},
+    host::{
+        proc::{ProcessDir, inode_in},
+        sockets::{self as host, Connection, State, protocol},
+    },
+    lsof::model::{End, Kind, Socket, Transport},
 };
 
 /// Sockets by inode.
@@ -21,36 +29,31 @@ pub(super) struct Sockets {
 
 impl Sockets {
     /// Reads the tables that are wanted, no further than to the last of `inodes` if only those are. Tables that this kernel does
-    /// not have are empty. What `keep` refuses is left out.
+    /// not have are empty. What `keep` refuses is left out, and what has no end with a port in `ports` may be.
     pub(super) fn read(
         wanted: impl Fn(Table) -> bool,
         inodes: Option<&HashSet<u64>>,
+        ports: Option<(u16, u16)>,
         keep: impl Fn(&Socket) -> bool,
     ) -> Self {
         let mut by_inode = HashMap::new();
-        let mut line = Vec::new();
+        let mut diag = None;
         for (table, name) in TABLES {
             if !wanted(table) || inodes.is_some_and(|inodes| inodes.len() == by_inode.len()) {
                 continue;
             }
-            let Ok(file) = File::open(format!("/proc/net/{name}")) else { continue };
-            let mut reader = BufReader::with_capacity(32 * 1024, file);
-            loop {
-                line.clear();
-                if !matches!(reader.read_until(b'\n', &mut line), Ok(1..)) {
-                    break;
-                }
-                let text = line.strip_suffix(b"\n").unwrap_or(&line);
-                if let Some((inode, socket)) = table.parse(text)
-                    && inodes.is_none_or(|inodes| inodes.contains(&inode))
-                    && keep(&socket)
-                {
+            let mut take = |inode: u64, socket: Socket| {
+                if inodes.is_none_or(|inodes| inodes.contains(&inode)) && keep(&socket) {
                     by_inode.insert(inode, (table.kind(), socket));
-                    if inodes.is_some_and(|inodes| inodes.len() == by_inode.len()) {
-                        break;
-                    }
                 }
+                inodes.is_none_or(|inodes| inodes.len() != by_inode.len())
+            };
+            if let Table::Inet(transport, v6) = table
+                && ask(&mut diag, transport, v6, ports, &mut take).is_ok()
+            {
+                continue;
             }
+            read_text(table, name, &mut take);
         }
         Self { by_inode }
     }
@@ -63,6 +66,64 @@ impl Sockets {
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
         self.by_inode.is_empty()
+    }
+}
+
+/// Asks the kernel for what is in a table: a text of it takes several times as long to make, and that of UDP grows with the
+/// square of the sockets. An error where it does not answer.
+fn ask(
+    diag: &mut Option<Connection>,
+    transport: Transport,
+    v6: bool,
+    ports: Option<(u16, u16)>,
+    take: &mut impl FnMut(u64, Socket) -> bool,
+) -> Result<()> {
+    let number = match transport {
+        Transport::Tcp => protocol::TCP,
+        Transport::Udp => protocol::UDP,
+        // Hardly ever are there any, and to ask may load a module.
+        Transport::UdpLite => return Err(Errno::OPNOTSUPP),
+    };
+    let connection = match diag {
+        Some(connection) => connection,
+        None => diag.insert(Connection::open(Some(SOCK_DIAG))?),
+    };
+    host::Socket::each(connection, number, v6, ports, |socket| {
+        if socket.inode == 0 {
+            return;
+        }
+        let end = |address: Ipv6Addr, port| End { address: IpAddr::V6(address).to_canonical(), port };
+        let listens = socket.state == State::Listen;
+        let row = Socket::Internet {
+            transport,
+            v6,
+            local: end(socket.local, socket.local_port),
+            foreign: end(socket.remote, socket.remote_port),
+            state: socket.state as u8,
+            // Of a listener the kernel says here how many may wait.
+            send_queue: if listens { 0 } else { socket.send_queue.into() },
+            receive_queue: socket.receive_queue.into(),
+        };
+        take(socket.inode, row);
+    })
+}
+
+/// Reads a table as a text, until `take` has enough.
+fn read_text(table: Table, name: &str, take: &mut impl FnMut(u64, Socket) -> bool) {
+    let Ok(file) = File::open(format!("/proc/net/{name}")) else { return };
+    let mut reader = BufReader::with_capacity(32 * 1024, file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if !matches!(reader.read_until(b'\n', &mut line), Ok(1..)) {
+            break;
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        if let Some((inode, socket)) = table.parse(text)
+            && !take(inode, socket)
+        {
+            break;
+        }
     }
 }
 
@@ -84,7 +145,7 @@ impl Held {
                 if let Some(inode) = inode_in(link, "socket")
                     && held.inodes.insert(inode)
                 {
-                    held.protocols.insert(protocol(&format!("/proc/{pid}/fd/{fd}")));
+                    held.protocols.insert(protocol_of(&format!("/proc/{pid}/fd/{fd}")));
                 }
             });
         }
@@ -98,7 +159,7 @@ impl Held {
 }
 
 /// What the kernel calls the protocol of a socket; nothing when it does not say.
-pub(super) fn protocol(path: &str) -> Vec<u8> {
+pub(super) fn protocol_of(path: &str) -> Vec<u8> {
     let mut value = [0u8; 64];
     let length = rustix::fs::getxattr(path, "system.sockprotoname", &mut value[..]);
     let name = length.ok().and_then(|length| value.get(..length)).unwrap_or_default();
@@ -137,7 +198,7 @@ mod tests {
         let (one, _other) = UnixStream::pair().unwrap();
         let held = Held::by(&[std::process::id()]);
         assert!(held.may_be_in(Table::Unix) && held.may_be_in(Table::Inet(Transport::Udp, false)));
-        let sockets = Sockets::read(|table| held.may_be_in(table), Some(&held.inodes), |_| true);
+        let sockets = Sockets::read(|table| held.may_be_in(table), Some(&held.inodes), None, |_| true);
         let inode = rustix::fs::fstat(&one).unwrap().st_ino;
         assert!(matches!(sockets.get(inode), Some((Kind::Unix, _))));
         assert!(sockets.by_inode.len() <= held.inodes.len());
