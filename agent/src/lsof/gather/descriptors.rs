@@ -113,7 +113,7 @@ mod tests {
         let dir = openat(CWD, "/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
         let mut found = Vec::new();
         let mut target = [MaybeUninit::uninit(); 64];
-        let each = |number, name: &CStr, link: Result<&[u8]>| {
+        let each = |number: u32, name: &CStr, link: Result<&[u8]>| {
             assert_eq!(name.to_str().unwrap(), number.to_string());
             if link == Ok(b"/dev/null") {
                 found.push(number);

@@ -59,6 +59,8 @@ pub(super) struct Rows<'a> {
     pub(super) shared: &'a Shared<'a>,
     pub(super) paths: PathStats,
     descriptors: Descriptors,
+    /// What is told of the descriptors of the process or thread that was asked about last.
+    infos: Option<((u32, Option<u32>), OwnedFd)>,
     pub(super) buffer: Vec<u8>,
 }
 
@@ -75,7 +77,13 @@ const OPEN: Class = Class::SOCKET.with(Class::STAT);
 
 impl<'a> Rows<'a> {
     pub(super) fn new(shared: &'a Shared<'a>) -> Self {
-        Self { shared, paths: PathStats::default(), descriptors: Descriptors::new(), buffer: Vec::new() }
+        Self {
+            shared,
+            paths: PathStats::default(),
+            descriptors: Descriptors::new(),
+            infos: None,
+            buffer: Vec::new(),
+        }
     }
 
     /// Whether a process holds a socket that may be listed.
@@ -382,8 +390,14 @@ impl<'a> Rows<'a> {
     }
 
     pub(super) fn info(&mut self, source: &Source<'_>, entry: &CStr) -> FdInfo {
-        let path = format!("fdinfo/{}", entry.to_string_lossy());
-        match read_small(source.dir, path.as_str(), &mut self.buffer) {
+        // Of many descriptors the directory is looked up once.
+        let key = (source.pid, source.tid);
+        if self.infos.as_ref().is_none_or(|(of, _)| *of != key) {
+            let dir = openat(source.dir, "fdinfo", DIRECTORY, Mode::empty());
+            self.infos = dir.ok().map(|dir| (key, dir));
+        }
+        let Some((_, dir)) = &self.infos else { return FdInfo::default() };
+        match read_small(dir, entry, &mut self.buffer) {
             Ok(()) => FdInfo::parse(&self.buffer),
             Err(_) => FdInfo::default(),
         }

@@ -175,12 +175,7 @@ impl<'a> Shared<'a> {
             // Of a few processes not even all tables are read; threads may hold others.
             if self.unlisted() && !self.tasks() {
                 let held = Held::by(&self.options.pids.include);
-                return Sockets::read(
-                    |table| wanted(table) && held.may_be_in(table),
-                    Some(&held.inodes),
-                    None,
-                    keep,
-                );
+                return Sockets::read(wanted, Some(&held), None, keep);
             }
             let ports = (only && !requested.any(Class::INTERNET)).then(|| self.ports()).flatten();
             Sockets::read(wanted, None, ports, keep)
