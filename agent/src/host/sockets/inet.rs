@@ -59,6 +59,60 @@ pub(super) fn dump(connection: &mut Connection, protocol: u8, each: &mut impl Fn
     Ok(())
 }
 
+/// Every socket of one family and transport that /proc/net lists too; of those, where the kernel can tell, only those with an end
+/// whose port is in `ports`.
+pub(super) fn dump_family(
+    connection: &mut Connection,
+    protocol: u8,
+    is_v6: bool,
+    ports: Option<(u16, u16)>,
+    each: &mut impl FnMut(Socket),
+) -> Result<()> {
+    /// `TCPF_ALL`: all states but the one of sockets that are bound and nothing else.
+    const STATES: u32 = 0xfff;
+    let mut request = vec![if is_v6 { AF_INET6 } else { AF_INET }, protocol, 0, 0];
+    request.extend_from_slice(&STATES.to_ne_bytes());
+    request.resize(8 + SOCKET_ID, 0);
+    if let Some((from, to)) = ports {
+        request.extend_from_slice(&port_filter(from, to));
+    }
+    connection.dump(SOCK_DIAG_BY_FAMILY, &request, &mut |message| {
+        if let Some(socket) = parse(message, protocol) {
+            each(socket);
+        }
+    })
+}
+
+/// The attribute `INET_DIAG_REQ_BYTECODE` with a program that lets a socket through with the port of either end from `from` to `to`.
+fn port_filter(from: u16, to: u16) -> Vec<u8> {
+    const REQUEST_BYTECODE: u16 = 1;
+    // `INET_DIAG_BC_JMP`, and the comparisons of the source's and the destination's port.
+    const JUMP: u8 = 1;
+    const SOURCE_FROM: u8 = 2;
+    const SOURCE_TO: u8 = 3;
+    const DESTINATION_FROM: u8 = 4;
+    const DESTINATION_TO: u8 = 5;
+    // How far to go when it holds, and when not: a program is left with success at its very end, behind it with none.
+    let program: [(u8, u8, u16, Option<u16>); 5] = [
+        (SOURCE_FROM, 8, 20, Some(from)),
+        (SOURCE_TO, 8, 12, Some(to)),
+        (JUMP, 4, 20, None),
+        (DESTINATION_FROM, 8, 20, Some(from)),
+        (DESTINATION_TO, 8, 12, Some(to)),
+    ];
+    let mut code = Vec::with_capacity(40);
+    for (operation, yes, no, port) in program {
+        code.extend_from_slice(&[operation, yes]);
+        code.extend_from_slice(&no.to_ne_bytes());
+        if let Some(port) = port {
+            code.extend_from_slice(&[0, 0]);
+            code.extend_from_slice(&port.to_ne_bytes());
+        }
+    }
+    let length = u16::try_from(4 + code.len()).unwrap_or_default();
+    [&length.to_ne_bytes()[..], &REQUEST_BYTECODE.to_ne_bytes(), &code].concat()
+}
+
 /// One socket, by its ends and its cookie; an error when there is none.
 pub(super) fn get(
     connection: &mut Connection,
@@ -178,6 +232,31 @@ mod tests {
             (socket.class, socket.protocol, socket.remote),
             (Class::Raw, 89, Ipv4Addr::UNSPECIFIED.to_ipv6_mapped())
         );
+    }
+
+    #[test]
+    fn the_kernel_leaves_out_other_ports() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let client = std::net::TcpStream::connect(address).unwrap();
+        let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = client.local_addr().unwrap().port();
+        let mut connection = Connection::open(Some(rustix::net::netlink::SOCK_DIAG)).unwrap();
+        let mut ends = |ports| {
+            let mut ends = Vec::new();
+            dump_family(&mut connection, protocol::TCP, false, ports, &mut |socket: Socket| {
+                ends.push((socket.local_port, socket.remote_port));
+            })
+            .unwrap();
+            ends
+        };
+        let found = ends(Some((address.port(), address.port())));
+        for end in [(address.port(), 0), (own, address.port())] {
+            assert!(found.contains(&end), "{end:?} in {found:?}");
+        }
+        assert!(found.iter().all(|(local, remote)| [*local, *remote].contains(&address.port())));
+        let all = ends(None);
+        assert!(all.contains(&(other.local_addr().unwrap().port(), 0)) && all.len() > found.len());
     }
 
     proptest! {

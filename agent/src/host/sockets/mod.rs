@@ -144,6 +144,18 @@ impl Socket {
         inet::get(connection, protocol, local, remote, cookie).ok().flatten()
     }
 
+    /// Hands every TCP or UDP socket of a family to `each`, or where the kernel can tell only those with an end whose port is in
+    /// `ports`.
+    pub(crate) fn each(
+        connection: &mut Connection,
+        protocol: u8,
+        is_v6: bool,
+        ports: Option<(u16, u16)>,
+        mut each: impl FnMut(Self),
+    ) -> rustix::io::Result<()> {
+        inet::dump_family(connection, protocol, is_v6, ports, &mut each)
+    }
+
     /// Its own end, as people read it.
     #[must_use]
     pub fn local_end(&self) -> SocketAddr {

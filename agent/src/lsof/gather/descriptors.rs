@@ -2,7 +2,11 @@
 
 use std::{ffi::CStr, mem::MaybeUninit};
 
-use rustix::{fd::OwnedFd, fs::RawDir, io::Result};
+use rustix::{
+    fd::OwnedFd,
+    fs::{RawDir, SeekFrom, readlinkat_raw, seek},
+    io::{Errno, Result},
+};
 
 /// A buffer for directory entries.
 pub(super) struct Descriptors {
@@ -26,6 +30,49 @@ impl Descriptors {
             }
         }
         Ok(())
+    }
+}
+
+/// So many numbers may be free before a directory is listed.
+const GAPS: u32 = 4;
+
+impl Descriptors {
+    /// Hands what the link of every number in a directory of descriptors says to `each`, in their order, until that says no.
+    ///
+    /// The numbers are asked for one after the other as long as few are free, since the kernel makes entries of a listed directory
+    /// at the cost of another question each. The rest is listed, from there on.
+    pub(super) fn links(
+        &mut self,
+        dir: &OwnedFd,
+        target: &mut [MaybeUninit<u8>],
+        mut each: impl FnMut(u32, &CStr, Result<&[u8]>) -> bool,
+    ) -> Result<()> {
+        let mut gaps = 0;
+        let mut next = 0;
+        let mut name = Decimal::default();
+        while gaps < GAPS {
+            let entry = name.text(next);
+            match readlinkat_raw(dir, entry, &mut *target) {
+                Err(Errno::NOENT) => gaps += 1,
+                answer => {
+                    if !each(next, entry, answer.map(|(link, _)| &*link)) {
+                        return Ok(());
+                    }
+                }
+            }
+            next += 1;
+        }
+        // The places of `.` and `..` are 0 and 1 (`fs/proc/fd.c`, `proc_readfd_common`).
+        seek(dir, SeekFrom::Start(u64::from(next) + 2))?;
+        self.list(dir, |number, entry| {
+            if number < next {
+                return true;
+            }
+            match readlinkat_raw(dir, entry, &mut *target) {
+                Err(Errno::NOENT) => true,
+                answer => each(number, entry, answer.map(|(link, _)| &*link)),
+            }
+        })
     }
 }
 
@@ -53,7 +100,33 @@ impl Decimal {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+
     use super::*;
+
+    #[test]
+    fn links_are_found_behind_any_gap() {
+        let file = std::fs::File::open("/dev/null").unwrap();
+        // Numbers that nothing else in this process is given, far from each other.
+        let high: Vec<_> =
+            [700, 701, 950].iter().map(|at| rustix::io::fcntl_dupfd_cloexec(&file, *at).unwrap()).collect();
+        let dir = openat(CWD, "/proc/self/fd", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty()).unwrap();
+        let mut found = Vec::new();
+        let mut target = [MaybeUninit::uninit(); 64];
+        let each = |number: u32, name: &CStr, link: Result<&[u8]>| {
+            assert_eq!(name.to_str().unwrap(), number.to_string());
+            if link == Ok(b"/dev/null") {
+                found.push(number);
+            }
+            true
+        };
+        Descriptors::new().links(&dir, &mut target, each).unwrap();
+        assert!(found.is_sorted());
+        for file in &high {
+            let number = u32::try_from(std::os::fd::AsRawFd::as_raw_fd(file)).unwrap();
+            assert_eq!(found.iter().filter(|at| **at == number).count(), 1, "{number} in {found:?}");
+        }
+    }
 
     #[test]
     fn numbers_have_digits() {

@@ -47,16 +47,17 @@ impl Table {
         }
     }
 
-    /// Reads a line: the inode and the socket. `None` for titles, for what is not understood, and for what has no inode.
-    pub(super) fn parse(self, line: &[u8]) -> Option<(u64, Socket)> {
+    /// Reads a line: the inode and the socket. `None` for titles, for what is not understood, and for what has no inode or none that
+    /// is wanted.
+    pub(super) fn parse(self, line: &[u8], wanted: impl Fn(u64) -> bool) -> Option<(u64, Socket)> {
         let (inode, socket) = match self {
             Self::Inet(transport, v6) => inet(line, transport, v6)?,
-            Self::Unix => unix(line)?,
+            Self::Unix => unix(line, &wanted)?,
             Self::Netlink => netlink(line)?,
             Self::Packet => packet(line)?,
             Self::Raw | Self::Raw6 | Self::Icmp => raw(line, self == Self::Icmp)?,
         };
-        (inode != 0).then_some((inode, socket))
+        (inode != 0 && wanted(inode)).then_some((inode, socket))
     }
 }
 
@@ -109,7 +110,7 @@ fn inet(line: &[u8], transport: Transport, v6: bool) -> Option<(u64, Socket)> {
     Some((inode, socket))
 }
 
-fn unix(line: &[u8]) -> Option<(u64, Socket)> {
+fn unix(line: &[u8], wanted: impl Fn(u64) -> bool) -> Option<(u64, Socket)> {
     // SO_ACCEPTCON of include/linux/net.h.
     const LISTENS: u64 = 1 << 16;
     let mut rest = line;
@@ -121,6 +122,10 @@ fn unix(line: &[u8]) -> Option<(u64, Socket)> {
         rest = &rest[length..];
     }
     let [address, _, _, flags, kind, state, inode] = fields;
+    let inode = inode.parse().ok()?;
+    if !wanted(inode) {
+        return None;
+    }
     let address = address.strip_suffix(':')?;
     let socket = Socket::Unix {
         address: format!("0x{address}").into_bytes().into(),
@@ -129,7 +134,7 @@ fn unix(line: &[u8]) -> Option<(u64, Socket)> {
         listens: hex(flags)? & LISTENS != 0,
         path: rest.strip_prefix(b" ").unwrap_or_default().into(),
     };
-    Some((inode.parse().ok()?, socket))
+    Some((inode, socket))
 }
 
 fn other(text: impl Into<Vec<u8>>) -> Socket {
@@ -259,7 +264,7 @@ mod tests {
     #[test]
     fn a_tcp_line() {
         let line = b"   0: 0100007F:BAF9 00000000:0000 0A 00000002:00000005 00:00000000 00000000     0        0 190108 1 0 100 0 0 10 0";
-        let (inode, socket) = Table::Inet(Transport::Tcp, false).parse(line).unwrap();
+        let (inode, socket) = Table::Inet(Transport::Tcp, false).parse(line, |_| true).unwrap();
         assert_eq!(inode, 190_108);
         let Socket::Internet { local, foreign, state, send_queue, receive_queue, .. } = socket else {
             panic!()
@@ -272,7 +277,7 @@ mod tests {
     #[test]
     fn mapped_addresses_are_ipv4() {
         let line = b"   1: 0000000000000000FFFF00000100007F:D9F3 0000000000000000FFFF00000100007F:8174 01 00000000:00000000 00:00000000 00000000 0 0 190113 1 0 20 4 0 10 -1";
-        let (_, socket) = Table::Inet(Transport::Tcp, true).parse(line).unwrap();
+        let (_, socket) = Table::Inet(Transport::Tcp, true).parse(line, |_| true).unwrap();
         let Socket::Internet { v6: true, local, .. } = socket else { panic!() };
         assert_eq!(local.address, IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
@@ -280,16 +285,18 @@ mod tests {
     #[test]
     fn a_unix_path_may_hold_anything() {
         let line = b"00000000fdf9540a: 00000002 00000000 00010000 0001 01 190120 /tmp/a b  \xff";
-        let (inode, socket) = Table::Unix.parse(line).unwrap();
+        let (inode, socket) = Table::Unix.parse(line, |_| true).unwrap();
         assert_eq!(inode, 190_120);
         let Socket::Unix { address, kind: 1, listens: true, path, .. } = socket else { panic!() };
         assert_eq!((&*address, &*path), (&b"0x00000000fdf9540a"[..], &b"/tmp/a b  \xff"[..]));
-        assert!(Table::Unix.parse(b"Num       RefCount Protocol Flags    Type St Inode Path").is_none());
+        assert!(
+            Table::Unix.parse(b"Num       RefCount Protocol Flags    Type St Inode Path", |_| true).is_none()
+        );
     }
 
     #[test]
     fn others_say_what_they_are() {
-        let text = |table: Table, line: &[u8]| match table.parse(line).map(|(_, socket)| socket) {
+        let text = |table: Table, line: &[u8]| match table.parse(line, |_| true).map(|(_, socket)| socket) {
             Some(Socket::Other { text, protocol, .. }) => {
                 let text = String::from_utf8(text.into()).unwrap();
                 (text, protocol.map(|it| String::from_utf8(it.into()).unwrap()))
@@ -310,7 +317,7 @@ mod tests {
         #[test]
         fn any_line_is_read(line in prop::collection::vec(any::<u8>(), 0..120)) {
             for (table, _) in TABLES {
-                table.parse(&line);
+                table.parse(&line, |_| true);
             }
         }
     }

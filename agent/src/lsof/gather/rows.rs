@@ -9,7 +9,7 @@ use rustix::{
 };
 
 use super::{
-    descriptors::{Decimal, Descriptors},
+    descriptors::Descriptors,
     maps::PathStats,
     process::{read_small, socket_inode},
     search,
@@ -59,6 +59,8 @@ pub(super) struct Rows<'a> {
     pub(super) shared: &'a Shared<'a>,
     pub(super) paths: PathStats,
     descriptors: Descriptors,
+    /// What is told of the descriptors of the process or thread that was asked about last.
+    infos: Option<((u32, Option<u32>), OwnedFd)>,
     pub(super) buffer: Vec<u8>,
 }
 
@@ -75,7 +77,13 @@ const OPEN: Class = Class::SOCKET.with(Class::STAT);
 
 impl<'a> Rows<'a> {
     pub(super) fn new(shared: &'a Shared<'a>) -> Self {
-        Self { shared, paths: PathStats::default(), descriptors: Descriptors::new(), buffer: Vec::new() }
+        Self {
+            shared,
+            paths: PathStats::default(),
+            descriptors: Descriptors::new(),
+            infos: None,
+            buffer: Vec::new(),
+        }
     }
 
     /// Whether a process holds a socket that may be listed.
@@ -88,35 +96,16 @@ impl<'a> Rows<'a> {
             // The rows say why, if they are listed at all.
             return Ok(false);
         };
-        // As long as the directory is not listed, the kernel makes no entries for it: with few gaps, asking for one number
-        // after the other costs half. Since Linux 6.2 the size of the directory is how many there are.
-        let mut left = u64::try_from(rustix::fs::fstat(&fds)?.st_size).unwrap_or(0);
-        let mut patience = left / 4 + 8;
         let mut target = [MaybeUninit::<u8>::uninit(); 64];
-        let held = |link: &[u8]| socket_inode(link).is_some_and(|inode| sockets.get(inode).is_some());
-        let mut number = 0u32;
-        let mut name = Decimal::default();
-        while left > 0 && patience > 0 {
-            match readlinkat_raw(&fds, name.text(number), &mut target[..]) {
-                Ok((link, _)) if held(link) => return Ok(true),
-                Err(Errno::NOENT) => patience -= 1,
-                // Another user's: nothing of it can be known.
-                Err(Errno::ACCESS | Errno::PERM) => return Ok(false),
-                _ => left -= 1,
-            }
-            number += 1;
-        }
         let mut found = false;
-        if left > 0 || number == 0 {
-            self.descriptors.list(&fds, |at, name| {
-                if at >= number
-                    && let Ok((link, _)) = readlinkat_raw(&fds, name, &mut target[..])
-                {
-                    found = held(link);
-                }
+        self.descriptors.links(&fds, &mut target, |_, _, link| match link {
+            Ok(link) => {
+                found = socket_inode(link).is_some_and(|inode| sockets.get(inode).is_some());
                 !found
-            })?;
-        }
+            }
+            // Another user's: nothing of it can be known.
+            Err(error) => !matches!(error, Errno::ACCESS | Errno::PERM),
+        })?;
         Ok(found)
     }
 
@@ -277,14 +266,14 @@ impl<'a> Rows<'a> {
         };
         let mut target = [MaybeUninit::<u8>::uninit(); PATH_MAX];
         let mut descriptors = std::mem::replace(&mut self.descriptors, Descriptors::new());
-        let result = descriptors.list(&fds, |number, entry| {
+        let result = descriptors.links(&fds, &mut target, |number, entry, link| {
             let fd = Fd::Number(number);
             if !self.may_list(fd, met) {
                 return true;
             }
             let met = self.with_fd(fd, met);
-            match readlinkat_raw(&fds, entry, &mut target[..]) {
-                Ok((link, _)) => {
+            match link {
+                Ok(link) => {
                     let held = Held { source, fds: &fds, entry, fd };
                     self.descriptor(&held, link, met, files);
                 }
@@ -366,6 +355,13 @@ impl<'a> Rows<'a> {
     /// The mode, the lock, and of the descriptor's information what is printed.
     pub(super) fn complete(&mut self, source: &Source<'_>, fds: &OwnedFd, entry: &CStr, file: &mut File) {
         let needs = self.shared.needs;
+        // The flags say it, too.
+        let info = needs.flags.then(|| self.info(source, entry));
+        if let Some(flags) = info.as_ref().and_then(|info| info.flags)
+            && file.access == b' '
+        {
+            file.access = stat::access_of_flags(flags);
+        }
         if needs.access && file.access == b' ' {
             file.access = stat::entry(fds, entry).map_or(b' ', |stat| stat::access(stat.mode));
         }
@@ -382,7 +378,7 @@ impl<'a> Rows<'a> {
             needs.peers && file.rdev.is_some_and(|device| (major(device), minor(device)) == (5, 2));
         let offset = if file.size.is_some() { needs.offsets } else { needs.columns && has_offset(file) };
         if offset || needs.flags || controls {
-            let info = self.info(source, entry);
+            let info = info.unwrap_or_else(|| self.info(source, entry));
             file.terminal = info.tty.filter(|_| controls);
             file.flags = info.flags.filter(|_| needs.flags);
             file.offset = info.position.filter(|_| offset).or(file.offset);
@@ -394,8 +390,14 @@ impl<'a> Rows<'a> {
     }
 
     pub(super) fn info(&mut self, source: &Source<'_>, entry: &CStr) -> FdInfo {
-        let path = format!("fdinfo/{}", entry.to_string_lossy());
-        match read_small(source.dir, path.as_str(), &mut self.buffer) {
+        // Of many descriptors the directory is looked up once.
+        let key = (source.pid, source.tid);
+        if self.infos.as_ref().is_none_or(|(of, _)| *of != key) {
+            let dir = openat(source.dir, "fdinfo", DIRECTORY, Mode::empty());
+            self.infos = dir.ok().map(|dir| (key, dir));
+        }
+        let Some((_, dir)) = &self.infos else { return FdInfo::default() };
+        match read_small(dir, entry, &mut self.buffer) {
             Ok(()) => FdInfo::parse(&self.buffer),
             Err(_) => FdInfo::default(),
         }

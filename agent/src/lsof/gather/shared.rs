@@ -109,6 +109,15 @@ impl<'a> Shared<'a> {
         if and { requested.any(Class::SOCKET) } else { requested.without(Class::SOCKET).is_empty() }
     }
 
+    /// Whether a file is listed only if its stat or its name is what was asked for: of sockets, UNIX sockets by their name.
+    fn only_files(&self) -> bool {
+        let Rule { requested, and } = self.rule;
+        if requested.is_empty() {
+            return false;
+        }
+        if and { requested.any(Class::STAT) } else { requested.without(Class::STAT).is_empty() }
+    }
+
     /// Whether processes are looked up by the numbers given, and /proc is not listed.
     pub(super) fn unlisted(&self) -> bool {
         let Rule { requested, and } = self.rule;
@@ -135,6 +144,15 @@ impl<'a> Shared<'a> {
     pub(super) fn sockets(&self) -> &Sockets {
         self.sockets.get_or_init(|| {
             let only = self.only_sockets();
+            // Which states were met is asked, too.
+            let states = &self.options.states;
+            if self.only_files() && states.include.is_empty() && states.exclude.is_empty() {
+                let searched = |socket: &Socket| {
+                    matches!(socket, Socket::Unix { path, .. } if self.search.socket(path).is_some())
+                };
+                let has = self.search.has_sockets();
+                return Sockets::read(|table| has && table == Table::Unix, None, None, searched);
+            }
             let requested = self.rule.requested;
             let unix = requested.any(Class::UNIX);
             let internet = requested.any(Class::ADDRESS.with(Class::INTERNET));
@@ -157,14 +175,26 @@ impl<'a> Shared<'a> {
             // Of a few processes not even all tables are read; threads may hold others.
             if self.unlisted() && !self.tasks() {
                 let held = Held::by(&self.options.pids.include);
-                return Sockets::read(
-                    |table| wanted(table) && held.may_be_in(table),
-                    Some(&held.inodes),
-                    keep,
-                );
+                return Sockets::read(wanted, Some(&held), None, keep);
             }
-            Sockets::read(wanted, None, keep)
+            let ports = (only && !requested.any(Class::INTERNET)).then(|| self.ports()).flatten();
+            Sockets::read(wanted, None, ports, keep)
         })
+    }
+
+    /// From the lowest to the highest port of the addresses that were given, if each names ports.
+    fn ports(&self) -> Option<(u16, u16)> {
+        let mut all: Option<(u16, u16)> = None;
+        for address in &self.options.addresses {
+            if address.ports.is_empty() {
+                return None;
+            }
+            for ports in &address.ports {
+                let (from, to) = all.unwrap_or((ports.from, ports.to));
+                all = Some((from.min(ports.from), to.max(ports.to)));
+            }
+        }
+        all
     }
 
     /// The letter of a lock that a process holds on a file; a blank for none.

@@ -3,66 +3,153 @@
 use std::{
     fs::File,
     io::{BufRead as _, BufReader},
+    net::{IpAddr, Ipv6Addr},
+    thread,
 };
 
 use hashbrown::{HashMap, HashSet};
+use rustix::{
+    io::{Errno, Result},
+    net::netlink::SOCK_DIAG,
+};
 
 use super::net::{TABLES, Table};
 use crate::{
-    host::proc::{ProcessDir, inode_in},
-    lsof::model::{Kind, Socket, Transport},
+    host::{
+        proc::{ProcessDir, inode_in},
+        sockets::{self as host, Connection, State, protocol},
+    },
+    lsof::model::{End, Kind, Socket, Transport},
 };
 
-/// Sockets by inode.
+/// Sockets by inode: those that the kernel is asked for, and those of its texts.
 #[derive(Debug, Default)]
-pub(super) struct Sockets {
-    by_inode: HashMap<u64, (Kind, Socket)>,
-}
+pub(super) struct Sockets([ByInode; 2]);
+
+type ByInode = HashMap<u64, (Kind, Socket)>;
 
 impl Sockets {
-    /// Reads the tables that are wanted, no further than to the last of `inodes` if only those are. Tables that this kernel does
-    /// not have are empty. What `keep` refuses is left out.
+    /// Reads the tables that are wanted, or only what of them is `held`. Tables that this kernel does not have are empty. What
+    /// `keep` refuses is left out, and what has no end with a port in `ports` may be.
     pub(super) fn read(
         wanted: impl Fn(Table) -> bool,
-        inodes: Option<&HashSet<u64>>,
-        keep: impl Fn(&Socket) -> bool,
+        held: Option<&Held>,
+        ports: Option<(u16, u16)>,
+        keep: impl Fn(&Socket) -> bool + Sync,
     ) -> Self {
-        let mut by_inode = HashMap::new();
-        let mut line = Vec::new();
-        for (table, name) in TABLES {
-            if !wanted(table) || inodes.is_some_and(|inodes| inodes.len() == by_inode.len()) {
-                continue;
-            }
-            let Ok(file) = File::open(format!("/proc/net/{name}")) else { continue };
-            let mut reader = BufReader::with_capacity(32 * 1024, file);
-            loop {
-                line.clear();
-                if !matches!(reader.read_until(b'\n', &mut line), Ok(1..)) {
-                    break;
-                }
-                let text = line.strip_suffix(b"\n").unwrap_or(&line);
-                if let Some((inode, socket)) = table.parse(text)
-                    && inodes.is_none_or(|inodes| inodes.contains(&inode))
-                    && keep(&socket)
-                {
-                    by_inode.insert(inode, (table.kind(), socket));
-                    if inodes.is_some_and(|inodes| inodes.len() == by_inode.len()) {
-                        break;
-                    }
-                }
-            }
+        let tables = TABLES.into_iter().filter(|(table, _)| wanted(*table));
+        let tables = tables.filter(|(table, _)| held.is_none_or(|held| held.in_table(*table) != Some(0)));
+        let (asked, texts): (Vec<_>, Vec<_>) =
+            tables.partition(|(table, _)| matches!(table, Table::Inet(Transport::Tcp | Transport::Udp, _)));
+        let read = |tables: &[(Table, &str)]| read_tables(tables, held, ports, &keep);
+        // The kernel takes its time for each alike.
+        if asked.is_empty() || texts.iter().all(|(table, _)| *table != Table::Unix) {
+            return Self([read(&asked), read(&texts)]);
         }
-        Self { by_inode }
+        thread::scope(|scope| {
+            let texts = scope.spawn(|| read(&texts));
+            Self([read(&asked), texts.join().unwrap_or_default()])
+        })
     }
 
     /// The socket of an inode.
     pub(super) fn get(&self, inode: u64) -> Option<&(Kind, Socket)> {
-        self.by_inode.get(&inode)
+        self.0.iter().find_map(|sockets| sockets.get(&inode))
     }
 
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
-        self.by_inode.is_empty()
+        self.0.iter().all(HashMap::is_empty)
+    }
+}
+
+fn read_tables(
+    tables: &[(Table, &str)],
+    held: Option<&Held>,
+    ports: Option<(u16, u16)>,
+    keep: &impl Fn(&Socket) -> bool,
+) -> ByInode {
+    let mut by_inode = HashMap::new();
+    let mut diag = None;
+    let is_wanted = |inode| held.is_none_or(|held| held.inodes.contains(&inode));
+    for (table, name) in tables {
+        let all = held.and_then(|held| held.in_table(*table)).map(|count| by_inode.len() + count);
+        let mut take = |inode: u64, socket: Socket| {
+            if is_wanted(inode) && keep(&socket) {
+                by_inode.insert(inode, (table.kind(), socket));
+            }
+            all != Some(by_inode.len())
+        };
+        if let Table::Inet(transport, v6) = table
+            && ask(&mut diag, *transport, *v6, ports, &mut take).is_ok()
+        {
+            continue;
+        }
+        read_text(*table, name, &is_wanted, &mut take);
+    }
+    by_inode
+}
+
+/// Asks the kernel for what is in a table: a text of it takes several times as long to make, and that of UDP grows with the
+/// square of the sockets. An error where it does not answer.
+fn ask(
+    diag: &mut Option<Connection>,
+    transport: Transport,
+    v6: bool,
+    ports: Option<(u16, u16)>,
+    take: &mut impl FnMut(u64, Socket) -> bool,
+) -> Result<()> {
+    let number = match transport {
+        Transport::Tcp => protocol::TCP,
+        Transport::Udp => protocol::UDP,
+        // Hardly ever are there any, and to ask may load a module.
+        Transport::UdpLite => return Err(Errno::OPNOTSUPP),
+    };
+    let connection = match diag {
+        Some(connection) => connection,
+        None => diag.insert(Connection::open(Some(SOCK_DIAG))?),
+    };
+    host::Socket::each(connection, number, v6, ports, |socket| {
+        if socket.inode == 0 {
+            return;
+        }
+        let end = |address: Ipv6Addr, port| End { address: IpAddr::V6(address).to_canonical(), port };
+        let listens = socket.state == State::Listen;
+        let row = Socket::Internet {
+            transport,
+            v6,
+            local: end(socket.local, socket.local_port),
+            foreign: end(socket.remote, socket.remote_port),
+            state: socket.state as u8,
+            // Of a listener the kernel says here how many may wait.
+            send_queue: if listens { 0 } else { socket.send_queue.into() },
+            receive_queue: socket.receive_queue.into(),
+        };
+        take(socket.inode, row);
+    })
+}
+
+/// Reads a table as a text, until `take` has enough.
+fn read_text(
+    table: Table,
+    name: &str,
+    wanted: &impl Fn(u64) -> bool,
+    take: &mut impl FnMut(u64, Socket) -> bool,
+) {
+    let Ok(file) = File::open(format!("/proc/net/{name}")) else { return };
+    let mut reader = BufReader::with_capacity(32 * 1024, file);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        if !matches!(reader.read_until(b'\n', &mut line), Ok(1..)) {
+            break;
+        }
+        let text = line.strip_suffix(b"\n").unwrap_or(&line);
+        if let Some((inode, socket)) = table.parse(text, wanted)
+            && !take(inode, socket)
+        {
+            break;
+        }
     }
 }
 
@@ -70,7 +157,8 @@ impl Sockets {
 #[derive(Debug, Default)]
 pub(super) struct Held {
     pub(super) inodes: HashSet<u64>,
-    protocols: HashSet<Vec<u8>>,
+    /// How many there are of each.
+    protocols: HashMap<Vec<u8>, usize>,
 }
 
 impl Held {
@@ -84,21 +172,27 @@ impl Held {
                 if let Some(inode) = inode_in(link, "socket")
                     && held.inodes.insert(inode)
                 {
-                    held.protocols.insert(protocol(&format!("/proc/{pid}/fd/{fd}")));
+                    *held.protocols.entry(protocol_of(&format!("/proc/{pid}/fd/{fd}"))).or_default() += 1;
                 }
             });
         }
         held
     }
 
-    /// Whether any of them may be in a table.
-    pub(super) fn may_be_in(&self, table: Table) -> bool {
-        self.protocols.iter().any(|name| tables(name).is_none_or(|tables| tables.contains(&table)))
+    /// How many of them are in a table at most; `None` if that is not known.
+    fn in_table(&self, table: Table) -> Option<usize> {
+        let mut count = 0;
+        for (name, of) in &self.protocols {
+            if tables(name)?.contains(&table) {
+                count += of;
+            }
+        }
+        Some(count)
     }
 }
 
 /// What the kernel calls the protocol of a socket; nothing when it does not say.
-pub(super) fn protocol(path: &str) -> Vec<u8> {
+pub(super) fn protocol_of(path: &str) -> Vec<u8> {
     let mut value = [0u8; 64];
     let length = rustix::fs::getxattr(path, "system.sockprotoname", &mut value[..]);
     let name = length.ok().and_then(|length| value.get(..length)).unwrap_or_default();
@@ -136,10 +230,11 @@ mod tests {
         let _udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (one, _other) = UnixStream::pair().unwrap();
         let held = Held::by(&[std::process::id()]);
-        assert!(held.may_be_in(Table::Unix) && held.may_be_in(Table::Inet(Transport::Udp, false)));
-        let sockets = Sockets::read(|table| held.may_be_in(table), Some(&held.inodes), |_| true);
+        assert_ne!(held.in_table(Table::Unix), Some(0));
+        assert_ne!(held.in_table(Table::Inet(Transport::Udp, false)), Some(0));
+        let sockets = Sockets::read(|_| true, Some(&held), None, |_| true);
         let inode = rustix::fs::fstat(&one).unwrap().st_ino;
         assert!(matches!(sockets.get(inode), Some((Kind::Unix, _))));
-        assert!(sockets.by_inode.len() <= held.inodes.len());
+        assert!(sockets.0.iter().map(HashMap::len).sum::<usize>() <= held.inodes.len());
     }
 }

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 
 use super::{
     rows::{Held, Rows, Source, Verdict},
-    sockets::protocol,
+    sockets::protocol_of,
     stat::{self, Stat},
 };
 use crate::lsof::{
@@ -142,7 +142,7 @@ impl Rows<'_> {
     /// What the kernel calls the protocol of a socket that no table has.
     fn unidentified(&self, source: &Source<'_>, entry: &CStr) -> Box<[u8]> {
         let path = source.path(&format!("fd/{}", entry.to_string_lossy()));
-        let name = protocol(&path);
+        let name = protocol_of(&path);
         if self.shared.options.no_tcp_udp || name.is_empty() {
             return self.nameless();
         }

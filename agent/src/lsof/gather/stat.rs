@@ -56,6 +56,16 @@ pub(super) const fn access(mode: u16) -> u8 {
     }
 }
 
+/// The access letter, from the flags of open(2): what is opened as a path alone is open for neither, which is shown as both.
+pub(super) const fn access_of_flags(flags: u32) -> u8 {
+    const O_PATH: u32 = 0o10_000_000;
+    match flags & (O_PATH | 0o3) {
+        0 => b'r',
+        1 => b'w',
+        _ => b'u',
+    }
+}
+
 impl Stat {
     /// The type bits.
     pub(super) const fn kind_bits(&self) -> u16 {
