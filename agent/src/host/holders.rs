@@ -14,11 +14,11 @@ use std::{
 use hashbrown::HashMap;
 use rustix::{
     fd::{AsFd, OwnedFd},
-    fs::{AtFlags, CWD, Mode, OFlags, RawDir, openat, readlinkat_raw, statat},
+    fs::{AtFlags, CWD, Mode, OFlags, openat, readlinkat_raw, statat},
     io::{Errno, Result},
 };
 
-use super::proc::{inode_in, pids};
+use super::proc::{Descriptors, inode_in, pids};
 
 /// More threads than this wait for each other's locks in the kernel more than they help.
 const THREADS: usize = 8;
@@ -151,6 +151,7 @@ struct Found {
     sockets: Vec<(u64, Holder)>,
     namespaces: HashMap<u64, u32>,
     refused: Vec<u32>,
+    descriptors: Descriptors,
 }
 
 impl Found {
@@ -171,17 +172,18 @@ impl Found {
             self.namespaces.entry(namespace).or_insert(pid);
         }
         let fds = openat(&dir, c"fd", flags, Mode::empty())?;
-        let mut buffer = [MaybeUninit::<u8>::uninit(); 16 * 1024];
-        let mut entries = RawDir::new(&fds, &mut buffer);
-        while let Some(entry) = entries.next() {
-            let entry = entry?;
-            let name = entry.file_name();
-            let Some(fd) = name.to_str().ok().and_then(|name| name.parse().ok()) else { continue };
-            match link_inode(&fds, name, "socket") {
-                Ok(Some(inode)) => self.sockets.push((inode, Holder { pid, fd })),
-                Err(Errno::ACCESS | Errno::PERM) => return Err(Errno::ACCESS),
-                Ok(None) | Err(_) => {}
+        let Self { sockets, descriptors, .. } = self;
+        let mut refused = false;
+        let mut target = [MaybeUninit::<u8>::uninit(); LINK];
+        descriptors.links(&fds, &mut target, |fd, _, link| {
+            refused = matches!(link, Err(Errno::ACCESS | Errno::PERM));
+            if let Some(inode) = link.ok().and_then(|link| inode_in(link, "socket")) {
+                sockets.push((inode, Holder { pid, fd }));
             }
+            !refused
+        })?;
+        if refused {
+            return Err(Errno::ACCESS);
         }
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! Processes: proc(5). What is read here may be gone in the next moment; whoever calls takes that as an answer.
 
+mod descriptors;
 mod fdinfo;
 mod locks;
 mod maps;
 mod mountinfo;
 mod stat;
 
-use std::{ffi::CStr, mem::MaybeUninit};
+use std::mem::MaybeUninit;
 
 use rustix::{
     fd::OwnedFd,
@@ -14,6 +15,7 @@ use rustix::{
     io::{Errno, Result, read},
 };
 
+pub use descriptors::Descriptors;
 pub use fdinfo::FdInfo;
 pub use locks::Lock;
 pub use maps::{Mapping, unescape};
@@ -118,18 +120,13 @@ impl ProcessDir {
     pub fn descriptors(&self, mut each: impl FnMut(u32, &[u8])) -> Result<()> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fds = openat(&self.dir, "fd", flags, Mode::empty())?;
-        let mut buffer = [MaybeUninit::<u8>::uninit(); 16 * 1024];
         let mut target = [MaybeUninit::<u8>::uninit(); PATH_MAX];
-        let mut entries = RawDir::new(&fds, &mut buffer);
-        while let Some(entry) = entries.next() {
-            let entry = entry?;
-            let name: &CStr = entry.file_name();
-            let Some(number) = name.to_str().ok().and_then(|name| name.parse().ok()) else { continue };
-            if let Ok((target, _)) = readlinkat_raw(&fds, name, &mut target[..]) {
-                each(number, target);
+        Descriptors::new().links(&fds, &mut target, |number, _, link| {
+            if let Ok(link) = link {
+                each(number, link);
             }
-        }
-        Ok(())
+            true
+        })
     }
 }
 

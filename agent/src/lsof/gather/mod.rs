@@ -1,6 +1,5 @@
 //! The edge: /proc, /proc/net and stat(2). What no class and no column needs is not read, and what is read is compact.
 
-mod descriptors;
 mod directory;
 mod endpoints;
 mod maps;

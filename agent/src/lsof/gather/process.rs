@@ -7,12 +7,11 @@ use rustix::{
 };
 
 use super::{
-    descriptors::Descriptors,
     rows::{Rows, Source},
     shared::Shared,
 };
 use crate::{
-    host::proc::{Stat, inode_in},
+    host::proc::{Descriptors, Stat, inode_in},
     lsof::{
         arguments::Tasks,
         model::Process,

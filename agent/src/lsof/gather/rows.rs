@@ -9,7 +9,6 @@ use rustix::{
 };
 
 use super::{
-    descriptors::Descriptors,
     maps::PathStats,
     process::{read_small, socket_inode},
     search,
@@ -17,7 +16,7 @@ use super::{
     stat::{self, Stat},
 };
 use crate::{
-    host::proc::{FdInfo, inode_in},
+    host::proc::{Descriptors, FdInfo, inode_in},
     lsof::{
         model::{Fd, File, Kind, major, minor},
         select::{self, Class, Item},
@@ -265,7 +264,7 @@ impl<'a> Rows<'a> {
             }
         };
         let mut target = [MaybeUninit::<u8>::uninit(); PATH_MAX];
-        let mut descriptors = std::mem::replace(&mut self.descriptors, Descriptors::new());
+        let mut descriptors = std::mem::take(&mut self.descriptors);
         let result = descriptors.links(&fds, &mut target, |number, entry, link| {
             let fd = Fd::Number(number);
             if !self.may_list(fd, met) {

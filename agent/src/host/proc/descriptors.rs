@@ -9,17 +9,29 @@ use rustix::{
 };
 
 /// A buffer for directory entries.
-pub(super) struct Descriptors {
+#[derive(Debug)]
+pub struct Descriptors {
     buffer: Box<[MaybeUninit<u8>]>,
 }
 
+impl Default for Descriptors {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Descriptors {
-    pub(super) fn new() -> Self {
+    /// With a buffer that is used again and again.
+    #[must_use]
+    pub fn new() -> Self {
         Self { buffer: vec![MaybeUninit::uninit(); 32 * 1024].into_boxed_slice() }
     }
 
     /// Hands every entry whose name is a number to `each`, in the order of the directory, until that says no.
-    pub(super) fn list(&mut self, dir: &OwnedFd, mut each: impl FnMut(u32, &CStr) -> bool) -> Result<()> {
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn list(&mut self, dir: &OwnedFd, mut each: impl FnMut(u32, &CStr) -> bool) -> Result<()> {
         let mut entries = RawDir::new(dir, &mut self.buffer);
         while let Some(entry) = entries.next() {
             let entry = entry?;
@@ -41,7 +53,10 @@ impl Descriptors {
     ///
     /// The numbers are asked for one after the other as long as few are free, since the kernel makes entries of a listed directory
     /// at the cost of another question each. The rest is listed, from there on.
-    pub(super) fn links(
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn links(
         &mut self,
         dir: &OwnedFd,
         target: &mut [MaybeUninit<u8>],
@@ -78,11 +93,11 @@ impl Descriptors {
 
 /// A number as a name, made where it stands.
 #[derive(Default)]
-pub(super) struct Decimal([u8; 11]);
+struct Decimal([u8; 11]);
 
 impl Decimal {
     /// The digits of a number, with a NUL.
-    pub(super) fn text(&mut self, number: u32) -> &CStr {
+    fn text(&mut self, number: u32) -> &CStr {
         let mut at = self.0.len() - 1;
         let mut rest = number;
         loop {
