@@ -54,7 +54,9 @@ impl<'a> Worker<'a> {
         // Beside other classes, a process with threads counts as the first of them.
         let own = if shared.rule.and && threads > 1 { met.with(Class::TASK) } else { met };
         let files = self.rows.of(&source, own);
-        let tasks = if threads > 1 && shared.tasks() { list_threads(&dir)? } else { Vec::new() };
+        // The threads that list are not part of what is listed: lsof has one.
+        let is_own = pid == std::process::id();
+        let tasks = if threads > 1 && !is_own && shared.tasks() { list_threads(&dir)? } else { Vec::new() };
         let mut process = process;
         let template = Process { files: Vec::new(), ..process.clone() };
         process.files = files;
