@@ -15,10 +15,10 @@ use crate::{
     report,
 };
 
-/// Counts every byte of a busy Linux host in the kernel, per flow.
+/// Counts every byte of a busy Linux host in the kernel, per flow, and names the process that owns it.
 ///
 /// `flowtally` shows who uses the network, live, with iftop's options and keys; `flowtally -t` prints iftop's text reports.
-/// `flowtally report` measures for ten seconds and prints who used the network.
+/// `flowtally report` measures for ten seconds and prints who used the network. `flowtally lsof` lists open files.
 #[derive(Debug, Parser)]
 #[command(version, args_conflicts_with_subcommands = true, max_term_width = 100)]
 pub struct Cli {

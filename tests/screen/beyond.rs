@@ -90,9 +90,10 @@ fn groups_follow_each_other_and_add_up() {
             (status(screen).contains(name) && is_there && adds_up).then_some(())
         });
     }
-    // Process and container, and then each flow again.
-    session.press("gg");
-    wait_for_status(&session, &["container"]);
+    for owners in ["process", "command", "user", "container", "netns"] {
+        session.press("g");
+        wait_for_status(&session, &[owners]);
+    }
     session.press("g");
     session.wait_for_rows("flows", |rows| (rows.len() == 2 * PARTS.len()).then_some(()));
 }
