@@ -157,23 +157,7 @@ pub(super) fn read_small(
     name: impl rustix::path::Arg,
     buffer: &mut Vec<u8>,
 ) -> rustix::io::Result<()> {
-    buffer.clear();
-    let file = openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    read_more(&file, buffer, PAGE)
-}
-
-/// What the kernel hands out of a file of /proc at a time.
-const PAGE: usize = 4096;
-
-/// Reads until less comes than `short`.
-fn read_more(file: &OwnedFd, buffer: &mut Vec<u8>, short: usize) -> rustix::io::Result<()> {
-    loop {
-        buffer.reserve(2 * PAGE);
-        let length = rustix::io::read(file, rustix::buffer::spare_capacity(buffer))?;
-        if length == 0 || length < short {
-            return Ok(());
-        }
-    }
+    read_until(dir, name, buffer, PAGE)
 }
 
 /// Reads a whole file into a buffer that is emptied first.
@@ -182,9 +166,28 @@ pub(super) fn read_into(
     name: impl rustix::path::Arg,
     buffer: &mut Vec<u8>,
 ) -> rustix::io::Result<()> {
+    read_until(dir, name, buffer, 0)
+}
+
+/// What the kernel hands out of a file of /proc at a time.
+const PAGE: usize = 4096;
+
+/// Reads a file until less comes than `short`.
+fn read_until(
+    dir: &OwnedFd,
+    name: impl rustix::path::Arg,
+    buffer: &mut Vec<u8>,
+    short: usize,
+) -> rustix::io::Result<()> {
     buffer.clear();
     let file = openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    read_more(&file, buffer, 0)
+    loop {
+        buffer.reserve(2 * PAGE);
+        let length = rustix::io::read(&file, rustix::buffer::spare_capacity(buffer))?;
+        if length == 0 || length < short {
+            return Ok(());
+        }
+    }
 }
 
 fn list_threads(dir: &OwnedFd) -> rustix::io::Result<Vec<u32>> {
