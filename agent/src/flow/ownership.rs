@@ -23,11 +23,14 @@ pub(crate) struct Ownership {
     fresh: Bits,
     /// Rows with an answer, whose traffic came from another socket since.
     switched: Bits,
-    /// Rows whose answer becomes a better one when the connection is accepted.
+    /// Rows that get another answer once they have traffic again: the connection may be accepted by then, or another owner has
+    /// its socket.
     provisional: Bits,
     pub(crate) attributions: Attributions,
     /// Rows whose key leads to another row now, because another owner took it over.
     retired: HashMap<RowKey, Vec<u32>>,
+    /// A bit for each of those.
+    is_retired: Bits,
     /// The other sockets that rows were seen with in the open interval, of those with several: the first is the one before.
     rivals: HashMap<u32, Vec<SocketHint>>,
     /// Where to go on asking, as a word of `wanted`.
@@ -69,6 +72,7 @@ impl Ownership {
             provisional: Bits::default(),
             attributions: Attributions::new(groups),
             retired: HashMap::new(),
+            is_retired: Bits::default(),
             rivals: HashMap::new(),
             next: 0,
         }
@@ -176,9 +180,12 @@ impl Ownership {
         }
     }
 
-    /// An answer to this row is wanted again.
+    /// An answer to this row is wanted again, unless it is retired: whose it was stands, and the socket that its conversation
+    /// has now is its successor's.
     pub(crate) fn ask_again(&mut self, row: u32) {
-        self.wanted.set(row);
+        if !self.is_retired.has(row) {
+            self.wanted.set(row);
+        }
     }
 
     /// Whether the answer to this row may have become a better one since.
@@ -197,6 +204,13 @@ impl Ownership {
         }
     }
 
+    /// A row's socket is another owner's, who has nothing to take over yet: asked again when there is.
+    pub(crate) fn postpone(&mut self, row: u32) {
+        self.settle(row);
+        self.switched.set(row);
+        self.provisional.set(row);
+    }
+
     /// A row that was retired, of this key and owner.
     pub(crate) fn former(&self, key: &RowKey, owner: &Attribution) -> Option<u32> {
         let rows = self.retired.get(key)?;
@@ -211,6 +225,8 @@ impl Ownership {
         let rows = self.retired.entry(*key).or_default();
         rows.retain(|former| *former != to);
         rows.push(row);
+        self.is_retired.clear(to);
+        self.is_retired.set(row);
     }
 
     /// A row is gone. The result is whose it was.
@@ -218,6 +234,7 @@ impl Ownership {
         self.settle(row);
         self.hints[row as usize] = SocketHint::NONE;
         let number = std::mem::replace(&mut self.numbers[row as usize], NOT_LOOKED);
+        self.is_retired.clear(row);
         if let Some(rows) = self.retired.get_mut(key) {
             rows.retain(|former| *former != row);
             if rows.is_empty() {

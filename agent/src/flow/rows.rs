@@ -194,20 +194,20 @@ impl<S> Rows<S> {
     }
 
     /// A row is found to be somebody's. What it has come to is its former owner's where it had one and its socket is another
-    /// one now: then the open interval alone goes to the new owner, in a row of its own.
+    /// one now: then the open interval alone goes to the new owner, in a row of its own. A conversation has one row for each
+    /// owner: where a retired one is this owner's already, it goes on.
     pub(crate) fn attribute(&mut self, number: u32, attribution: &Arc<Attribution>) {
         let (key, traffic) = self.table.get(number);
         let (key, is_new) = (*key, traffic.packets() == 0);
-        if is_new || !self.ownership.changes_hands(number, attribution) {
+        let former = if is_new { None } else { self.ownership.former(&key, attribution) };
+        if is_new || former.is_none() && !self.ownership.changes_hands(number, attribution) {
             self.ownership.answer(number, attribution);
-            return;
-        }
-        let former = self.ownership.former(&key, attribution);
-        if let Some(to) = former {
+        } else if self.table.pending_of(number).iter().all(Count::is_zero) {
+            self.ownership.postpone(number);
+        } else if let Some(to) = former {
             self.table.lead_to(number, to);
             self.take_over(&key, number, to, attribution);
         } else if let Some(to) = self.table.succeed(number) {
-            self.ownership.hand_over(&key, number, to);
             self.ownership.open(to);
             let (from, first, groups) = (number as usize, to as usize, self.groups.len());
             self.row_groups.resize(self.row_groups.len().max((first + 1) * groups), NO_GROUP);

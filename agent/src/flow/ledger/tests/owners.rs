@@ -1,6 +1,6 @@
 //! Whose rows are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use proptest::prelude::*;
 
@@ -127,6 +127,43 @@ fn a_conversation_that_changes_hands_is_a_row_for_each_owner() {
     assert_eq!(groups, [("x 1".to_owned(), 40_120, 40_000), ("x 2".to_owned(), 503_000, 500_000)]);
     assert_eq!(snapshot.groups[1].1[0].1.sent.bytes, 543_120);
     assert_eq!(snapshot.total.sent.bytes, 543_120);
+}
+
+/// Whose a retired row was stands: its conversation's socket is another one now, and everybody is asked about again.
+#[test]
+fn a_retired_row_is_not_asked_about_again() {
+    let mut ledger = ledger(|_| ());
+    let owner = |question: &Question| {
+        Some(process(u32::try_from(question.socket.cookie()).unwrap(), "x", Reason::Connected))
+    };
+    for (second, cookie) in [(1, 1), (2, 2)] {
+        ledger.record(&query(), count(100, 1), SocketHint(cookie));
+        answer(&mut ledger, false, owner);
+        ledger.close(SECOND * second);
+    }
+    ledger.ask_again();
+    assert_eq!(answer(&mut ledger, true, owner), 1);
+    assert_eq!(by_pid(&ledger), [(1, 100), (2, 100)]);
+}
+
+/// An answer that comes late, or a better one, may be the owner of a row that is retired.
+#[test]
+fn a_conversation_has_one_row_for_each_owner() {
+    let mut ledger = ledger(|_| ());
+    let mut second = 0;
+    let mut interval = |bytes, cookie, pid| {
+        second += 1;
+        ledger.record(&query(), count(bytes, 1), SocketHint(cookie));
+        ledger.ask_again();
+        answer(&mut ledger, true, |_| Some(process(pid, "x", Reason::Connected)));
+        ledger.close(SECOND * second);
+        by_pid(&ledger)
+    };
+    interval(1, 1, 1);
+    assert_eq!(interval(10, 2, 2), [(1, 1), (2, 10)]);
+    assert_eq!(interval(100, 2, 1), [(1, 101), (2, 10)]);
+    assert_eq!(interval(1000, 2, 2), [(1, 101), (2, 1010)]);
+    assert_eq!(interval(10_000, 2, 3), [(1, 101), (3, 11_010)]);
 }
 
 #[test]
@@ -265,7 +302,7 @@ proptest! {
     fn groups_are_the_sums_of_their_rows(
         live: bool,
         seconds in prop::collection::vec(
-            (prop::collection::vec((0_u16..4, 0_u64..6, 1_u64..1000), 0..6), 0_u8..4, any::<bool>()), 1..70),
+            (prop::collection::vec((0_u16..4, 0_u64..6, 1_u64..1000), 0..6), 0_u8..4, any::<bool>(), any::<bool>()), 1..70),
     ) {
         let groups = vec![GroupBy::Process, GroupBy::Command, GroupBy::Port];
         let mut ledger = ledger(|terms| {
@@ -282,7 +319,7 @@ proptest! {
             )),
         };
         let (mut all_answered, mut expected) = (true, BTreeMap::<u32, u64>::new());
-        for (second, (flows, answers, again)) in (1..).zip(seconds) {
+        for (second, (flows, answers, again, all)) in (1..).zip(seconds) {
             // Within an interval a conversation has one socket, as far as the ledger can tell: the last.
             let mut last = HashMap::new();
             for (port, cookie, bytes) in &flows {
@@ -291,6 +328,9 @@ proptest! {
                 let key = key(Direction::Egress, ("10.0.0.1", 1000 + port), ("192.0.2.53", 53));
                 ledger.record(&key, count(*bytes, 1), socket);
                 *expected.entry(u32::try_from(socket.cookie()).unwrap() / 2).or_default() += bytes;
+            }
+            if all {
+                ledger.ask_again();
             }
             if answers > 0 {
                 answer(&mut ledger, again, owner);
@@ -301,6 +341,14 @@ proptest! {
 
             let snapshot = ledger.snapshot();
             prop_assert_eq!(snapshot.rows.len(), ledger.len());
+            let ids = |of: &Arc<Attribution>| of.owners.iter().map(|owner| owner.id).collect::<Vec<_>>();
+            let identities: HashSet<_> = snapshot
+                .rows
+                .iter()
+                .zip(&snapshot.owners)
+                .map(|((row, _), owner)| (*row, ids(owner), owner.owners.is_empty().then_some(owner.reason)))
+                .collect();
+            prop_assert_eq!(identities.len(), snapshot.rows.len(), "a row for each owner");
             prop_assert_eq!(snapshot.rows.len(), snapshot.owners.len());
             for (by, groups) in &snapshot.groups {
                 let mut sums: HashMap<GroupKey, Traffic> = HashMap::new();
