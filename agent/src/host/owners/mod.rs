@@ -185,7 +185,8 @@ impl Owners {
         let mut words = self.host.degraded();
         if !self.sees_all {
             words.push(
-                "owners: processes outside this PID namespace cannot be seen; run flowtally on the host"
+                "owners: processes outside this PID namespace cannot be seen, and those that the kernel noted have the host's \
+                 PIDs here; run flowtally in the host's PID namespace"
                     .to_owned(),
             );
         }
@@ -238,8 +239,7 @@ impl Owners {
     fn by_note(&mut self, question: &Question, note: &SocketNote) -> Option<Attribution> {
         let reason = noted_reason(question, note, self.facts)?;
         let noted = self.noted(note, true);
-        let inode = self.host.table.by_cookie(question.socket.cookie());
-        let entry = inode.and_then(|place| self.host.table.get(place)).copied();
+        let entry = self.noted_entry(question, note);
         let mut owners = entry.map(|entry| self.holders([entry.socket.inode])).unwrap_or_default();
         if owners.iter().any(|owner| owner.id == noted.id) {
             return Some(Attribution { owners, reason });
@@ -251,6 +251,21 @@ impl Owners {
         // It was handed on: to a child, or over a UNIX socket.
         let reason = if reason == Reason::Listener { reason } else { Reason::Open };
         Some(Attribution { owners, reason })
+    }
+
+    /// The socket that a note is about, as it was last listed: by its cookie, and where /proc/net had to be read, which has no
+    /// cookies, by the two ends of the conversation, if the own namespace has one such socket.
+    fn noted_entry(&self, question: &Question, note: &SocketNote) -> Option<Entry> {
+        let table = &self.host.table;
+        if let Some(place) = table.by_cookie(question.socket.cookie()) {
+            return table.get(place).copied();
+        }
+        if !question.socket.is_exact() || self.host.is_foreign(note.netns) {
+            return None;
+        }
+        let found = table.by_ends(self.host.own(), &ends(question)?)?;
+        let [place] = found.sockets[..] else { return None };
+        table.get(place).copied().filter(|entry| entry.socket.cookie == 0)
     }
 
     /// By what was read before, as far as that cannot have changed.

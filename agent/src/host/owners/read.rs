@@ -87,7 +87,8 @@ impl Host {
         if self.namespaces.own.is_none() {
             self.namespaces = Namespaces::find(&BTreeMap::new());
             self.connection = Connection::open(Some(SOCK_DIAG)).ok();
-            self.own_cookie = self.connection.as_ref().and_then(netns::cookie);
+            // Not by that connection: where it is refused, frames of other namespaces must be told from the own ones all the same.
+            self.own_cookie = Connection::open(None).ok().as_ref().and_then(netns::cookie);
             self.cookies.extend(self.own_cookie.zip(self.namespaces.own));
         }
     }
@@ -181,19 +182,14 @@ impl Host {
     /// Whether the own namespace has a socket with these ends and this cookie that somebody has open. It takes one question to the
     /// kernel, where everything else here takes a list of all sockets.
     pub(super) fn is_open_here(&mut self, ends: &Ends, cookie: u64) -> bool {
-        let Some(connection) = &mut self.connection else { return false };
+        // Where nobody answers, it takes the list to know.
+        let Some(connection) = &mut self.connection else { return true };
         let (local, remote) = ((ends.local, ends.local_port), (ends.remote, ends.remote_port));
         Socket::get(connection, ends.protocol, local, remote, cookie).is_some_and(|socket| socket.inode != 0)
     }
 
     fn read_own(&mut self) {
-        let mut sockets = Sockets::default();
-        match Connection::open(Some(SOCK_DIAG)) {
-            Ok(mut connection) => {
-                sockets.read_over(&mut connection, self.wanted);
-            }
-            Err(_) => sockets = Sockets::read(self.wanted),
-        }
+        let sockets = Sockets::read(self.wanted);
         self.refused.extend(sockets.refused.iter().copied());
         self.table.add(self.own(), true, sockets);
     }
@@ -222,18 +218,14 @@ impl Host {
         let others: Vec<u64> = self.namespaces.files.keys().copied().filter(|inode| *inode != own).collect();
         let wanted = Wanted { unix: false, ..self.wanted };
         let pids = &self.holders.namespaces;
-        let read = self.namespaces.inside(others.into_iter(), |inode, entered| {
-            let connection = entered.and_then(|()| Connection::open(Some(SOCK_DIAG)));
-            match connection {
-                Ok(mut connection) => {
-                    let mut sockets = Sockets::default();
-                    sockets.read_over(&mut connection, wanted);
-                    (inode, netns::cookie(&connection), sockets, None)
-                }
-                Err(error) => {
-                    let sockets = pids.get(&inode).map(|pid| Sockets::read_of_process(*pid, wanted));
-                    (inode, None, sockets.unwrap_or_default(), Some(error))
-                }
+        let read = self.namespaces.inside(others.into_iter(), |inode, entered| match entered {
+            Ok(()) => {
+                let cookie = Connection::open(None).ok().as_ref().and_then(netns::cookie);
+                (inode, cookie, Sockets::read(wanted), None)
+            }
+            Err(error) => {
+                let sockets = pids.get(&inode).map(|pid| Sockets::read_of_process(*pid, wanted));
+                (inode, None, sockets.unwrap_or_default(), Some(error))
             }
         });
         self.not_entered = None;
