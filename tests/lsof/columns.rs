@@ -1,6 +1,6 @@
 //! Columns: what is in them, and how wide they are.
 
-use crate::compare::{compare, exact, fails, fields, lab_of, rows};
+use crate::compare::{compare, exact, fails, fields, lab_of, nothing, rows};
 
 #[test]
 fn each_row_of_a_process_with_files_of_every_type() {
@@ -165,6 +165,7 @@ fn counts_of_links() {
             rows("-a +L3 -p {files.pid}"),
             rows("-a +L1 -p {files.pid} -d {files.gone}"),
             rows("+L0 -p {files.pid}"),
+            nothing("-a +L0 -p {files.pid}"),
             rows("+L1 -t -c fx -a"),
             fields("-a +L1 -p {files.pid} -Fpfnk"),
             fails("-L5 -p {files.pid}"),

@@ -33,6 +33,8 @@ fn wrong_options() {
             fails("-r1x"),
             fails("-s x"),
             fails("-T x"),
+            fails("-S 1 -p 12x"),
+            fails("-p 12x -S 1"),
             fails("-g x"),
             fails("-F x -q"),
             fails("-L x"),

@@ -174,6 +174,8 @@ fn mount_points() {
         &[
             rows("{dir}/mounted"),
             rows("{dir}/mounted/"),
+            nothing("mounted"),
+            fails("+f -- mounted"),
             rows("-- {dir}/mounted"),
             rows("-f -- {dir}/mounted").maybe_empty(),
             rows("+f -- {dir}/mounted"),

@@ -145,8 +145,8 @@ pub struct File {
     pub name: Box<[u8]>,
     /// What is appended to the name and not part of it: who holds the other end of a pipe (`-E`).
     pub peers: Option<Box<[u8]>>,
-    /// The number of the terminal that it controls.
-    pub terminal: Option<u32>,
+    /// What tells who else holds it, where no inode does.
+    pub twin: Option<Twin>,
 }
 
 impl File {
@@ -168,9 +168,18 @@ impl File {
             socket: None,
             name: Box::default(),
             peers: None,
-            terminal: None,
+            twin: None,
         }
     }
+}
+
+/// What two descriptors have in common that are ends of one thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Twin {
+    /// The number of the terminal that it controls.
+    Terminal(u32),
+    /// The kernel's number of an eventfd: all of them have one inode.
+    Event(u32),
 }
 
 /// A transport that has ports.

@@ -78,7 +78,7 @@ pub(super) fn of_processes(pids: &[u32]) -> io::Result<Vec<String>> {
     let pids = pids.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
     let words = ["-n", "-P", "-p", &pids].map(|word| word.as_bytes().to_vec());
     let Outcome::Run(options, _) = arguments::parse(words.to_vec(), &host) else { return Ok(Vec::new()) };
-    let (search, _) = Search::new(&options);
+    let (search, _) = Search::new(&options, charset());
     let shared = Shared::new(&options, &search);
     let mut processes = gather(&shared)?;
     name_endpoints(&mut processes, &options)?;
@@ -100,13 +100,15 @@ fn run(program: &str, options: &Options) -> io::Result<bool> {
         return Ok(true);
     }
     if options.avoid_blocking && options.warnings && Class::requested(options).needs_mounts() {
-        let directories = options.directories.iter().map(|directory| &directory.path);
-        let names: Vec<_> = directories.chain(&options.names).cloned().collect();
-        for line in avoided(&names) {
+        let (before, after): (Vec<_>, Vec<_>) =
+            options.directories.iter().partition(|directory| directory.avoid_blocking);
+        let names: Vec<_> = before.iter().map(|it| &it.path).chain(&options.names).cloned().collect();
+        // A directory that may be examined has mounts examined, too.
+        for line in avoided(&names, after.is_empty()) {
             say!("{program}: {line}");
         }
     }
-    let (search, errors) = Search::new(options);
+    let (search, errors) = Search::new(options, charset());
     let mut usage = false;
     let mut good = true;
     for error in &errors {
@@ -138,7 +140,7 @@ fn run(program: &str, options: &Options) -> io::Result<bool> {
         let any = processes.iter().any(|process| !process.files.is_empty());
         let mut out = BufWriter::with_capacity(64 * 1024, io::stdout().lock());
         print::listing(&processes, style, &mut out)?;
-        let missing = shared.found.missing(options, search.items());
+        let missing = shared.found.missing(options, search.items(), style.charset);
         if options.verbose {
             for line in &missing {
                 writeln!(out, "{program}: {line}")?;

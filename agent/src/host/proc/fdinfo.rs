@@ -8,7 +8,7 @@ pub struct FdInfo {
     /// The flags of open(2).
     pub flags: Option<u32>,
     /// The number of an eventfd.
-    pub eventfd: Option<u64>,
+    pub eventfd: Option<u32>,
     /// The descriptors that an epoll instance watches.
     pub watched: Vec<u32>,
     /// The process of a pidfd; negative when it is gone.

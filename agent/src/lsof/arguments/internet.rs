@@ -104,6 +104,8 @@ pub(super) fn item(item: &[u8], system: &dyn System) -> Result<Item, String> {
     let mut list = Vec::new();
     if let Some(after) = rest.strip_prefix(':') {
         list = ports(after, transport, &whole, system)?;
+    } else if !rest.is_empty() {
+        return Err(unacceptable_ports(&whole));
     }
     Ok(Item::Address(Address { text: whole.clone(), family, transport, hosts, ports: list }))
 }
@@ -125,10 +127,14 @@ fn host<'a>(
         if family == Family::V4 {
             return Err(prohibited(true));
         }
-        if (!rest.is_empty() && !rest.starts_with(':')) || address.is_unspecified() {
+        if address.is_unspecified() {
             return Err(unacceptable());
         }
-        return Ok((vec![IpAddr::V6(address).to_canonical()], rest));
+        let address = IpAddr::V6(address).to_canonical();
+        if family == Family::V6 && address.is_ipv4() {
+            return Err(prohibited(false));
+        }
+        return Ok((vec![address], rest));
     }
     let end = after.find(':').unwrap_or(after.len());
     let (name, rest) = after.split_at(end);
@@ -153,15 +159,18 @@ fn host<'a>(
     Ok((hosts, rest))
 }
 
-/// An IPv4 address of up to four numbers; those that are missing are zero.
+fn unacceptable_ports(whole: &str) -> String {
+    format!("unacceptable port specification in: -i {whole}")
+}
+
+/// An IPv4 address of four numbers, with or without leading zeros. What has fewer is a name, which the resolver knows.
 fn ipv4(name: &str) -> Option<std::net::Ipv4Addr> {
     let mut octets = [0u8; 4];
-    let mut count = 0;
-    for (at, part) in name.split('.').enumerate() {
-        *octets.get_mut(at)? = part.parse().ok()?;
-        count = at + 1;
+    let mut parts = name.split('.');
+    for octet in &mut octets {
+        *octet = parts.next()?.parse().ok()?;
     }
-    (count > 0).then(|| octets.into())
+    parts.next().is_none().then(|| octets.into())
 }
 
 fn ports(
@@ -170,7 +179,7 @@ fn ports(
     whole: &str,
     system: &dyn System,
 ) -> Result<Vec<Ports>, String> {
-    let unacceptable = || format!("unacceptable port specification in: -i {whole}");
+    let unacceptable = || unacceptable_ports(whole);
     let mut ports = Vec::new();
     if list.is_empty() {
         return Err(unacceptable());

@@ -224,6 +224,7 @@ pub enum NameKind {
 
 /// A directory to search.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an option that stood before it")]
 pub struct Directory {
     /// Its path.
     pub path: Vec<u8>,
@@ -233,6 +234,8 @@ pub struct Directory {
     pub cross_mounts: bool,
     /// `-x l` stood before it: through symbolic links.
     pub cross_links: bool,
+    /// `-b` stood before it: it must not be examined.
+    pub avoid_blocking: bool,
 }
 
 /// What stands under SIZE/OFF.

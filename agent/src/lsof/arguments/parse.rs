@@ -26,7 +26,7 @@ const FIELDS: &[u8] = b"acCdDfFgGikKlLmMnNopPrRsStTuzZ";
 /// What a command line comes to.
 #[derive(Clone, Debug)]
 pub enum Outcome {
-    /// List files. The warnings are for standard error.
+    /// List files. The messages are warnings.
     Run(Box<Options>, Vec<String>),
     /// `-h`, `-?`: print the long usage.
     Help,
@@ -45,8 +45,8 @@ pub fn parse(words: Vec<Vec<u8>>, system: &dyn System) -> Outcome {
         scanner: Scanner::new(words),
         system,
         options: Options::default(),
-        errors: Vec::new(),
-        warnings: Vec::new(),
+        messages: Vec::new(),
+        failed: false,
         help: false,
         version: false,
         field_help: false,
@@ -68,8 +68,10 @@ struct Parser<'a> {
     scanner: Scanner,
     system: &'a dyn System,
     options: Options,
-    errors: Vec<String>,
-    warnings: Vec<String>,
+    /// What goes to standard error, in the order of the options.
+    messages: Vec<String>,
+    /// Whether any of them says that something is wrong.
+    failed: bool,
     help: bool,
     version: bool,
     field_help: bool,
@@ -83,7 +85,8 @@ struct Parser<'a> {
 
 impl Parser<'_> {
     fn wrong(&mut self, message: impl Into<String>) {
-        self.errors.push(message.into());
+        self.messages.push(message.into());
+        self.failed = true;
     }
 
     fn option(&mut self, Letter { plus, letter }: Letter) {
@@ -201,7 +204,9 @@ impl Parser<'_> {
         match self.name().filter(|path| !path.is_empty()) {
             Some(path) => {
                 let (cross_mounts, cross_links) = (self.options.cross_mounts, self.options.cross_links);
-                self.options.directories.push(Directory { path, deep, cross_mounts, cross_links });
+                let avoid_blocking = self.options.avoid_blocking;
+                let directory = Directory { path, deep, cross_mounts, cross_links, avoid_blocking };
+                self.options.directories.push(directory);
             }
             None => self.wrong("+d not followed by a directory path"),
         }
@@ -244,7 +249,9 @@ impl Parser<'_> {
     }
 
     fn fields(&mut self) {
-        let value = self.scanner.optional().unwrap_or_default();
+        let given = self.scanner.optional();
+        let all = given.is_none();
+        let value = given.unwrap_or_default();
         if value == b"?" {
             self.field_help = true;
             return;
@@ -257,10 +264,14 @@ impl Parser<'_> {
                 _ => return self.wrong(format!("unknown field: {}", text(&[letter]))),
             }
         }
-        if fields.letters.is_empty() {
+        if fields.letters.is_empty() && (all || fields.nul) {
             fields.letters = STANDARD_FIELDS.to_vec();
         } else if !fields.has(b'p') {
             fields.letters.push(b'p');
+        }
+        // Programs are told all of a socket, unless a -T follows.
+        if fields.has(b'T') {
+            self.options.tcp_info = TcpInfo { state: true, queues: true, flags: true };
         }
         self.options.fields = Some(fields);
     }
@@ -302,7 +313,7 @@ impl Parser<'_> {
         match number {
             None => self.options.links_below = None,
             Some(_) if !plus => self.wrong("no number may follow -L"),
-            Some(number) => self.options.links_below = (number > 0).then_some(number),
+            Some(number) => self.options.links_below = Some(number),
         }
     }
 
@@ -416,7 +427,7 @@ impl Parser<'_> {
             return;
         };
         if seconds < 2 {
-            self.warnings.push(format!("WARNING: -S time ({seconds}) changed to 2"));
+            self.messages.push(format!("WARNING: -S time ({seconds}) changed to 2"));
         }
         self.options.timeout = Duration::from_secs(seconds.max(2));
     }
@@ -443,9 +454,12 @@ impl Parser<'_> {
         let Some(set) = self.scanner.value() else {
             return self.wrong("no UIDs specified");
         };
-        let errors = &mut self.errors;
+        let (messages, failed) = (&mut self.messages, &mut self.failed);
         let Options { users, excluded_users, .. } = &mut self.options;
-        sets::users(&set, self.system, users, excluded_users, &mut |error| errors.push(error));
+        sets::users(&set, self.system, users, excluded_users, &mut |error| {
+            messages.push(error);
+            *failed = true;
+        });
     }
 
     fn cross_over(&mut self) {
@@ -489,16 +503,18 @@ impl Parser<'_> {
         if options.no_tcp_udp && (options.internet.is_some() || !options.addresses.is_empty()) {
             late.push("-i is useless when -X is specified.");
         }
-        self.errors.extend(late.into_iter().map(str::to_owned));
-        self.options.names = self.scanner.names();
-        if self.errors.is_empty() && !self.help && !self.version {
+        for error in late {
+            self.wrong(error);
+        }
+        self.options.names = std::mem::take(&mut self.scanner).names();
+        if !self.failed && !self.help && !self.version {
             let classes = crate::lsof::select::Class::requested(&self.options);
             if self.options.and && classes.is_empty() {
-                self.errors.push("no select options to AND via -a".to_owned());
+                self.wrong("no select options to AND via -a");
             }
         }
-        if !self.errors.is_empty() {
-            return Outcome::Wrong(self.errors);
+        if self.failed {
+            return Outcome::Wrong(self.messages);
         }
         if self.help {
             return Outcome::Help;
@@ -512,7 +528,7 @@ impl Parser<'_> {
             options.warnings = false;
         }
         // Programs are told of queues too.
-        if (options.fields.is_some() || options.json.is_some()) && !self.info {
+        if options.json.is_some() && !self.info {
             options.tcp_info.queues = true;
         }
         // Fields of which one is named are as if their option was given.
@@ -523,6 +539,6 @@ impl Parser<'_> {
                 (false, false) => {}
             }
         }
-        Outcome::Run(Box::new(self.options), self.warnings)
+        Outcome::Run(Box::new(self.options), self.messages)
     }
 }

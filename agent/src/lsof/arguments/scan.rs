@@ -2,6 +2,7 @@
 //! is the rest of the word or the next word, and what an option does not use of its value may be letters again.
 
 /// The words of a command line, and how far they are read.
+#[derive(Default)]
 pub(super) struct Scanner {
     words: Vec<Vec<u8>>,
     /// The word that is read.

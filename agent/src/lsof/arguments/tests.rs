@@ -70,7 +70,13 @@ fn the_forms_of_daily_use() {
     assert_eq!(all.fds, Some(FdSet { exclude: false, items }));
     assert_eq!(
         all.directories,
-        [Directory { path: b"/tmp".to_vec(), deep: true, cross_mounts: false, cross_links: false }]
+        [Directory {
+            path: b"/tmp".to_vec(),
+            deep: true,
+            cross_mounts: false,
+            cross_links: false,
+            avoid_blocking: false
+        }]
     );
     assert_eq!(all.names, [b"name".to_vec()]);
 }

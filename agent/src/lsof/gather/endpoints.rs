@@ -5,7 +5,7 @@ use hashbrown::{HashMap, HashSet};
 use super::{Search, Shared, gather, unix_peers::unix_peers};
 use crate::lsof::{
     arguments::{EndPoints, FdItem, FdSet, Options, Tasks},
-    model::{End, Fd, File, Kind, Process, Socket, Transport, major, minor},
+    model::{End, Fd, File, Kind, Process, Socket, Transport, Twin, major, minor},
 };
 
 /// An end of something that has two.
@@ -17,6 +17,8 @@ enum Key {
     Internet(bool, End, End),
     Controller(u32),
     Terminal(u32),
+    Event(u32),
+    Queue(u64),
 }
 
 /// The kernel's number of the state of a TCP connection that is up.
@@ -40,9 +42,14 @@ fn key(file: &File) -> Option<Key> {
             }),
         ) => Some(Key::Internet(*v6, *local, *foreign)),
         (Kind::Fifo, None) => Some(Key::Pipe(file.inode?)),
+        (Kind::MessageQueue, None) => Some(Key::Queue(file.inode?)),
+        (Kind::Anonymous, None) => match file.twin? {
+            Twin::Event(event) => Some(Key::Event(event)),
+            Twin::Terminal(_) => None,
+        },
         (Kind::Character, None) => {
             let device = file.rdev?;
-            if let Some(terminal) = file.terminal {
+            if let Some(Twin::Terminal(terminal)) = file.twin {
                 return Some(Key::Controller(terminal));
             }
             let at = PTS.contains(&major(device)).then(|| major(device) - PTS.start())?;
@@ -55,7 +62,7 @@ fn key(file: &File) -> Option<Key> {
 /// The other end of an end.
 fn other(key: Key, peers: &HashMap<u64, u64>) -> Option<Key> {
     Some(match key {
-        Key::Pipe(_) => key,
+        Key::Pipe(_) | Key::Event(_) | Key::Queue(_) => key,
         Key::Unix(inode) => Key::Unix(*peers.get(&inode)?),
         Key::Internet(v6, local, foreign) => Key::Internet(v6, foreign, local),
         Key::Controller(terminal) => Key::Terminal(terminal),
@@ -142,7 +149,9 @@ fn annotate(
     let mut text = Vec::new();
     match (key, other) {
         (Key::Unix(_), Key::Unix(inode)) => text.extend_from_slice(format!("->INO={inode}").as_bytes()),
-        (Key::Controller(terminal), _) => text.extend_from_slice(format!("->/dev/pts/{terminal}").as_bytes()),
+        (Key::Controller(terminal), _) if !found.is_empty() => {
+            text.extend_from_slice(format!("->/dev/pts/{terminal}").as_bytes());
+        }
         _ => {}
     }
     for holder in &found {

@@ -1,10 +1,7 @@
 //! Mapped files: a row for each that /proc/PID/maps names, in the order in which they appear.
 
 use hashbrown::HashMap;
-use rustix::{
-    fs::CWD,
-    io::{Errno, Result},
-};
+use rustix::{fs::CWD, io::Result};
 
 use super::{
     process::read_into,
@@ -15,7 +12,7 @@ use super::{
 use crate::{
     host::proc::{Mapping, unescape},
     lsof::{
-        model::{Fd, File, Kind, device},
+        model::{Fd, File, Kind, device, major, minor},
         select::Class,
     },
 };
@@ -100,28 +97,19 @@ impl Rows<'_> {
         let mut file = File::new(Fd::Memory, Kind::Regular);
         let known = match stat {
             Ok(stat) if is_it => stat,
-            _ => Stat { device, inode, mode: 0o100_000, links: 1, size: 0, rdev: 0 },
+            _ => unnamed(device, inode),
         };
         let Verdict::Listed(item) = self.judge(&known, &path, met) else { return };
         if is_it {
             known.fill(&mut file);
-            // A mapped device is no place in it.
-            file.offset = file.size.is_none().then_some(0);
             file.name = self.name(&path, item);
         } else {
             (file.device, file.inode) = (Some(device), Some(inode));
-            let why = match stat {
-                Ok(stat) => format!(
-                    " (path dev={},{}, inode={})",
-                    crate::lsof::model::major(stat.device),
-                    crate::lsof::model::minor(stat.device),
-                    stat.inode
-                ),
-                Err(error) => format!(" (stat: {})", search::text(error)),
+            file.name = if shared.options.warnings {
+                [&path[..], stranger(stat, device, inode).as_bytes()].concat().into()
+            } else {
+                path.into()
             };
-            if matches!(stat, Err(Errno::NOENT | Errno::ACCESS)) || stat.is_ok() || shared.options.warnings {
-                file.name = [&path[..], why.as_bytes()].concat().into();
-            }
         }
         files.push(file);
     }
@@ -131,12 +119,31 @@ impl Rows<'_> {
             return;
         }
         let met = self.with_fd(Fd::Deleted, met);
-        // How many names it has nobody says: it is no file with few of them.
-        let stat = Stat { device, inode, mode: 0o100_000, links: u32::MAX, size: 0, rdev: 0 };
+        let stat = unnamed(device, inode);
         let Verdict::Listed(item) = self.judge(&stat, name, met) else { return };
         let mut file = File::new(Fd::Deleted, Kind::Regular);
         (file.device, file.inode) = (Some(device), Some(inode));
         file.name = self.name(name, item);
         files.push(file);
     }
+}
+
+/// What is known of a mapped file that its path does not lead to. How many names it has nobody says: it is no file with few of
+/// them.
+const fn unnamed(device: u64, inode: u64) -> Stat {
+    Stat { device, inode, mode: 0o100_000, links: u32::MAX, size: 0, rdev: 0 }
+}
+
+/// Why the path of a mapped file is not that file: no other can be found there, or in what the other differs.
+fn stranger(stat: Result<Stat>, device: u64, inode: u64) -> String {
+    let stat = match stat {
+        Ok(stat) => stat,
+        Err(error) => return format!(" (stat: {})", search::text(error)),
+    };
+    let differences = [
+        (stat.device != device).then(|| format!("dev={},{}", major(stat.device), minor(stat.device))),
+        (stat.inode != inode).then(|| format!("inode={}", stat.inode)),
+    ];
+    let differences: Vec<String> = differences.into_iter().flatten().collect();
+    format!(" (path {})", differences.join(", "))
 }

@@ -21,13 +21,14 @@ pub fn mounts() -> String {
     lines.iter().map(line).collect()
 }
 
-/// What `-b` keeps from being known, a message each: names are not resolved, mounts are not examined.
+/// What `-b` keeps from being known, a message each: names are not resolved, and `mounts` are not examined.
 #[must_use]
-pub fn avoided(names: &[Vec<u8>]) -> Vec<String> {
+pub fn avoided(names: &[Vec<u8>], mounts: bool) -> Vec<String> {
     let shown = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
     let avoiding = |call: &str, path: &[u8]| format!("avoiding {call}({}): -b was specified.", shown(path));
     let mut lines: Vec<String> = names.iter().map(|name| avoiding("readlink", name)).collect();
-    for mount in Mounts::default().all() {
+    let table = Mounts::default();
+    for mount in table.all().iter().filter(|_| mounts) {
         let path = &mount.path;
         lines.extend([avoiding("readlink", path), avoiding("stat", path)]);
         lines.push(format!(

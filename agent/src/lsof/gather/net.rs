@@ -225,6 +225,8 @@ fn ethernet(protocol: u64) -> Option<&'static str> {
         0x86dd => "IPV6",
         0x8863 => "PPP_DIS",
         0x8864 => "PPP_SES",
+        0x8847 => "MPLS_UC",
+        0x8848 => "MPLS_MC",
         0x884c => "ATMMPOA",
         0x8884 => "ATMFATE",
         0x0001 => "802.3",

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     host::proc::{Descriptors, FdInfo, inode_in},
     lsof::{
-        model::{Fd, File, Kind, major, minor},
+        model::{Fd, File, Kind, Twin, major, minor},
         select::{self, Class, Item},
     },
 };
@@ -378,7 +378,7 @@ impl<'a> Rows<'a> {
         let offset = if file.size.is_some() { needs.offsets } else { needs.columns && has_offset(file) };
         if offset || needs.flags || controls {
             let info = info.unwrap_or_else(|| self.info(source, entry));
-            file.terminal = info.tty.filter(|_| controls);
+            file.twin = info.tty.filter(|_| controls).map(Twin::Terminal).or(file.twin);
             file.flags = info.flags.filter(|_| needs.flags);
             file.offset = info.position.filter(|_| offset).or(file.offset);
         }

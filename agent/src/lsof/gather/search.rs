@@ -4,6 +4,7 @@ use std::{
     ffi::OsStr,
     os::unix::ffi::{OsStrExt as _, OsStringExt as _},
     path::Path,
+    time::Duration,
 };
 
 use hashbrown::HashMap;
@@ -18,6 +19,7 @@ use super::{
 use crate::lsof::{
     arguments::{NameKind, Options},
     model::device,
+    print::escape::{self, Charset},
 };
 
 /// Why a name cannot be searched for.
@@ -90,23 +92,23 @@ pub(super) fn text(error: Errno) -> String {
 impl Search {
     /// Resolves the names of a command line.
     #[must_use]
-    pub fn new(options: &Options) -> (Self, Vec<SearchError>) {
+    pub fn new(options: &Options, charset: Charset) -> (Self, Vec<SearchError>) {
         let mut search = Self::default();
         let mut errors = Vec::new();
         let mounts = Mounts::default();
         for exempt in &options.exempt {
             if !mounts.all().iter().any(|mount| mount.path == exempt.path) {
-                let path = String::from_utf8_lossy(&exempt.path).into_owned();
+                let path = escape::text(&exempt.path, charset);
                 errors.push(SearchError::NotMounted { path, plus: !exempt.readlink });
             }
         }
         for directory in &options.directories {
-            if let Err(error) = search.directory(directory, options, &mounts) {
+            if let Err(error) = search.directory(directory, options, &mounts, charset) {
                 errors.push(error);
             }
         }
         for name in &options.names {
-            if let Err(error) = search.name(name, options, &mounts) {
+            if let Err(error) = search.name(name, options, &mounts, charset) {
                 errors.push(error);
             }
         }
@@ -154,21 +156,25 @@ impl Search {
         self.shown.push(shown);
     }
 
-    fn name(&mut self, name: &[u8], options: &Options, mounts: &Mounts) -> Result<(), SearchError> {
-        let lossy = || String::from_utf8_lossy(name).into_owned();
+    fn name(
+        &mut self,
+        name: &[u8],
+        options: &Options,
+        mounts: &Mounts,
+        charset: Charset,
+    ) -> Result<(), SearchError> {
         if name.is_empty() {
             return Err(SearchError::Status { name: String::new(), why: text(Errno::NOENT) });
         }
         let path = if options.avoid_blocking { trimmed(name).to_vec() } else { resolve(name) };
         if options.name_kind != NameKind::File && !options.avoid_blocking {
-            let whole = absolute(&path);
             let sys = stat::follow(CWD, path.as_slice(), false);
             let block = sys.as_ref().ok().filter(|stat| stat.is_block()).map(|stat| stat.rdev);
             let mounted: Vec<_> = mounts
                 .all()
                 .iter()
                 .filter(|mount| {
-                    mount.path == whole
+                    mount.path == path
                         || block.is_some_and(|rdev| device(mount.device.0, mount.device.1) == rdev)
                         || block.is_some() && mount.source == path
                 })
@@ -182,22 +188,22 @@ impl Search {
                     let device = stat::follow(CWD, mount.path.as_slice(), false)
                         .map_or(device(mount.device.0, mount.device.1), |stat| stat.device);
                     self.file_systems.push((device, self.items.len()));
-                    self.items.push((mount.path.clone(), true));
+                    self.items.push((path.clone(), true));
                     self.shown.push(mount.path.clone());
                 }
                 return Ok(());
             }
             if options.name_kind == NameKind::FileSystem {
-                return Err(SearchError::NotFileSystem(lossy()));
+                return Err(SearchError::NotFileSystem(escape::text(name, charset)));
             }
         }
-        match look(&path, options, mounts) {
+        match look(&path, options.avoid_blocking, options.timeout, mounts) {
             Ok(stat) => {
                 self.add(&path.clone(), path, &stat);
                 Ok(())
             }
             Err(error) => {
-                let name = String::from_utf8_lossy(&path).into_owned();
+                let name = escape::text(&path, charset);
                 Err(SearchError::Status { name, why: text(error) })
             }
         }
@@ -208,15 +214,16 @@ impl Search {
         asked: &crate::lsof::arguments::Directory,
         options: &Options,
         mounts: &Mounts,
+        charset: Charset,
     ) -> Result<(), SearchError> {
-        let name = String::from_utf8_lossy(&asked.path).into_owned();
-        let path = if options.avoid_blocking { asked.path.clone() } else { resolve(&asked.path) };
-        let stat = look(&path, options, mounts)
+        let name = escape::text(&asked.path, charset);
+        let path = if asked.avoid_blocking { asked.path.clone() } else { resolve(&asked.path) };
+        let stat = look(&path, asked.avoid_blocking, options.timeout, mounts)
             .map_err(|error| SearchError::Directory { name: name.clone(), why: text(error) })?;
         if !stat.is_dir() {
             return Err(SearchError::NotDirectory(name));
         }
-        self.add(&asked.path, path.clone(), &stat);
+        self.add(&path, path.clone(), &stat);
         let cross = directory::Cross { mounts: asked.cross_mounts, links: asked.cross_links };
         let patience = |path: &[u8]| mounts.is_remote(path).then_some(options.timeout);
         let hung = directory::walk(&path, &stat, asked.deep, cross, &patience, &mut |path, stat| {
@@ -224,21 +231,21 @@ impl Search {
         });
         match hung {
             None => Ok(()),
-            Some(path) => Err(SearchError::Hung(String::from_utf8_lossy(&path).into_owned())),
+            Some(path) => Err(SearchError::Hung(escape::text(&path, charset))),
         }
     }
 }
 
-/// Asks about a path, unless that may block and must not.
-fn look(path: &[u8], options: &Options, mounts: &Mounts) -> rustix::io::Result<Stat> {
-    if options.avoid_blocking {
+/// Asks about a path, unless that may block and must not; on a remote file system no longer than that.
+fn look(path: &[u8], avoid: bool, patience: Duration, mounts: &Mounts) -> rustix::io::Result<Stat> {
+    if avoid {
         return Err(Errno::AGAIN);
     }
     if !mounts.is_remote(&absolute(path)) {
         return stat::follow(CWD, path, true);
     }
     let path = path.to_vec();
-    remote::patiently(options.timeout, move || stat::follow(CWD, path.as_slice(), true))
+    remote::patiently(patience, move || stat::follow(CWD, path.as_slice(), true))
         .unwrap_or(Err(Errno::TIMEDOUT))
 }
 

@@ -9,7 +9,7 @@ use super::{
     stat::{self, Stat},
 };
 use crate::lsof::{
-    model::{File, Kind, Socket},
+    model::{File, Kind, Socket, Twin},
     select::{self, Class, Item},
 };
 
@@ -65,8 +65,9 @@ impl Rows<'_> {
         if shared.needs.columns {
             let told = match name {
                 b"[eventfd]" => {
-                    let info = self.info(source, entry);
-                    info.eventfd.map(|id| format!("[eventfd:{id}]"))
+                    let event = self.info(source, entry).eventfd;
+                    file.twin = event.map(Twin::Event);
+                    event.map(|event| format!("[eventfd:{event}]"))
                 }
                 b"[eventpoll]" => watched(&self.info(source, entry).watched),
                 b"[pidfd]" => self.info(source, entry).pid.map(|pid| format!("[pidfd:{pid}]")),

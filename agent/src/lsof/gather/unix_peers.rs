@@ -24,19 +24,20 @@ const PENDING: u16 = 3;
 
 /// The inode of each UNIX socket's peer; empty where the kernel does not say.
 pub(super) fn unix_peers() -> HashMap<u64, u64> {
-    let mut peers = HashMap::new();
+    let mut pairs = Vec::new();
     let mut waiting = Vec::new();
     // Without it nobody knows: then no peer is named.
-    let _ = dump(&mut peers, &mut waiting);
-    // A datagram socket may be connected to one that is not connected itself.
-    let one_way: Vec<_> = peers.iter().map(|(of, peer)| (*peer, *of)).collect();
-    for (of, peer) in one_way.into_iter().chain(waiting) {
+    let _ = dump(&mut pairs, &mut waiting);
+    let mut peers: HashMap<u64, u64> = pairs.iter().copied().collect();
+    // A datagram socket may be connected to one that is not connected itself: of several, that has the first.
+    let one_way = pairs.into_iter().map(|(of, peer)| (peer, of));
+    for (of, peer) in one_way.chain(waiting) {
         peers.entry(of).or_insert(peer);
     }
     peers
 }
 
-fn dump(peers: &mut HashMap<u64, u64>, waiting: &mut Vec<(u64, u64)>) -> Result<()> {
+fn dump(peers: &mut Vec<(u64, u64)>, waiting: &mut Vec<(u64, u64)>) -> Result<()> {
     let socket = socket_with(
         AddressFamily::NETLINK,
         SocketType::DGRAM,
@@ -75,7 +76,7 @@ fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
 }
 
 /// Reads messages; whether more follow.
-fn read(mut messages: &[u8], peers: &mut HashMap<u64, u64>, waiting: &mut Vec<(u64, u64)>) -> bool {
+fn read(mut messages: &[u8], peers: &mut Vec<(u64, u64)>, waiting: &mut Vec<(u64, u64)>) -> bool {
     while let (Some(length), Some(kind)) = (u32_at(messages, 0), u16_at(messages, 4)) {
         let length = length as usize;
         if ENDS.contains(&kind) {
@@ -89,7 +90,7 @@ fn read(mut messages: &[u8], peers: &mut HashMap<u64, u64>, waiting: &mut Vec<(u
 }
 
 /// Reads one socket: `unix_diag_msg`, then attributes.
-fn peer(message: &[u8], peers: &mut HashMap<u64, u64>, waiting: &mut Vec<(u64, u64)>) -> Option<()> {
+fn peer(message: &[u8], peers: &mut Vec<(u64, u64)>, waiting: &mut Vec<(u64, u64)>) -> Option<()> {
     let inode = u64::from(u32_at(message, 4)?);
     let mut attributes = message.get(16..)?;
     while let (Some(length), Some(kind)) = (u16_at(attributes, 0), u16_at(attributes, 2)) {
@@ -100,9 +101,7 @@ fn peer(message: &[u8], peers: &mut HashMap<u64, u64>, waiting: &mut Vec<(u64, u
         let value = attributes.get(4..length).unwrap_or_default();
         let other = u32_at(value, 0).filter(|other| *other != 0).map(u64::from);
         match (kind, other) {
-            (PEER, Some(other)) => {
-                peers.insert(inode, other);
-            }
+            (PEER, Some(other)) => peers.push((inode, other)),
             // Who waits to be accepted.
             (PENDING, Some(other)) => waiting.push((inode, other)),
             _ => {}

@@ -34,6 +34,15 @@ pub fn write(name: &[u8], blank: bool, charset: Charset, out: &mut dyn Write) ->
     Ok(())
 }
 
+/// A name within a message.
+#[must_use]
+pub fn text(name: &[u8], charset: Charset) -> String {
+    let mut text = Vec::with_capacity(name.len());
+    // A vector takes all that is written.
+    let _ = write(name, false, charset, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 fn escape(byte: u8, out: &mut dyn Write) -> io::Result<()> {
     match byte {
         b'\\' => out.write_all(b"\\\\"),
@@ -62,24 +71,19 @@ fn printable(bytes: &[u8]) -> usize {
     }
 }
 
-/// The first characters of a command, escaped, as COMMAND shows them: an escape is shown whole or not at all.
+/// The first characters of a command, escaped, as COMMAND and TASKCMD show them: an escape is shown whole or not at all. The
+/// kernel cuts names at any byte, so that none beyond ASCII is shown as it is, whatever the locale.
 #[must_use]
-pub fn command(name: &[u8], width: Option<usize>, charset: Charset) -> Vec<u8> {
+pub fn command(name: &[u8], width: Option<usize>) -> Vec<u8> {
     let mut text = Vec::with_capacity(name.len());
-    let mut rest = name;
-    let mut columns = 0;
-    while !rest.is_empty() {
-        let length = if charset.utf8 { printable(rest).max(1) } else { 1 };
-        let (character, after) = rest.split_at(length);
+    for byte in name {
         let from = text.len();
         // A vector takes all that is written.
-        let _ = write(character, true, charset, &mut text);
-        columns += if length > 1 { 1 } else { text.len() - from };
-        if width.is_some_and(|width| columns > width) {
+        let _ = write(&[*byte], true, Charset { utf8: false }, &mut text);
+        if width.is_some_and(|width| text.len() > width) {
             text.truncate(from);
             break;
         }
-        rest = after;
     }
     text
 }
@@ -110,11 +114,12 @@ mod tests {
 
     #[test]
     fn commands_are_cut_between_escapes() {
-        let shown = |name: &str, width| String::from_utf8(command(name.as_bytes(), width, C)).unwrap();
+        let shown = |name: &str, width| String::from_utf8(command(name.as_bytes(), width)).unwrap();
         assert_eq!(shown("kfx long name!X", Some(9)), "kfx\\x20lo");
         assert_eq!(shown("kfx long name!X", None), "kfx\\x20long\\x20name!X");
         assert_eq!(shown("1234567 9", Some(9)), "1234567");
         assert_eq!(shown("short", Some(9)), "short");
+        assert_eq!(shown("fifté", Some(9)), "fift\\xc3");
     }
 
     proptest! {

@@ -182,7 +182,7 @@ impl<'a> Table<'a> {
     fn process(&self, process: &Process) -> ProcessCells {
         let style = self.style;
         let options = style.options;
-        let shown = |name: &[u8]| escape::command(name, options.command_width, style.charset);
+        let shown = |name: &[u8]| escape::command(name, options.command_width);
         let login = if options.numeric_users { None } else { style.logins.login(process.uid) };
         let optional = |wanted: bool, number: u32| if wanted { number.to_string() } else { String::new() };
         ProcessCells {
@@ -317,9 +317,9 @@ impl<'a> Table<'a> {
         if file.socket.is_none() || !(wanted.state || wanted.queues || wanted.flags) {
             return;
         }
-        let internet = info.queues.is_some();
+        let has_info = info != names::SocketInfo::default();
         let mut parts = Vec::new();
-        if let Some(state) = info.state.filter(|_| wanted.state || !internet) {
+        if let Some(state) = info.state.filter(|_| wanted.state) {
             parts.push(state.into_owned());
         }
         if let Some((receive, send)) = info.queues.filter(|_| wanted.queues) {
@@ -327,7 +327,7 @@ impl<'a> Table<'a> {
             parts.push(format!("QS={send}"));
         }
         // The blank stands even where nothing follows it, as in lsof.
-        if internet || !parts.is_empty() {
+        if has_info {
             line.push(b' ');
         }
         if !parts.is_empty() {

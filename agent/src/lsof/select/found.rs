@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use crate::lsof::{
     arguments::{NamedUser, Options, Tasks},
     model::tcp_state,
+    print::escape::{self, Charset},
 };
 
 /// An item of a search.
@@ -109,9 +110,9 @@ impl Found {
 
     /// A line for every item that was not met, in lsof's order. `names` are those of the files searched.
     #[must_use]
-    pub fn missing(&self, options: &Options, names: &[(Vec<u8>, bool)]) -> Vec<String> {
+    pub fn missing(&self, options: &Options, names: &[(Vec<u8>, bool)], charset: Charset) -> Vec<String> {
         let mut lines = Vec::new();
-        let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let shown = |bytes: &[u8]| escape::text(bytes, charset);
         // What lsof keeps in lists it goes through from the end.
         let missing = |flags: &[AtomicBool]| -> Vec<usize> {
             (0..flags.len()).rev().filter(|at| !flags[*at].load(Relaxed)).collect()
