@@ -11,7 +11,7 @@ use std::{
 };
 
 use harness::{
-    Agent, NetPair, Sender, Stream, Way,
+    Agent, NetPair, Sender, Stream, Terminal, Way,
     frames::{FAR_PORT, FAR_V4, IPV4, NEAR_PORT, NEAR_V4, ethernet, ipv4, protocol, udp},
 };
 use nix::sys::signal::Signal;
@@ -266,6 +266,22 @@ fn without_privileges_sockets_are_shown_and_what_is_missing_is_said() {
     for word in ["--seconds 0", "CAP_BPF"] {
         assert!(ended.stderr.contains(word), "no {word} in {}", ended.stderr);
     }
+    drop(listener);
+}
+
+#[test]
+fn a_narrow_terminal_has_the_columns_that_matter_and_no_more() {
+    let pair = NetPair::new();
+    let listener = pair.near.namespace.enter(|| TcpListener::bind("127.0.0.1:5206").unwrap());
+    let terminal = Terminal::open(&pair.near.namespace, (40, 40));
+    terminal.enter("flowtally inspect 127.0.0.1:5206 --seconds 0 | cat");
+    // What goes into a pipe has all columns, whatever the terminal.
+    terminal.wait_for("STATE");
+    terminal.enter("clear; flowtally inspect 127.0.0.1:5206 --seconds 0");
+    terminal.wait("a page without the lesser columns", |screen| {
+        let text = screen.text();
+        (text.contains("PROTO  LOCAL ") && text.contains("files ") && !text.contains("STATE")).then_some(())
+    });
     drop(listener);
 }
 

@@ -4,6 +4,7 @@ use std::io;
 
 use anyhow::Context as _;
 
+use super::terminal_width;
 use crate::{
     cli::DeletedArgs,
     files::{self, Deleted, Request},
@@ -17,7 +18,6 @@ pub(super) fn deleted(args: &DeletedArgs) -> anyhow::Result<()> {
     let mut deleted = Deleted::new(held::deleted().context("reading the processes in /proc")?);
     deleted.select(&request);
     // What goes to a file or a program has all columns.
-    let width =
-        rustix::termios::tcgetwinsize(io::stdout()).map_or(usize::MAX, |size| usize::from(size.ws_col));
+    let width = terminal_width().unwrap_or(usize::MAX);
     files::write(io::stdout().lock(), &deleted, &request, width).context("writing the list")
 }

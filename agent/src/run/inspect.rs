@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
-use super::{announce, meter::Meter, settings::report_plan, shutdown::Shutdown};
+use super::{announce, meter::Meter, settings::report_plan, shutdown::Shutdown, terminal_width};
 use crate::{
     cli::InspectArgs,
     flow::{
@@ -73,8 +73,7 @@ pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     if !page.matched.strays.is_empty() {
         page.notes.extend(degraded);
     }
-    let width = rustix::termios::tcgetwinsize(io::stdout())
-        .map_or(2 * DEFAULT_WIDTH, |size| usize::from(size.ws_col).max(80));
+    let width = terminal_width().unwrap_or(2 * DEFAULT_WIDTH);
     inspect::write(io::stdout().lock(), &page, args.format, width).context("writing the page")
 }
 
@@ -291,25 +290,14 @@ fn portray(matched: &Matched, painter: &mut Painter) -> HashMap<u32, Portrait> {
 
 /// What is seen of the interfaces for as long as was asked for.
 async fn measure(args: &InspectArgs) -> anyhow::Result<(SystemTime, Vec<String>, Snapshot)> {
-    let mut shutdown = Shutdown::listen().context("listening for signals")?;
+    let shutdown = Shutdown::listen().context("listening for signals")?;
     let mut meter =
         start(args).await.context("measuring (--seconds 0 shows sockets and files without it)")?;
     meter.look(true).await?;
     let started = SystemTime::now();
     announce(&meter);
     let interfaces = meter.interfaces().into_iter().map(str::to_owned).collect();
-    let end = tokio::time::sleep_until((meter.started() + Duration::from_secs(args.seconds)).into());
-    tokio::pin!(end);
-    loop {
-        tokio::select! {
-            biased;
-            () = shutdown.requested() => break,
-            () = &mut end => break,
-            tick = meter.tick() => tick?,
-        }
-        meter.close().await?;
-    }
-    shutdown.next_is_final();
+    meter.run_for(Duration::from_secs(args.seconds), shutdown, |_| Ok(())).await?;
     Ok((started, interfaces, meter.finish().await?))
 }
 

@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, HashSet},
     fs::File,
     net::{IpAddr, Ipv4Addr},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
@@ -14,6 +14,7 @@ use tokio::{
     time::{Interval, MissedTickBehavior},
 };
 
+use super::shutdown::Shutdown;
 use crate::{
     flow::{
         ledger::{Attached, Ledger, Terms},
@@ -234,6 +235,33 @@ impl Meter {
         let now = self.started.elapsed();
         self.drain(retired, record, Some(self.look_now())).await?;
         self.books()?.ledger.close(now);
+        Ok(())
+    }
+
+    /// Counts for so long from when counting began, or until the user ends it; from then on a signal ends the process at once. `each`
+    /// comes after each interval that is closed.
+    ///
+    /// # Errors
+    /// When the kernel refuses to be read, and those of `each`.
+    pub(super) async fn run_for(
+        &mut self,
+        length: Duration,
+        mut shutdown: Shutdown,
+        mut each: impl FnMut(&mut Self) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let end = tokio::time::sleep_until((self.started() + length).into());
+        tokio::pin!(end);
+        loop {
+            tokio::select! {
+                biased;
+                () = shutdown.requested() => break,
+                () = &mut end => break,
+                tick = self.tick() => tick?,
+            }
+            self.close().await?;
+            each(self)?;
+        }
+        shutdown.next_is_final();
         Ok(())
     }
 

@@ -152,6 +152,12 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     })
 }
 
+/// Columns of the terminal that standard output is; `None` for what is no terminal, and for one that does not know (a serial line says 0).
+fn terminal_width() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 /// Says on standard error that counting has begun, for people and for scripts that wait for it.
 fn announce(meter: &meter::Meter) {
     say!("flowtally: measuring on {}", meter.interfaces().join(", "));

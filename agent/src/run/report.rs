@@ -16,6 +16,7 @@ use super::{
     meter::Meter,
     settings::{report_plan, services},
     shutdown::Shutdown,
+    terminal_width,
 };
 use crate::{
     cli::ReportArgs,
@@ -49,33 +50,22 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<()> {
     if let Some(reason) = resolver.as_ref().and_then(Resolver::unavailable) {
         say!("flowtally: host names are those of /etc/hosts alone: {reason}");
     }
-    let mut shutdown = Shutdown::listen().context("listening for signals")?;
+    let shutdown = Shutdown::listen().context("listening for signals")?;
     let mut meter = Meter::start(plan).await?;
     meter.look(true).await?;
     let started = SystemTime::now();
     announce(&meter);
-    let end = tokio::time::sleep_until((meter.started() + Duration::from_secs(args.seconds)).into());
-    tokio::pin!(end);
     let progress = Progress { terminal: io::stderr().is_terminal(), seconds: args.seconds };
-    loop {
-        tokio::select! {
-            biased;
-            () = shutdown.requested() => break,
-            () = &mut end => break,
-            tick = meter.tick() => tick?,
-        }
-        meter.close().await?;
-        progress.show(&mut meter)?;
-    }
+    let length = Duration::from_secs(args.seconds);
+    let measured = meter.run_for(length, shutdown, |meter| progress.show(meter)).await;
     progress.clear();
-    shutdown.next_is_final();
+    measured?;
     let snapshot = meter.finish().await?;
     let mut names = Names { services: services(), ..Names::default() };
     if let Some(mut resolver) = resolver {
         resolver.complete(&mut names, addresses(&snapshot, &request), RESOLVE).await;
     }
-    let width = rustix::termios::tcgetwinsize(io::stdout())
-        .map_or(DEFAULT_WIDTH, |size| usize::from(size.ws_col).max(DEFAULT_WIDTH.min(80)));
+    let width = terminal_width().unwrap_or(DEFAULT_WIDTH);
     let context = Context { started, names: &names, resolve: args.resolve, width };
     match output {
         Some((file, path)) => report::write(file, &snapshot, &request, &context)
