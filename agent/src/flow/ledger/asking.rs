@@ -56,7 +56,9 @@ impl Ledger {
     }
 
     /// A row is found to be somebody's, with all that it has come to. Where it had an owner and its traffic comes from another
-    /// socket now, which is another owner's, that begins with the open interval, in a row of its own.
+    /// socket now, which is another owner's, that begins with the open interval, in a row of its own; and so it does where that
+    /// owner has a row of this conversation from before, which then goes on. Without traffic in the open interval nothing changes
+    /// hands yet.
     pub fn attribute(&mut self, Asked(number): Asked, attribution: &Arc<Attribution>) {
         self.rows.attribute(number, attribution);
     }
