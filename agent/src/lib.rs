@@ -14,6 +14,7 @@ pub mod iftop;
 pub mod inspect;
 pub mod kernel;
 pub mod lsof;
+pub mod mountinfo;
 pub mod report;
 pub mod run;
 pub mod tui;

@@ -46,25 +46,6 @@ fn word(text: &[u8]) -> Option<(&[u8], &[u8])> {
     (end > 0).then(|| (&text[..end], text.get(end + 1..).unwrap_or_default()))
 }
 
-/// A path as it is, from one in which the kernel wrote bytes as `\ooo`.
-#[must_use]
-pub fn unescape(path: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((first, after)) = rest.split_first() {
-        let digits = if *first == b'\\' { after.get(..3) } else { None };
-        let byte = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 8).ok());
-        if let Some(byte) = byte {
-            out.push(byte);
-            rest = &after[3..];
-        } else {
-            out.push(*first);
-            rest = after;
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,11 +64,5 @@ mod tests {
         assert_eq!((none.inode, none.path), (0, &b""[..]));
         assert_eq!(Mapping::parse(b"7ffd0-7ffd1 rw-p"), None);
         assert_eq!(Mapping::parse(b""), None);
-    }
-
-    #[test]
-    fn newlines_are_escaped() {
-        assert_eq!(unescape(b"/a\\012b\\040\\"), b"/a\nb \\");
-        assert_eq!(unescape(b"/a\\99z"), b"/a\\99z");
     }
 }

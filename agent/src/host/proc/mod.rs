@@ -4,7 +4,6 @@ mod descriptors;
 mod fdinfo;
 mod locks;
 mod maps;
-mod mountinfo;
 mod stat;
 
 use std::mem::MaybeUninit;

@@ -1,6 +1,4 @@
-//! /proc/PID/mountinfo.
-
-use super::maps::unescape;
+//! The lines of /proc/PID/mountinfo, and how the kernel writes paths in them and in other tables. Pure.
 
 /// A mount.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +75,24 @@ impl Mount {
     }
 }
 
+/// A path as it is, from one in which the kernel wrote bytes (blanks, tabs, newlines, backslashes) as `\ooo`.
+#[must_use]
+pub fn unescape(path: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        match (first, tail) {
+            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
+                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
+                rest = tail;
+            }
+            _ => bytes.push(*first),
+        }
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -92,5 +108,14 @@ mod tests {
         assert_eq!((mounts[0].kind.as_str(), mounts[0].source.as_slice()), ("ext4", &b"/dev/vda"[..]));
         assert!(!mounts[0].is_remote() && mounts[1].is_remote() && mounts[1].is_nfs());
         assert_eq!(mounts[1].root, b"/export");
+    }
+
+    #[test]
+    fn three_octal_digits_are_a_byte() {
+        assert_eq!(unescape(b"/a\\012b\\040\\"), b"/a\nb \\");
+        assert_eq!(unescape(b"\\134040\\377"), b"\\040\xff");
+        for other in [&b"/a\\99z"[..], b"\\400", b"\\+12", b"\\12"] {
+            assert_eq!(unescape(other), other);
+        }
     }
 }
