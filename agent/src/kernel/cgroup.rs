@@ -2,9 +2,11 @@
 
 use std::{ffi::OsString, os::unix::ffi::OsStringExt, path::PathBuf};
 
+use crate::mountinfo;
+
 /// A mount of the cgroup v2 hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Mount {
+pub(super) struct CgroupMount {
     /// Where it is.
     pub(super) path: PathBuf,
     /// Whether it is, as far as this process can see, the hierarchy's root, and not a part of it that was mounted.
@@ -13,35 +15,15 @@ pub(super) struct Mount {
 
 /// The mounts of cgroup v2, those of the hierarchy's root first. The usual place may be one, /sys/fs/cgroup/unified on a
 /// host that has version 1 too, or any other.
-pub(super) fn mounts(mountinfo: &[u8]) -> Vec<Mount> {
-    let mut mounts: Vec<_> = mountinfo.split(|byte| *byte == b'\n').filter_map(mount).collect();
+pub(super) fn mounts(mountinfo: &[u8]) -> Vec<CgroupMount> {
+    let all = mountinfo::Mount::parse_all(mountinfo).into_iter().filter(|mount| mount.kind == "cgroup2");
+    let mount = |mount: mountinfo::Mount| CgroupMount {
+        path: PathBuf::from(OsString::from_vec(mount.path)),
+        whole: mount.root == b"/",
+    };
+    let mut mounts: Vec<_> = all.map(mount).collect();
     mounts.sort_by_key(|mount| !mount.whole);
     mounts
-}
-
-fn mount(line: &[u8]) -> Option<Mount> {
-    let mut fields = line.split(|byte| *byte == b' ');
-    let (root, path) = (fields.nth(3)?, fields.next()?);
-    // Optional fields end with a lone hyphen; then the type.
-    let kind = fields.skip_while(|field| *field != b"-").nth(1)?;
-    (kind == b"cgroup2").then(|| Mount { path: PathBuf::from(unescape(path)), whole: root == b"/" })
-}
-
-/// Blanks, tabs, newlines and backslashes are three octal digits behind a backslash.
-fn unescape(field: &[u8]) -> OsString {
-    let mut bytes = Vec::with_capacity(field.len());
-    let mut rest = field;
-    while let [first, tail @ ..] = rest {
-        rest = tail;
-        match (first, tail) {
-            (b'\\', [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', tail @ ..]) => {
-                bytes.push((a - b'0') << 6 | (b - b'0') << 3 | (c - b'0'));
-                rest = tail;
-            }
-            _ => bytes.push(*first),
-        }
-    }
-    OsString::from_vec(bytes)
 }
 
 #[cfg(test)]
