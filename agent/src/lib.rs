@@ -14,6 +14,7 @@ pub mod iftop;
 pub mod inspect;
 pub mod kernel;
 pub mod lsof;
+pub mod model;
 pub mod mountinfo;
 pub mod report;
 pub mod run;
