@@ -9,7 +9,6 @@ mod journal;
 pub mod ledger;
 pub mod names;
 pub mod orient;
-pub mod owner;
 mod owner_groups;
 mod ownership;
 pub mod protocol;
