@@ -11,7 +11,6 @@ pub mod names;
 pub mod orient;
 mod owner_groups;
 mod ownership;
-pub mod protocol;
 mod reconcile;
 pub mod row;
 mod rows;
