@@ -111,6 +111,31 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// The kind that a name stands for, as text has it. Why frames could not be parsed is not in their name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        fn number<N: Copy>(names: &[(N, &str)], name: &str) -> Option<N> {
+            names.iter().find(|(_, known)| *known == name).map(|(number, _)| *number)
+        }
+        let hex = |prefix| name.strip_prefix(prefix).map(|digits| u16::from_str_radix(digits, 16));
+        match name {
+            // Nearly every row is one of these.
+            "tcp" => return Some(Self::TCP),
+            "udp" => return Some(Self::UDP),
+            "unparsed" => return Some(Self::Unparsed(0)),
+            _ => {}
+        }
+        number(IP, name)
+            .map(Self::Ip)
+            .or_else(|| number(FRAMES, name).map(Self::Frame))
+            .or_else(|| number(SERVICE_POINTS, name).map(Self::Llc))
+            .or_else(|| name.parse().ok().map(Self::Ip))
+            .or_else(|| hex("ethertype-0x")?.ok().map(Self::Frame))
+            .or_else(|| hex("llc-0x")?.ok().and_then(|point| u8::try_from(point).ok()).map(Self::Llc))
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fn name<N: Copy + PartialEq>(names: &[(N, &'static str)], number: N) -> Option<&'static str> {
@@ -143,5 +168,22 @@ pub fn unparsed_reason(number: u8) -> &'static str {
         TRUNCATED => "truncated",
         MALFORMED => "malformed",
         _ => "more tags or extension headers than are followed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_stands_for_what_has_it() {
+        let all = (0..=u8::MAX).flat_map(|number| [Kind::Ip(number), Kind::Llc(number)]);
+        for kind in all.chain((0..=u16::MAX).map(Kind::Frame)) {
+            assert_eq!(Kind::of_name(&kind.to_string()), Some(kind));
+        }
+        assert_eq!(Kind::of_name("unparsed"), Some(Kind::Unparsed(0)));
+        for name in ["", "256", "TCP", "ethertype-", "ethertype-0x12345", "llc-0x100"] {
+            assert_eq!(Kind::of_name(name), None, "{name}");
+        }
     }
 }
