@@ -3,7 +3,6 @@
 //! `sightings -> Deleted -> { text, json }`. Pure: what /proc said is handed in ([`crate::host::held`] reads it).
 
 mod deleted;
-mod handle;
 mod json;
 mod name;
 mod size;
