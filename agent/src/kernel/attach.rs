@@ -20,34 +20,6 @@ use super::object::KernelError;
 /// Priorities tried for the clsact filter, first to run first. Another filter kind may hold one.
 const PRIORITIES: std::ops::RangeInclusive<u16> = 1..=16;
 
-/// Which hooks to use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum HookChoice {
-    /// TCX, else clsact.
-    #[default]
-    Auto,
-    /// TCX only (Linux 6.6).
-    Tcx,
-    /// A filter of the clsact qdisc only.
-    Clsact,
-    /// XDP for ingress, native or else generic; for egress as `Auto`.
-    Xdp,
-}
-
-impl FromStr for HookChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "auto" => Ok(Self::Auto),
-            "tcx" => Ok(Self::Tcx),
-            "clsact" => Ok(Self::Clsact),
-            "xdp" => Ok(Self::Xdp),
-            _ => Err(format!("no hook is called '{text}': use auto, tcx, clsact or xdp")),
-        }
-    }
-}
-
 /// The hook that serves one direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hook {

@@ -4,5 +4,6 @@
 //! Whoever reads the host makes them, whoever prints takes them, and neither knows the other. No input or output, no clock.
 
 pub mod handle;
+pub mod hook;
 pub mod owner;
 pub mod protocol;
