@@ -40,85 +40,6 @@ pub enum Kind {
     SharedAnonymous,
 }
 
-/// What stat(2) says of a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
-    /// Which file.
-    pub id: FileId,
-    /// Whether it is a directory.
-    pub directory: bool,
-    /// What it takes.
-    pub storage: Storage,
-    /// Length in bytes, holes included.
-    pub size: u64,
-    /// Bytes that are taken: 512 for each of `st_blocks`.
-    pub held: u64,
-}
-
-/// How a process holds a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum How {
-    /// Its working directory.
-    WorkingDirectory,
-    /// Its root directory.
-    Root,
-    /// It runs it.
-    Executable,
-    /// Mapped to memory, from the first address to the one behind the last.
-    Mapped(u64, u64),
-    /// A file descriptor.
-    Descriptor(u32),
-}
-
-/// What a holder may do with a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Access {
-    /// Read it only.
-    Read,
-    /// Write to it.
-    Write,
-}
-
-/// One way in which a process holds a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Hold {
-    /// How.
-    pub how: How,
-    /// What it may do through it.
-    pub access: Access,
-}
-
-/// Something that a process holds, as it was seen.
-#[derive(Clone, Debug)]
-pub struct Sighting {
-    /// The process's place in [`Findings::processes`].
-    pub process: usize,
-    /// Which file, as far as is known: a mapping's own numbers where it could not be followed to its file.
-    pub id: FileId,
-    /// What stat(2) says; `None` for a mapping that could not be followed.
-    pub facts: Option<Facts>,
-    /// Its last name, without ` (deleted)`.
-    pub path: Vec<u8>,
-    /// How it is held.
-    pub hold: Hold,
-}
-
-/// A process that holds something.
-pub type Process = Owner;
-
-/// Everything that was seen.
-#[derive(Clone, Debug, Default)]
-pub struct Findings {
-    /// Processes that hold something.
-    pub processes: Vec<Process>,
-    /// What they hold.
-    pub sightings: Vec<Sighting>,
-    /// Processes that were looked at.
-    pub looked: usize,
-    /// Processes among them that could not be read.
-    pub unreadable: usize,
-}
-
 /// A file without a name.
 #[derive(Clone, Debug)]
 pub struct File {
@@ -362,30 +283,6 @@ impl Kind {
             Self::PosixShm => "POSIX shm",
             Self::SystemVShm => "SysV shm",
             Self::SharedAnonymous => "shared",
-        }
-    }
-}
-
-impl Storage {
-    /// In one word, for machines.
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Disk => "disk",
-            Self::Memory => "memory",
-        }
-    }
-}
-
-impl std::fmt::Display for How {
-    /// As `flowtally recover --fd` takes it.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::WorkingDirectory => f.write_str("cwd"),
-            Self::Root => f.write_str("rtd"),
-            Self::Executable => f.write_str("txt"),
-            Self::Mapped(start, _) => write!(f, "mem:{start:x}"),
-            Self::Descriptor(number) => write!(f, "{number}"),
         }
     }
 }

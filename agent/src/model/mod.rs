@@ -4,6 +4,7 @@
 //! Whoever reads the host makes them, whoever prints takes them, and neither knows the other. No input or output, no clock.
 
 pub mod handle;
+pub mod held;
 pub mod hook;
 pub mod owner;
 pub mod protocol;
