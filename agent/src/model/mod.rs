@@ -7,4 +7,5 @@ pub mod handle;
 pub mod held;
 pub mod hook;
 pub mod owner;
+pub mod portrait;
 pub mod protocol;
