@@ -9,6 +9,7 @@ pub mod etc;
 pub mod files;
 pub mod filter;
 pub mod flow;
+pub mod format;
 pub mod host;
 pub mod iftop;
 pub mod inspect;

@@ -3,8 +3,7 @@
 mod amounts;
 pub(crate) mod grid;
 pub(crate) mod labels;
-mod notes;
-pub(crate) mod numbers;
+pub(crate) mod notes;
 mod tables;
 
 use std::io::{self, Write};

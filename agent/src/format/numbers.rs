@@ -2,7 +2,17 @@
 
 use std::fmt;
 
-use crate::report::request::Units;
+use clap::ValueEnum;
+
+/// The unit of rates in text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Units {
+    /// Bits per second, prefixes of 1000
+    #[default]
+    Bits,
+    /// Bytes per second, prefixes of 1024
+    Bytes,
+}
 
 /// Bits in a byte.
 const BITS: f64 = 8.0;
@@ -52,7 +62,7 @@ impl fmt::Display for Rate {
 }
 
 /// The unit of a [`Rate`].
-pub(super) const fn rate_unit(units: Units) -> &'static str {
+pub(crate) const fn rate_unit(units: Units) -> &'static str {
     match units {
         Units::Bits => "bit/s",
         Units::Bytes => "B/s",
@@ -86,9 +96,9 @@ impl fmt::Display for Number {
 
 /// A number to the last digit, in groups of three.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Exact(pub i64);
+pub(crate) struct ExactNumber(pub i64);
 
-impl fmt::Display for Exact {
+impl fmt::Display for ExactNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let digits = self.0.unsigned_abs().to_string();
         if self.0 < 0 {
@@ -106,14 +116,14 @@ impl fmt::Display for Exact {
 
 /// A part of a whole, in percent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Share {
+pub(crate) struct Percentage {
     /// The part, in the whole's unit.
     pub part: u64,
     /// The whole.
     pub whole: u64,
 }
 
-impl fmt::Display for Share {
+impl fmt::Display for Percentage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Of nothing, nothing is 0 %.
         let percent = self.part as f64 * 100.0 / self.whole.max(1) as f64;
@@ -163,16 +173,16 @@ mod tests {
     fn numbers_keep_their_digits_while_they_fit() {
         assert_eq!(Number(99_999).to_string(), "99999");
         assert_eq!(Number(100_000).to_string(), "100k");
-        assert_eq!(Exact(-1_234_567).to_string(), "-1,234,567");
-        assert_eq!(Exact(123).to_string(), "123");
-        assert_eq!(Exact(i64::MIN).to_string(), "-9,223,372,036,854,775,808");
+        assert_eq!(ExactNumber(-1_234_567).to_string(), "-1,234,567");
+        assert_eq!(ExactNumber(123).to_string(), "123");
+        assert_eq!(ExactNumber(i64::MIN).to_string(), "-9,223,372,036,854,775,808");
         assert_eq!(Many(1, "row").to_string(), "1 row");
         assert_eq!(Many(0, "row").to_string(), "0 rows");
     }
 
     #[test]
     fn a_share_of_nothing_is_nothing() {
-        assert_eq!(Share { part: 0, whole: 0 }.to_string(), "0.0%");
-        assert_eq!(Share { part: 1, whole: 3 }.to_string(), "33.3%");
+        assert_eq!(Percentage { part: 0, whole: 0 }.to_string(), "0.0%");
+        assert_eq!(Percentage { part: 1, whole: 3 }.to_string(), "33.3%");
     }
 }
