@@ -1,7 +1,6 @@
 //! The report that a person reads at once.
 
 mod amounts;
-pub(crate) mod grid;
 pub(crate) mod labels;
 pub(crate) mod notes;
 mod tables;
