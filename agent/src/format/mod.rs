@@ -11,6 +11,7 @@
 //! And what tables for people are made of: amounts and shares ([`numbers`]), moments, aligned columns ([`grid`]).
 
 pub mod grid;
+pub(crate) mod moment;
 pub mod numbers;
 
 pub use escape::{CsvCell, Safe, is_harmless, unescape};

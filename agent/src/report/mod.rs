@@ -30,9 +30,6 @@ pub const DEFAULT_WIDTH: usize = 100;
 /// Formatted output is made of many small pieces; the system gets them in blocks of this many bytes.
 const BLOCK: usize = 64 * 1024;
 
-/// Last second that RFC 3339 can write: 9999-12-31T23:59:59Z.
-const LAST_SECOND: Duration = Duration::from_secs(253_402_300_799);
-
 /// What a report says beside the snapshot.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
@@ -52,18 +49,6 @@ impl Context<'_> {
     fn started(&self) -> String {
         rfc3339(self.started)
     }
-}
-
-/// A moment as RFC 3339 text in UTC to the second, or the nearest that such a text can say.
-pub(crate) fn rfc3339(moment: SystemTime) -> String {
-    let earliest = SystemTime::UNIX_EPOCH;
-    humantime::format_rfc3339_seconds(moment.clamp(earliest, earliest + LAST_SECOND)).to_string()
-}
-
-/// The same to the millisecond.
-pub(crate) fn rfc3339_millis(moment: SystemTime) -> String {
-    let earliest = SystemTime::UNIX_EPOCH;
-    humantime::format_rfc3339_millis(moment.clamp(earliest, earliest + LAST_SECOND)).to_string()
 }
 
 /// Writes the report that was asked for, and flushes.

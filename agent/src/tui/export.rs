@@ -11,12 +11,12 @@ use serde::Serialize;
 use super::{list::Entry, residue::Residue, words::Words};
 use crate::{
     flow::snapshot::{InterfaceView, RecentPeak, Snapshot},
+    format::{CsvCell, Name, json, moment::rfc3339},
     iftop::{
         options::{Options, Sort},
         pair::Amounts,
         view::Totals,
     },
-    report::rfc3339,
 };
 
 /// Which document this is, and the version of its fields: a field that goes or changes its meaning is a new version.

@@ -9,12 +9,13 @@ use ratatui::{
 
 use super::{Canvas, Layout, Scene, Theme, wrap};
 use crate::{
-    flow::{
+    flow::row::InterfaceId,
+    format::{Safe, moment::rfc3339},
+    iftop::number::AmountText,
+    model::{
         owner::{Attribution, Owner},
         protocol::Kind,
     },
-    iftop::number::Amount,
-    report::rfc3339,
     tui::{
         detail::{Detail, SECONDS, rates},
         minutes::KEPT,
