@@ -12,6 +12,7 @@
 
 pub mod grid;
 pub(crate) mod moment;
+mod name;
 pub mod numbers;
 
 pub use escape::{CsvCell, Safe, is_harmless, unescape};
