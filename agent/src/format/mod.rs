@@ -10,6 +10,7 @@
 //!
 //! And what tables for people are made of: amounts and shares ([`numbers`]), moments, aligned columns ([`grid`]).
 
+mod escape;
 pub mod grid;
 pub(crate) mod moment;
 mod name;
