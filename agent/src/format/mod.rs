@@ -12,6 +12,7 @@
 
 mod escape;
 pub mod grid;
+mod guard;
 pub(crate) mod moment;
 mod name;
 pub mod numbers;
