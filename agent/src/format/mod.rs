@@ -13,6 +13,7 @@
 mod escape;
 pub mod grid;
 mod guard;
+pub mod json;
 pub(crate) mod moment;
 mod name;
 pub mod numbers;
