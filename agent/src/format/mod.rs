@@ -13,6 +13,8 @@
 mod escape;
 pub mod grid;
 mod guard;
+#[cfg(test)]
+pub(crate) mod hostile;
 pub mod json;
 pub(crate) mod moment;
 mod name;
