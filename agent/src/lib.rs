@@ -5,6 +5,8 @@
 
 pub mod cli;
 pub mod config;
+#[cfg(test)]
+mod documents;
 pub mod etc;
 pub mod files;
 pub mod filter;
