@@ -6,9 +6,9 @@ use hashbrown::HashMap;
 
 use super::{
     group::GroupBy,
-    owner::{Attribution, Reason},
     owner_groups::OwnerGroups,
 };
+use crate::model::owner::{Attribution, Reason};
 
 /// Most different attributions. A row whose attribution finds no room keeps the one that it has.
 const MOST: usize = 1 << 18;

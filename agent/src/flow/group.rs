@@ -12,8 +12,6 @@ use std::{
 use thiserror::Error;
 
 use super::{
-    owner::{Attribution, Container, Netns, ProcessId, Reason},
-    protocol::Kind,
     row::{InterfaceId, RowKey},
     services::Services,
 };

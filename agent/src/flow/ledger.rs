@@ -31,7 +31,7 @@ use super::{
     snapshot::{InterfaceView, RecentPeak, Snapshot},
     window::Timeline,
 };
-use crate::filter::Filter;
+use crate::{filter::Filter, model::protocol::Kind};
 
 pub use asking::Asked;
 
@@ -489,7 +489,7 @@ impl Ledger {
             let bytes = of_interval;
             let (from, sums) = match slot.take() {
                 Some((from, [sent, received])) => (from, [sent + bytes[0], received + bytes[1]]),
-                None => (start, bytes),
+                None => (*start, bytes),
             };
             let seconds = end.saturating_sub(from).max(PEAK_SLOT).as_secs_f64();
             peak.sent = peak.sent.max(rate(sums[0], seconds));

@@ -23,9 +23,9 @@ use hashbrown::HashSet;
 use super::{
     accounts::Way,
     boundary::{Ipv4Boundary, Ipv6Boundary},
-    protocol::Kind,
     row::RowKey,
 };
+use crate::model::protocol::Kind;
 
 /// What decides which end is local.
 #[derive(Clone, Debug, Default)]

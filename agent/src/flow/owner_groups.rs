@@ -13,9 +13,9 @@ use hashbrown::HashMap;
 use super::{
     accounts::{SHORTEST_PEAK, rate},
     group::{OwnerKey, OwnerPart},
-    owner::Attribution,
     row::Traffic,
 };
+use crate::model::owner::Attribution;
 
 /// The groups of all groupings by owner.
 pub(crate) struct OwnerGroups {

@@ -9,9 +9,9 @@ use super::{
     accounts::bits,
     attributions::{Attributions, NOT_LOOKED},
     group::GroupBy,
-    owner::{Attribution, Reason},
     row::{RowKey, Traffic},
 };
+use crate::model::owner::{Attribution, Reason};
 
 /// By the number of the row.
 pub(crate) struct Ownership {

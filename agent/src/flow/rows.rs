@@ -20,6 +20,7 @@ use super::{
     table::Table,
     window::Closed,
 };
+use crate::model::owner::{Attribution, Common};
 
 /// Amounts looked up together: enough to hide the waiting, few enough to stay in the innermost cache.
 const BATCH: usize = 128;
@@ -186,7 +187,7 @@ impl<S> Rows<S> {
     /// The owners of all rows that are not idle are wanted again.
     pub(crate) fn ask_again(&mut self) {
         for number in self.table.numbers() {
-            let Traffic { sent, received } = self.table.get(number).1;
+            let Traffic { sent, received, .. } = self.table.get(number).1;
             if sent.recent[2] + received.recent[2] > 0 {
                 self.ownership.ask_again(number);
             }

@@ -10,6 +10,7 @@ use super::{
     owner::{Attribution, Common},
     row::{InterfaceId, RowKey, Traffic},
 };
+use crate::model::owner::{Attribution, Common};
 
 /// The state of the ledger at one moment.
 #[derive(Clone, Debug, Default)]
