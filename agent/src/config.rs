@@ -16,7 +16,7 @@ use crate::{
         directive::{Directive, Directives},
         resolve::{resolve, words},
     },
-    kernel::HookChoice,
+    model::hook::HookChoice,
 };
 
 /// What a file says, or several.

@@ -102,7 +102,7 @@ fn check_machine() {
 }
 
 /// Fails if a program is not installed, and says how to install it.
-pub(crate) fn require(tool: &str, package: &str) {
+pub fn require(tool: &str, package: &str) {
     let found = Command::new(tool).arg("-V").output().is_ok();
     assert!(found, "`{tool}` is missing: run `apt-get install --no-install-recommends {package}`");
 }

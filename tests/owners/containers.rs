@@ -135,7 +135,7 @@ fn two_behind_one_host() {
             (worker, said)
         })
         .collect();
-    let agent = Agent::measure_on(&host, "c0", "-i c1");
+    let agent = Agent::measure_on(host, "c0", "-i c1");
     let workers: Vec<_> = workers
         .into_iter()
         .map(|(mut worker, said)| {

@@ -8,7 +8,6 @@ use super::{
     Access, By, Deleted, Facts, FileId, Findings, Format, Hold, How, Kind, Process, Request, Sighting, Sort,
     Storage, write,
 };
-use crate::flow::owner::{Container, ProcessId, Runtime};
 
 const SCHEMA: &str = include_str!("../../../docs/deleted.schema.json");
 const MIB: u64 = 1 << 20;

@@ -7,7 +7,7 @@ use flowtally_common::{Direction, FlowKey};
 use proptest::prelude::*;
 
 use super::*;
-use crate::flow::protocol::Kind;
+use crate::model::protocol::Kind;
 
 fn names() -> Dictionary {
     Dictionary::from_tables(

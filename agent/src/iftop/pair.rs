@@ -5,7 +5,7 @@ use std::{
     net::IpAddr,
 };
 
-use crate::flow::{protocol::Kind, row::Lane};
+use crate::{flow::row::Lane, model::protocol::Kind};
 
 /// The address of one end of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -11,7 +11,7 @@ use super::{
     Target,
     flows::{Ends, Flow, Places, Seen, plain},
 };
-use crate::flow::{
+use crate::model::{
     owner::{Attribution, Netns, Owner, Reason},
     protocol::Kind,
 };

@@ -17,7 +17,7 @@ use crate::flow::{
 };
 
 /// Who a row is.
-pub(super) const IDENTITY: [&str; 7] =
+pub(crate) const IDENTITY: [&str; 7] =
     ["interface", "protocol", "vlan", "local_address", "local_port", "remote_address", "remote_port"];
 
 /// What it sent and received. Bytes are frame bytes, bps is bits per second.
@@ -37,10 +37,10 @@ pub(super) const AMOUNTS: [&str; 12] = [
 ];
 
 /// Names of its ends, in a report with names only.
-pub(super) const NAMES: [&str; 2] = ["local_name", "remote_name"];
+pub(crate) const NAMES: [&str; 2] = ["local_name", "remote_name"];
 
 /// Whose it is: of several owners, the first. What the rows of a group do not have in common is not there.
-pub(super) const OWNER: [&str; 10] = [
+pub(crate) const OWNER: [&str; 10] = [
     "pid",
     "start_time",
     "command",
@@ -54,11 +54,11 @@ pub(super) const OWNER: [&str; 10] = [
 ];
 
 /// What frames without addresses are called where addresses are.
-pub(super) const NOT_IP: &str = "not IP";
+pub(crate) const NOT_IP: &str = "not IP";
 
 /// One value of a field.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     /// Not known, or not the same for all of a group.
     Null,
     /// A whole number.
@@ -135,7 +135,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether the fields [`NAMES`] are there.
-    pub(super) fn with_names(&self) -> bool {
+    pub(crate) fn with_names(&self) -> bool {
         self.context.resolve
     }
 
@@ -186,7 +186,7 @@ impl<'a> Fields<'a> {
     }
 
     /// All fields of a row that are in both formats, in their order.
-    pub(super) fn of(
+    pub(crate) fn of(
         &self,
         by: GroupBy,
         row: &Row<'a>,
@@ -225,7 +225,7 @@ impl<'a> Fields<'a> {
     }
 
     /// What a group is called in the field `key`.
-    pub(super) fn key(&self, key: &'a GroupKey) -> GroupName<'a> {
+    pub(crate) fn key(&self, key: &'a GroupKey) -> GroupName<'a> {
         let interface = match key {
             GroupKey::Interface(id) => self.interface(*id),
             _ => "",
@@ -282,7 +282,7 @@ fn of_common<'a>(key: &'a OwnerKey, common: &'a Common) -> [Value<'a>; 10] {
 }
 
 /// The interfaces' names by id.
-pub(super) fn interface_names(snapshot: &Snapshot) -> Vec<&str> {
+pub(crate) fn interface_names(snapshot: &Snapshot) -> Vec<&str> {
     let most = snapshot.interfaces.iter().map(|interface| usize::from(interface.id.0) + 1).max();
     let mut names = vec![""; most.unwrap_or(0)];
     for interface in &snapshot.interfaces {
@@ -292,13 +292,13 @@ pub(super) fn interface_names(snapshot: &Snapshot) -> Vec<&str> {
 }
 
 /// The name of one of them. Every row's interface is in the snapshot; one that is not must not hide the row.
-pub(super) fn interface_name<'a>(names: &[&'a str], id: InterfaceId) -> &'a str {
+pub(crate) fn interface_name<'a>(names: &[&'a str], id: InterfaceId) -> &'a str {
     names.get(usize::from(id.0)).copied().filter(|name| !name.is_empty()).unwrap_or("?")
 }
 
 /// A group's key as text: the same for the same group, different for different ones.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct GroupName<'a> {
+pub(crate) struct GroupName<'a> {
     key: &'a GroupKey,
     interface: &'a str,
 }

@@ -27,22 +27,22 @@ pub(super) fn lane(traffic: &Traffic, direction: Direction) -> Lane {
 }
 
 /// Bytes per second; 0 before any time has passed.
-pub(super) fn per_second(bytes: u64, seconds: f64) -> f64 {
+pub(crate) fn per_second(bytes: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { bytes as f64 / seconds } else { 0.0 }
 }
 
 /// Bytes per second over a measured time; 0 before any has passed.
-pub(super) fn average(bytes: u64, elapsed: Duration) -> f64 {
+pub(crate) fn average(bytes: u64, elapsed: Duration) -> f64 {
     per_second(bytes, elapsed.as_secs_f64())
 }
 
 /// Whole bits per second of the bytes of a window.
-pub(super) fn window_bps(bytes: u64, seconds: f64) -> u64 {
+pub(crate) fn window_bps(bytes: u64, seconds: f64) -> u64 {
     whole(per_second(bytes, seconds) * BITS as f64)
 }
 
 /// Bits per second from whole bytes per second.
-pub(super) const fn bps(bytes_per_second: u64) -> u64 {
+pub(crate) const fn bps(bytes_per_second: u64) -> u64 {
     bytes_per_second.saturating_mul(BITS)
 }
 

@@ -124,13 +124,14 @@ impl Progress {
                 "\r\x1b[Kflowtally: {:.0} of {} s, {} packets, {:.1} MB; Ctrl-C to end now",
                 meter.started().elapsed().as_secs_f64(),
                 self.seconds,
-                seen.packets,
-                seen.bytes as f64 / 1e6,
+                seen.packets(),
+                seen.bytes() as f64 / 1e6,
             );
             drop(io::stderr().write_all(line.as_bytes()));
         }
         Ok(())
     }
+}
 
     fn clear(&self) {
         if self.terminal {

@@ -41,6 +41,7 @@ use crate::{
         pair::Address,
         view::{self, Surroundings},
     },
+    model::owner::{Attribution, Owner},
 };
 
 /// Addresses that are handed out at once for looking their names up.

@@ -20,6 +20,7 @@ use crate::{
         pair::{Amounts, PairKey},
         view::{self, Surroundings},
     },
+    model::owner::Attribution,
 };
 
 /// What rows are brought together by.

@@ -8,6 +8,7 @@ use crate::{
         options::Options,
         pair::Address,
     },
+    model::protocol::Kind,
 };
 
 /// What is needed to put a list into words.

@@ -19,6 +19,7 @@ use crate::{
         proc::{ProcessDir, Stat},
         users::Users,
     },
+    model::owner::{Container, Netns, Owner, ProcessId},
 };
 
 /// Nanoseconds in a clock tick of /proc: `USER_HZ` is 100 on every architecture that flowtally runs on.
@@ -161,13 +162,13 @@ impl Processes {
         let uid = process.read("status", &mut self.text).ok().and_then(|()| effective_uid(&self.text));
         let command = String::from_utf8_lossy(&command).into_owned();
         let known = self.known.get(&(pid, start));
-        let executable = executable(&process);
+        let executable = executable(process);
         // Neither changes in the life of almost any process; where one does, what it runs does too, mostly.
         let same =
             known.filter(|known| known.owner.command == command && known.owner.executable == executable);
         let (container, netns) = match same {
             Some(known) => (known.owner.container.clone(), known.owner.netns.clone()),
-            None => (container(&process, &mut self.text), netns(&process, namespaces)),
+            None => (container(process, &mut self.text), netns(process, namespaces)),
         };
         let owner = Owner {
             id: ProcessId { pid, start: Some(start) },

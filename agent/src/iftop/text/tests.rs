@@ -9,12 +9,12 @@ use super::*;
 use crate::{
     flow::{
         names::Names,
-        protocol::Kind,
         row::{InterfaceId, Lane, RowKey, Traffic},
         services::Services,
         snapshot::RecentPeak,
     },
     iftop::{options::PortDisplay, view::pairs},
+    model::protocol::Kind,
 };
 
 /// After six seconds: the slots of 10 and 40 seconds are no longer than that.

@@ -145,5 +145,5 @@ fn stranger(stat: Result<Stat>, device: u64, inode: u64) -> String {
         (stat.inode != inode).then(|| format!("inode={}", stat.inode)),
     ];
     let differences: Vec<String> = differences.into_iter().flatten().collect();
-    format!(" (path {})", differences.join(", "))
+    format!("(path {})", differences.join(", "))
 }

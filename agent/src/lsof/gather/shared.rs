@@ -75,7 +75,7 @@ impl Needs {
                 && (options.size_or_offset == SizeOrOffset::Offset || options.json.is_some())
                 && field(b'o'),
             peers: options.endpoints != EndPoints::None,
-            flags: columns && (options.flags.is_some() || (everything && field(b'G'))),
+            flags: columns && options.flags.is_some() && (!everything || field(b'G')),
         }
     }
 }

@@ -17,7 +17,6 @@ use crate::{
     flow::{
         group::GroupBy,
         names::Names,
-        protocol::Kind,
         row::{InterfaceId, Lane, RowKey, Traffic},
     },
     report::{Context, Direction, Format, Key, Request, Sort, Units, tables},

@@ -105,7 +105,7 @@ mod tests {
     fn every_key_has_room() {
         for (heading, keys) in SECTIONS {
             assert!(heading.len() < COLUMN);
-            for (key, text) in *keys {
+            for (key, text) in keys {
                 assert!(key.len() < KEY && text.len() < COLUMN - KEY - 1, "{key} {text}");
             }
         }

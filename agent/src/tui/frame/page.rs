@@ -48,11 +48,11 @@ pub(super) fn interfaces(canvas: &mut Canvas<'_>, layout: &Layout, picker: &Pick
     let width = canvas.size.width;
     let title = "Interfaces to show: Space chooses, Enter shows, Esc goes back";
     canvas.text(0, layout.rows.start, title, width, Theme::STRONG);
-    let names = picker.candidates.iter().map(|candidate| candidate.name.chars().count()).max().unwrap_or(0);
+    let names = picker.candidates.iter().map(|candidate| name(candidate).chars().count()).max().unwrap_or(0);
     let lines = layout.rows.clone().skip(1);
     for (place, (line, candidate)) in lines.zip(picker.candidates.iter().skip(picker.first)).enumerate() {
         let mark = if candidate.chosen { 'x' } else { ' ' };
-        let text = format!(" [{mark}] {:<names$}  {}", candidate.name, candidate.about);
+        let text = format!(" [{mark}] {:<names$}  {}", name(candidate), candidate.about);
         canvas.text(0, line, &text, width, Style::new());
         if picker.first + place == picker.cursor {
             canvas.style(line, u16::MAX, Theme::bar(scene.theme.sent()));

@@ -91,7 +91,7 @@ fn interfaces(interfaces: &[InterfaceView]) -> String {
         [..] if interfaces.len() <= NAMED => {
             let each: Vec<String> = interfaces
                 .iter()
-                .map(|interface| format!("{} ({})", interface.name, interface.hook))
+                .map(|interface| format!("{} ({})", name(interface), interface.hook))
                 .collect();
             each.join(", ")
         }

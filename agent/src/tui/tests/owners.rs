@@ -7,7 +7,6 @@ use std::{
 
 use super::fixtures::{TCP, Test, UDP, VA, numbers};
 use crate::{
-    flow::owner::{Attribution, Container, Netns, Owner, ProcessId, Reason, Runtime},
     iftop::options::PortDisplay,
     tui::{Format, Key, Wish, tests::fixtures::TRAFFIC},
 };
