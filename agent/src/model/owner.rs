@@ -24,13 +24,13 @@ pub struct Owner {
     /// When it started.
     pub start_time: Option<SystemTime>,
     /// The kernel's name of it (15 bytes at most).
-    pub command: String,
+    pub command: Name,
     /// Path of what it runs; `None` where it was gone, or where that may not be read.
-    pub executable: Option<String>,
+    pub executable: Option<Name>,
     /// Its effective user.
     pub uid: Option<u32>,
     /// The user's login name, where there is one.
-    pub user: Option<String>,
+    pub user: Option<Name>,
     /// What it runs in.
     pub container: Option<Container>,
     /// Its network namespace.
@@ -43,7 +43,7 @@ pub struct Netns {
     /// Inode number of its file in /proc/PID/ns, as `lsns` shows it; `None` for one that was gone before it could be asked for.
     pub inode: Option<u64>,
     /// What people call it: `host` for the namespace of process 1, the name below /run/netns, else empty.
-    pub name: String,
+    pub name: Name,
 }
 
 /// What a process runs in: a container, or a systemd unit.
@@ -52,7 +52,7 @@ pub struct Container {
     /// Who runs it.
     pub runtime: Runtime,
     /// Its id or name: of a container the first 12 hex digits of its id, of a unit its name.
-    pub name: String,
+    pub name: Name,
 }
 
 /// Who runs a container.
@@ -229,13 +229,13 @@ pub struct Common {
     /// When it started.
     pub start_time: Option<SystemTime>,
     /// The kernel's name of it.
-    pub command: Option<String>,
+    pub command: Option<Name>,
     /// What it runs.
-    pub executable: Option<String>,
+    pub executable: Option<Name>,
     /// Its effective user.
     pub uid: Option<u32>,
     /// The user's login name.
-    pub user: Option<String>,
+    pub user: Option<Name>,
     /// What it runs in.
     pub container: Option<Container>,
     /// Its network namespace.
