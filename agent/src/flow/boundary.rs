@@ -11,28 +11,28 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BoundaryError {
     /// `-F` without a slash.
-    #[error("Could not parse net/mask: {0}")]
+    #[error("Could not parse net/mask: {name}", name = Safe::new(.0))]
     Form(String),
     /// `-F` whose network is no IPv4 address.
-    #[error("Invalid network address: {0}")]
+    #[error("Invalid network address: {name}", name = Safe::new(.0))]
     Address(String),
     /// `-F` whose mask is neither a number nor an IPv4 address.
-    #[error("Invalid netmask: {0}")]
+    #[error("Invalid netmask: {name}", name = Safe::new(.0))]
     Mask(String),
     /// `-F` with a prefix over 32, or none.
-    #[error("Invalid netmask length: {0}")]
+    #[error("Invalid netmask length: {name}", name = Safe::new(.0))]
     Length(String),
     /// `-G` without a slash.
-    #[error("Could not parse IPv6 net/prefix: {0}")]
+    #[error("Could not parse IPv6 net/prefix: {name}", name = Safe::new(.0))]
     Form6(String),
     /// `-G` whose network is no IPv6 address.
-    #[error("Invalid IPv6 network address: {0}")]
+    #[error("Invalid IPv6 network address: {name}", name = Safe::new(.0))]
     Address6(String),
     /// `-G` whose mask is neither a number nor an IPv6 address.
-    #[error("Invalid IPv6 netmask: {0}")]
+    #[error("Invalid IPv6 netmask: {name}", name = Safe::new(.0))]
     Mask6(String),
     /// `-G` with a prefix outside 1 to 128.
-    #[error("Invalid IPv6 prefix length: {0}")]
+    #[error("Invalid IPv6 prefix length: {name}", name = Safe::new(.0))]
     Length6(String),
 }
 

@@ -64,13 +64,13 @@ pub enum GroupBy {
 pub enum GroupByError {
     /// No such grouping.
     #[error(
-        "no grouping is called '{0}': use flow, local, remote, host, port, service, protocol, interface, \
-         process, command, user, container, netns or subnet[/PREFIX]"
+        "no grouping is called '{name}': use flow, local, remote, host, port, service, protocol, interface, \
+         process, command, user, container, netns or subnet[/PREFIX]", name = Safe::new(.0)
     )]
     Unknown(String),
     /// A prefix that is no number, or too long.
     #[error(
-        "'{0}' is no prefix: use subnet/0 to subnet/32 for IPv4, up to subnet/128 for IPv6, or subnet/24/64"
+        "'{name}' is no prefix: use subnet/0 to subnet/32 for IPv4, up to subnet/128 for IPv6, or subnet/24/64", name = Safe::new(.0)
     )]
     Prefix(String),
 }
@@ -144,7 +144,7 @@ pub enum GroupKey {
     /// A service's port; `None` where the protocol has none.
     Port(Kind, Option<u16>),
     /// A service's name, else `PORT/PROTOCOL`, else the protocol's name.
-    Service(String),
+    Service(Name),
     /// A protocol.
     Protocol(Kind),
     /// An interface.
@@ -183,7 +183,7 @@ pub struct OwnerKey {
 #[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Compared<'a> {
     Process(ProcessId),
-    Command(&'a str),
+    Command(&'a Name),
     User(Option<u32>),
     Container(Option<&'a Container>),
     Netns(Option<&'a Netns>),
@@ -262,8 +262,8 @@ impl fmt::Display for OwnerKey {
         if owners.is_empty() {
             return f.write_str(reason.nobody().unwrap_or(reason.code()));
         }
-        let mut names: Vec<String> = Vec::new();
-        let mut before: Option<&str> = None;
+        let mut names: Vec<Name> = Vec::new();
+        let mut before: Option<&Name> = None;
         for owner in owners {
             let name = match self.part {
                 OwnerPart::Process if before == Some(&*owner.command) => owner.id.pid.to_string(),
@@ -271,14 +271,14 @@ impl fmt::Display for OwnerKey {
                 OwnerPart::Command => owner.command.clone(),
                 OwnerPart::User => match (&owner.user, owner.uid) {
                     (Some(user), _) => user.clone(),
-                    (None, Some(uid)) => uid.to_string(),
-                    (None, None) => "user not known".to_owned(),
+                    (None, Some(uid)) => uid.to_string().into(),
+                    (None, None) => "user not known".into(),
                 },
                 OwnerPart::Container => {
-                    owner.container.as_ref().map_or_else(|| "no container".to_owned(), ToString::to_string)
+                    owner.container.as_ref().map_or_else(|| "no container".into(), Container::title)
                 }
                 OwnerPart::Netns => {
-                    owner.netns.as_ref().map_or_else(|| "namespace not known".to_owned(), ToString::to_string)
+                    owner.netns.as_ref().map_or_else(|| "namespace not known".into(), Netns::title)
                 }
             };
             before = Some(&owner.command);
@@ -327,10 +327,10 @@ impl GroupBy {
             Self::Host => GroupKey::Pair(row.local_address().zip(remote)),
             Self::Port => GroupKey::Port(row.kind, services.service_port(row)),
             Self::Service => GroupKey::Service(match services.service_port(row) {
-                None => row.kind.to_string(),
+                None => row.kind.to_string().into(),
                 Some(port) => match services.name(row.kind, port) {
-                    Some(name) => name.to_owned(),
-                    None => format!("{port}/{}", row.kind),
+                    Some(name) => name.clone(),
+                    None => format!("{port}/{}", row.kind).into(),
                 },
             }),
             Self::Protocol => GroupKey::Protocol(row.kind),

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{protocol::Kind, row::RowKey};
-use crate::etc;
+use super::row::RowKey;
+use crate::{etc, format::Name, model::protocol::Kind};
 
 /// Local ports that the kernel gives to clients (`net.ipv4.ip_local_port_range`, default).
 const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
@@ -11,7 +11,7 @@ const EPHEMERAL: std::ops::RangeInclusive<u16> = 32_768..=60_999;
 /// Service names by protocol and port.
 #[derive(Clone, Debug, Default)]
 pub struct Services {
-    names: HashMap<(Kind, u16), String>,
+    names: HashMap<(Kind, u16), Name>,
 }
 
 impl Services {
@@ -20,17 +20,17 @@ impl Services {
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut names = HashMap::new();
-        for service in etc::services(text) {
+        for service in etc::services(text.as_ref()) {
             let kind = match service.protocol {
-                "tcp" => Kind::TCP,
-                "udp" => Kind::UDP,
-                "sctp" => Kind::Ip(132),
-                "dccp" => Kind::Ip(33),
-                "udplite" => Kind::Ip(136),
+                b"tcp" => Kind::TCP,
+                b"udp" => Kind::UDP,
+                b"sctp" => Kind::Ip(132),
+                b"dccp" => Kind::Ip(33),
+                b"udplite" => Kind::Ip(136),
                 _ => continue,
             };
             if let Some(name) = service.names.first() {
-                names.entry((kind, service.port)).or_insert_with(|| (*name).to_owned());
+                names.entry((kind, service.port)).or_insert_with(|| (*name).into());
             }
         }
         Self { names }
@@ -38,8 +38,8 @@ impl Services {
 
     /// The service's name.
     #[must_use]
-    pub fn name(&self, kind: Kind, port: u16) -> Option<&str> {
-        self.names.get(&(kind, port)).map(String::as_str)
+    pub fn name(&self, kind: Kind, port: u16) -> Option<&Name> {
+        self.names.get(&(kind, port))
     }
 
     /// The port of a conversation that names its service: the one with a name if only one has, else the one that

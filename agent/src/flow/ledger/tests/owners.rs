@@ -282,7 +282,7 @@ fn what_a_group_has_in_common_is_told() {
     let snapshot = ledger.snapshot();
     let common = |part, pid| &snapshot.in_common[&OwnerKey::new(part, &process(pid, "x", Reason::Open))];
     let command = common(OwnerPart::Command, 1);
-    assert_eq!((command.command.as_deref(), command.uid, command.reason), (Some("x"), None, None));
+    assert_eq!((command.command.clone(), command.uid, command.reason), (Some("x".into()), None, None));
     let second = common(OwnerPart::Process, 2);
     assert_eq!((second.pid, second.uid, second.reason), (Some(2), Some(2), None));
     assert_eq!(common(OwnerPart::Process, 1).reason, Some(Reason::Created));
