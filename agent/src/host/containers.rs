@@ -3,7 +3,10 @@
 //! The path is all that container runtimes, Kubernetes and systemd have in common, and it can be read without asking any of
 //! them. Paths: cgroups(7), <https://systemd.io/CGROUP_DELEGATION/>, and what each runtime makes.
 
-use crate::flow::owner::{Container, Runtime};
+use crate::{
+    format::Name,
+    model::owner::{Container, Runtime},
+};
 
 /// Digits of an id that runtimes show.
 const SHOWN: usize = 12;
@@ -61,7 +64,7 @@ fn ranked(path: &str) -> Option<(u8, Container)> {
 }
 
 /// The container whose own cgroup this segment is, below these others.
-fn container(above: &[&str], segment: &str) -> Option<(Runtime, String)> {
+fn container(above: &[&str], segment: &str) -> Option<(Runtime, Name)> {
     const PREFIXES: [(&str, Runtime); 5] = [
         ("docker-", Runtime::Docker),
         ("libpod-", Runtime::Podman),
@@ -114,7 +117,7 @@ fn container(above: &[&str], segment: &str) -> Option<(Runtime, String)> {
 }
 
 /// The machine of a scope that systemd-machined made, or of a service that runs one.
-fn machine(segment: &str, scope: Option<&str>) -> Option<String> {
+fn machine(segment: &str, scope: Option<&str>) -> Option<Name> {
     let name = match scope {
         Some(scope) => scope.strip_prefix("machine-")?,
         None => segment.strip_prefix("systemd-nspawn@")?.strip_suffix(".service")?,
@@ -123,15 +126,15 @@ fn machine(segment: &str, scope: Option<&str>) -> Option<String> {
 }
 
 /// The digits shown of a whole id.
-fn short_id(text: &str) -> Option<String> {
+fn short_id(text: &str) -> Option<Name> {
     // Podman's and Docker's are 64 digits; the id of a task of ECS follows a dash.
     let id = text.split_once('-').map_or(text, |(id, _)| id);
     let is_id = id.len() == ID && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    is_id.then(|| id.get(..SHOWN).map(str::to_owned)).flatten()
+    is_id.then(|| id.get(..SHOWN).map(Name::from)).flatten()
 }
 
 /// A unit's name as people know it: `\x2d` is a dash (systemd-escape(1)).
-fn unescape(name: &str) -> String {
+fn unescape(name: &str) -> Name {
     let mut plain = Vec::with_capacity(name.len());
     let mut rest = name.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -143,7 +146,7 @@ fn unescape(name: &str) -> String {
         plain.push(byte);
         rest = next;
     }
-    String::from_utf8_lossy(&plain).into_owned()
+    plain.into()
 }
 
 #[cfg(test)]
@@ -275,7 +278,7 @@ mod tests {
         #[test]
         fn any_text_has_an_answer(bytes in prop::collection::vec(any::<u8>(), 0..200), path in "(/[a-z0-9:.@\\\\x-]{0,20}){0,6}") {
             let _ = of_process(&bytes);
-            if let Some(container) = of_path(&path) {
+            if let Some(container) = of_path(path.as_bytes()) {
                 prop_assert!(!container.name.is_empty() || path.contains("machine-.scope") || path.contains("lxc."));
             }
         }

@@ -72,7 +72,7 @@ pub fn of(process: &ProcessDir) -> Result<Findings> {
     let owner = Owner {
         id: ProcessId { pid: process.pid(), start: None },
         start_time: None,
-        command: String::new(),
+        command: Name::default(),
         executable: None,
         uid: None,
         user: None,

@@ -26,7 +26,7 @@ use self::{
     cache::{Answer, Cache},
     hosts::HostsFile,
 };
-use crate::flow::names::Names;
+use crate::{flow::names::Names, format::Name};
 
 /// Look-ups at the same time.
 const CONCURRENT: usize = 32;
@@ -92,7 +92,7 @@ impl Resolver {
         }
         for (address, answer) in std::mem::take(&mut self.arrived) {
             self.pending.remove(&address);
-            changed |= set(names, address, answer.name.as_deref());
+            changed |= set(names, address, answer.name.as_ref());
             for forgotten in self.cache.put(address, answer, now) {
                 changed |= set(names, forgotten, None);
             }
@@ -213,13 +213,13 @@ fn is_looked_up(address: IpAddr) -> bool {
 }
 
 /// Gives an address a name, or takes it away; whether that changed anything.
-fn set(names: &mut Names, address: IpAddr, name: Option<&str>) -> bool {
-    let known = names.hosts.get(&address).map(String::as_str);
+fn set(names: &mut Names, address: IpAddr, name: Option<&Name>) -> bool {
+    let known = names.hosts.get(&address);
     if known == name {
         return false;
     }
     match name {
-        Some(name) => names.hosts.insert(address, name.to_owned()),
+        Some(name) => names.hosts.insert(address, name.clone()),
         None => names.hosts.remove(&address),
     };
     true

@@ -24,6 +24,7 @@ use super::{
     holders::link_inode,
     sockets::{Attributes, Connection, u32_at},
 };
+use crate::format::Name;
 
 /// Where iproute2 and others keep namespaces under names.
 const NAMED: &str = "/run/netns";
@@ -44,7 +45,7 @@ pub struct Namespaces {
     /// By inode number, a file that leads into each.
     pub files: BTreeMap<u64, PathBuf>,
     /// By inode number, what each is called.
-    pub names: HashMap<u64, String>,
+    pub names: HashMap<u64, Name>,
     /// This thread's own.
     pub own: Option<u64>,
 }
@@ -67,7 +68,7 @@ impl Namespaces {
             }
         }
         if let Some(host) = host() {
-            found.names.insert(host, "host".to_owned());
+            found.names.insert(host, "host".into());
         }
         found
     }

@@ -55,7 +55,7 @@ impl Painter {
 }
 
 /// Its command line. A process that writes its own title there (nginx, postgres) leaves one word, and zeros behind it.
-fn arguments(process: &ProcessDir) -> Vec<String> {
+fn arguments(process: &ProcessDir) -> Vec<Name> {
     let mut line = Vec::new();
     if process.read("cmdline", &mut line).is_err() {
         return Vec::new();
@@ -174,7 +174,7 @@ mod tests {
         let process = ProcessDir::open(std::process::id()).unwrap();
         let portrait = Painter::new(Namespaces::default()).portray(&process).unwrap();
         assert_eq!(portrait.owner.id.pid, std::process::id());
-        assert_eq!(portrait.arguments, std::env::args().collect::<Vec<_>>());
+        assert_eq!(portrait.arguments, std::env::args().map(Name::from).collect::<Vec<_>>());
         assert_eq!(portrait.parents.first().unwrap().pid, std::os::unix::process::parent_id());
         let age = portrait.owner.start_time.unwrap().elapsed();
         assert!(age.is_ok_and(|age| age < Duration::from_hours(24)));

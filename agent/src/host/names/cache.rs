@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::format::Name;
+
 /// The shortest time a name is kept: an answer that allows less would be asked for all the time.
 const SHORTEST: Duration = Duration::from_mins(1);
 /// The longest time a name is kept.
@@ -22,17 +24,17 @@ const LONGEST_NAME: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     /// The name, if there is one.
-    pub(super) name: Option<String>,
+    pub(super) name: Option<Name>,
     lasts: Duration,
 }
 
 impl Answer {
     /// A name, and how long the answer lets it be kept.
-    pub(super) fn name(name: &str, ttl: Duration) -> Self {
-        if name.is_empty() || name.len() > LONGEST_NAME {
+    pub(super) fn name(name: Name, ttl: Duration) -> Self {
+        if name.is_empty() || name.as_bytes().len() > LONGEST_NAME {
             return Self::nameless(Some(ttl));
         }
-        Self { name: Some(name.to_owned()), lasts: ttl.clamp(SHORTEST, LONGEST) }
+        Self { name: Some(name), lasts: ttl.clamp(SHORTEST, LONGEST) }
     }
 
     /// There is no name.
@@ -50,7 +52,7 @@ impl Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Remembered<'a> {
     /// Its name, if it has one.
-    pub(super) name: Option<&'a str>,
+    pub(super) name: Option<&'a Name>,
     /// Whether it should be asked for again. Until there is an answer the old name serves.
     pub(super) is_old: bool,
 }
@@ -78,12 +80,12 @@ impl Cache {
     pub(super) fn get(&mut self, address: IpAddr, now: Instant) -> Option<Remembered<'_>> {
         let entry = self.entries.get_mut(&address)?;
         entry.wanted = now;
-        Some(Remembered { name: entry.name.as_deref(), is_old: entry.good_until <= now })
+        Some(Remembered { name: entry.name.as_ref(), is_old: entry.good_until <= now })
     }
 
     /// The name of an address, whether somebody wants to know or not.
-    pub(super) fn name(&self, address: IpAddr) -> Option<&str> {
-        self.entries.get(&address)?.name.as_deref()
+    pub(super) fn name(&self, address: IpAddr) -> Option<&Name> {
+        self.entries.get(&address)?.name.as_ref()
     }
 
     /// Remembers an answer. Returns the addresses that had

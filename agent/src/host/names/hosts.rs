@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use crate::etc;
+use crate::{etc, format::Name};
 
 /// How often the file is looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -16,7 +16,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 /// The file, and what it said.
 pub(super) struct HostsFile {
     path: PathBuf,
-    names: HashMap<IpAddr, String>,
+    names: HashMap<IpAddr, Name>,
     modified: Option<SystemTime>,
     looked: Option<Instant>,
 }
@@ -46,22 +46,22 @@ impl HostsFile {
         self.modified = modified;
         // Without the file there are no names in it.
         let text = fs::read(&self.path).unwrap_or_default();
-        self.names = names(&String::from_utf8_lossy(&text));
+        self.names = names(&text);
         true
     }
 
     /// The name of an address.
-    pub(super) fn name(&self, address: IpAddr) -> Option<&str> {
-        self.names.get(&address).map(String::as_str)
+    pub(super) fn name(&self, address: IpAddr) -> Option<&Name> {
+        self.names.get(&address)
     }
 }
 
 /// As libc reads the file: the first line of an address counts, and of it the first name.
-fn names(text: &str) -> HashMap<IpAddr, String> {
+fn names(text: &[u8]) -> HashMap<IpAddr, Name> {
     let mut names = HashMap::new();
     for host in etc::hosts(text) {
         if let Some(name) = host.names.first() {
-            names.entry(host.address).or_insert_with(|| (*name).to_owned());
+            names.entry(host.address).or_insert_with(|| (*name).into());
         }
     }
     names
@@ -74,11 +74,11 @@ mod tests {
     #[test]
     fn the_first_line_and_the_first_name_count() {
         let names =
-            names("127.0.0.1 localhost\n127.0.0.1 runner\n10.0.0.1 me.example.com me\n::1 localhost loop\n");
-        let name = |address: &str| names.get(&address.parse().unwrap()).map(String::as_str);
-        assert_eq!(name("127.0.0.1"), Some("localhost"));
-        assert_eq!(name("10.0.0.1"), Some("me.example.com"));
-        assert_eq!(name("::1"), Some("localhost"));
+            names(b"127.0.0.1 localhost\n127.0.0.1 runner\n10.0.0.1 me.example.com me\n::1 localhost loop\n");
+        let name = |address: &str| names.get(&address.parse().unwrap()).map(ToString::to_string);
+        assert_eq!(name("127.0.0.1").as_deref(), Some("localhost"));
+        assert_eq!(name("10.0.0.1").as_deref(), Some("me.example.com"));
+        assert_eq!(name("::1").as_deref(), Some("localhost"));
         assert_eq!(name("10.0.0.2"), None);
     }
 
@@ -93,7 +93,7 @@ mod tests {
         fs::write(&path, "10.0.0.1 one\n").unwrap();
         assert!(!file.refresh(start + INTERVAL / 2), "too early to look");
         assert!(file.refresh(start + INTERVAL));
-        assert_eq!(file.name(address), Some("one"));
+        assert_eq!(file.name(address), Some(&Name::from("one")));
         assert!(!file.refresh(start + INTERVAL * 2), "it is the same");
         fs::remove_file(&path).unwrap();
         assert!(file.refresh(start + INTERVAL * 3));

@@ -89,12 +89,12 @@ mod tests {
         let mut cgroups = Cgroups::below(Some(fs::File::open(&top).unwrap().into()));
         assert_eq!(cgroups.path(fs::metadata(&top).unwrap().ino()), None);
         cgroups.walk();
-        assert_eq!(cgroups.path(fs::metadata(&top).unwrap().ino()), Some("/"));
+        assert_eq!(cgroups.path(fs::metadata(&top).unwrap().ino()), Some(&b"/"[..]));
         let service = fs::metadata(&inner).unwrap().ino();
-        assert_eq!(cgroups.path(service), Some("/system.slice/ssh.service"));
+        assert_eq!(cgroups.path(service), Some(&b"/system.slice/ssh.service"[..]));
         fs::remove_dir(&inner).unwrap();
         cgroups.walk();
-        assert_eq!(cgroups.path(service), Some("/system.slice/ssh.service"));
+        assert_eq!(cgroups.path(service), Some(&b"/system.slice/ssh.service"[..]));
         fs::remove_dir_all(&top).unwrap();
     }
 }

@@ -11,7 +11,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use super::cgroups::Cgroups;
 use crate::{
-    flow::owner::{Container, Netns, Owner, ProcessId},
+    format::Name,
     host::{
         containers,
         holders::link_inode,
@@ -108,8 +108,8 @@ impl Processes {
         {
             return known.owner.clone();
         }
-        let command = || String::from_utf8_lossy(until_zero(&note.command)).into_owned();
-        let user = |users: &mut Users| users.name(note.uid).map(str::to_owned);
+        let command = || Name::from(until_zero(&note.command));
+        let user = |users: &mut Users| users.name(note.uid).map(Name::from);
         if let Some(known) = start.and_then(|start| self.known.get_mut(&(note.tgid, start))) {
             known.used = self.call;
             let mut owner = known.owner.clone();
@@ -160,7 +160,7 @@ impl Processes {
         process.read("stat", &mut self.text).ok()?;
         let Stat { start, command, .. } = Stat::parse(&self.text)?;
         let uid = process.read("status", &mut self.text).ok().and_then(|()| effective_uid(&self.text));
-        let command = String::from_utf8_lossy(&command).into_owned();
+        let command = Name::from(command);
         let known = self.known.get(&(pid, start));
         let executable = executable(process);
         // Neither changes in the life of almost any process; where one does, what it runs does too, mostly.
@@ -176,7 +176,7 @@ impl Processes {
             command,
             executable,
             uid,
-            user: uid.and_then(|uid| self.users.name(uid)).map(str::to_owned),
+            user: uid.and_then(|uid| self.users.name(uid)).map(Name::from),
             container,
             netns,
         };
@@ -186,10 +186,10 @@ impl Processes {
 }
 
 /// What it runs, also when that was replaced or deleted meanwhile; `None` for a kernel thread, and where it may not be read.
-fn executable(process: &ProcessDir) -> Option<String> {
+fn executable(process: &ProcessDir) -> Option<Name> {
     let path = process.link("exe").ok()?;
     let path = path.strip_suffix(b" (deleted)").unwrap_or(&path);
-    Some(String::from_utf8_lossy(path).into_owned())
+    Some(path.into())
 }
 
 fn container(process: &ProcessDir, text: &mut Vec<u8>) -> Option<Container> {
@@ -199,7 +199,7 @@ fn container(process: &ProcessDir, text: &mut Vec<u8>) -> Option<Container> {
 
 fn netns(process: &ProcessDir, namespaces: &Namespaces) -> Option<Netns> {
     let inode = link_inode(process.as_dir(), c"ns/net", "net").ok().flatten()?;
-    Some(Netns { inode: Some(inode), name: namespaces.name(inode).to_owned() })
+    Some(Netns { inode: Some(inode), name: namespaces.name(inode) })
 }
 
 /// Whether any thread of a process has children; `None` where the kernel does not tell.
@@ -261,7 +261,7 @@ mod tests {
             processes.begin();
             owner = processes.living(pid, u64::MAX, &namespaces()).unwrap();
         }
-        assert!(owner.executable.as_deref().is_some_and(|path| path.starts_with('/')), "{owner:?}");
+        assert!(owner.executable.as_ref().is_some_and(|path| path.as_bytes().starts_with(b"/")), "{owner:?}");
         assert_eq!(owner.uid, Some(rustix::process::geteuid().as_raw()));
         assert_eq!(owner.netns.as_ref().and_then(|netns| netns.inode), crate::host::netns::own());
         assert!(owner.start_time.is_some_and(|start| start.elapsed().is_ok_and(|age| age.as_secs() < 600)));
@@ -278,7 +278,7 @@ mod tests {
         let earlier = note(pid, start * TICK);
         assert_eq!(noted(&mut processes, earlier), owner);
         let other = noted(&mut processes, note(pid, (start - 1) * TICK));
-        assert_eq!((other.command.as_str(), other.uid, other.executable), ("noted", Some(12_345), None));
+        assert_eq!((other.command, other.uid, other.executable), ("noted".into(), Some(12_345), None));
 
         child.kill().unwrap();
         child.wait().unwrap();
@@ -286,7 +286,7 @@ mod tests {
         assert_eq!(processes.living(pid, u64::MAX, &namespaces()), None);
         assert_eq!(noted(&mut processes, SocketNote { noted: 1, ..earlier }), owner, "as it was last seen");
         let later = noted(&mut processes, note(pid, start * TICK));
-        assert_eq!((later.command.as_str(), later.executable), ("noted", owner.executable));
+        assert_eq!((later.command, later.executable), ("noted".into(), owner.executable));
     }
 
     #[test]

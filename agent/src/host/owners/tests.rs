@@ -165,10 +165,10 @@ fn notes_answer_without_reading_anything() {
     let noted = ask(note(10_000_000, Occasion::Connected), Look::No);
     assert_eq!(noted.reason, Reason::Connected);
     let owner = &noted.owners[0];
-    assert_eq!((owner.command.as_str(), owner.id.start, owner.executable.as_ref()), ("brie", Some(1), None));
+    assert_eq!((&owner.command, owner.id.start, owner.executable.as_ref()), (&"brie".into(), Some(1), None));
     // Another process has the number now; or the same one, which says more.
     let other = ask(note(10_000_000, Occasion::Closed), Look::Yes);
-    assert_eq!((other.owners[0].command.as_str(), other.reason), ("brie", Reason::Closed));
+    assert_eq!((&other.owners[0].command, other.reason), (&"brie".into(), Reason::Closed));
     let same = ask(note(0, Occasion::Created), Look::Yes);
     assert_eq!((same.owners[0].id.pid, same.reason), (child.0.id(), Reason::Created));
     assert!(same.owners[0].executable.is_some());

@@ -129,7 +129,7 @@ pub struct Writer {
     /// Which.
     pub pid: u32,
     /// The kernel's name of it.
-    pub command: String,
+    pub command: crate::format::Name,
     /// By what.
     pub how: How,
 }
@@ -252,6 +252,6 @@ fn time(seconds: i64, nanoseconds: impl TryInto<i64>) -> Timespec {
 
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.title(), Name(self.link()))
+        write!(f, "{} ({})", self.title(), Safe::new(self.link()))
     }
 }
