@@ -242,8 +242,8 @@ impl File {
 
     /// Its last name, to print.
     #[must_use]
-    pub fn name(&self) -> Name<'_> {
-        Name(&self.path)
+    pub fn name(&self) -> Safe<'_> {
+        Safe::new(&self.path)
     }
 }
 

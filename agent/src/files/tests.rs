@@ -17,10 +17,10 @@ fn process(pid: u32, command: &str, user: Option<&str>, container: Option<&str>)
     Process {
         id: ProcessId { pid, start: Some(100) },
         start_time: Some(SystemTime::UNIX_EPOCH + Duration::from_hours(492_315)),
-        command: command.to_owned(),
-        executable: Some(format!("/usr/sbin/{command}")),
+        command: command.into(),
+        executable: Some(format!("/usr/sbin/{command}").into()),
         uid: Some(33),
-        user: user.map(str::to_owned),
+        user: user.map(Into::into),
         container,
         netns: None,
     }

@@ -24,6 +24,7 @@ pub(super) fn write(
     request: &Request,
     width: usize,
 ) -> io::Result<()> {
+    let out = &mut Guard::new(out);
     if deleted.files.is_empty() {
         match request.min_size {
             0 => writeln!(out, "No deleted file is still open.")?,
@@ -104,7 +105,7 @@ fn table(deleted: &Deleted, files: &[&File], storage: Storage) -> Grid {
             sizes(&mut grid, file, at == 0);
             let process = &deleted.processes[holder.process];
             grid.cell(process.id.pid);
-            grid.cell(Plain(&process.command));
+            grid.cell(&process.command);
             grid.cell(User(process));
             grid.cell(Holds(holder));
             let written = holder.holds.iter().any(|hold| hold.access == Access::Write);
@@ -144,7 +145,7 @@ struct User<'a>(&'a Process);
 impl fmt::Display for User<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.0.user, self.0.uid) {
-            (Some(name), _) => Plain(name).fmt(f),
+            (Some(name), _) => name.fmt(f),
             (None, Some(uid)) => uid.fmt(f),
             (None, None) => f.write_str("-"),
         }
@@ -157,7 +158,7 @@ struct Inside<'a>(&'a Process);
 impl fmt::Display for Inside<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0.container {
-            Some(container) => Plain(&container.to_string()).fmt(f),
+            Some(container) => container.fmt(f),
             None => f.write_str("-"),
         }
     }
@@ -203,7 +204,7 @@ fn processes(deleted: &Deleted, request: &Request) -> Grid {
     for Share { process, disk, memory, alone } in deleted.shares(request.sort) {
         let process = &deleted.processes[process];
         grid.cell(process.id.pid);
-        grid.cell(Plain(&process.command));
+        grid.cell(&process.command);
         grid.cell(User(process));
         if contained {
             grid.cell(Inside(process));
