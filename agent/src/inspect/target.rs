@@ -6,6 +6,8 @@ use std::{
     str::FromStr,
 };
 
+use crate::format::Safe;
+
 /// Longest name that the kernel keeps of a process (`TASK_COMM_LEN` less the zero at its end).
 const COMMAND: usize = 15;
 
@@ -29,13 +31,13 @@ pub enum TargetError {
     #[error("use :PORT, a PID, a command's name, or ADDRESS[:PORT]")]
     Empty,
     /// A port that is none.
-    #[error("'{0}' is no port: use a number from 1 to 65535")]
+    #[error("'{name}' is no port: use a number from 1 to 65535", name = Safe::new(.0))]
     Port(String),
     /// A number that no process has.
-    #[error("'{0}' is no PID: use a number from 1 to 4194304, or :PORT for a port")]
+    #[error("'{name}' is no PID: use a number from 1 to 4194304, or :PORT for a port", name = Safe::new(.0))]
     Pid(String),
     /// Text that looks like an address, and is none.
-    #[error("'{0}' is no address: use such as 10.0.0.5, 10.0.0.5:443, fe80::1 or [fe80::1]:443")]
+    #[error("'{name}' is no address: use such as 10.0.0.5, 10.0.0.5:443, fe80::1 or [fe80::1]:443", name = Safe::new(.0))]
     Address(String),
 }
 

@@ -44,7 +44,7 @@ fn socket(kind: Kind, local: &str, remote: Option<&str>, netns: u64, holders: &[
             _ => "",
         },
         listens: kind == Kind::TCP && remote.is_none(),
-        netns: Netns { inode: Some(netns), name: if is_here { "host".to_owned() } else { String::new() } },
+        netns: Netns { inode: Some(netns), name: if is_here { "host".into() } else { String::new().into() } },
         is_here,
         holders: holders.to_vec(),
         nobody: Reason::KernelStack,
@@ -104,12 +104,12 @@ fn owner(pid: u32, command: &str) -> Owner {
     Owner {
         id: ProcessId { pid, start: Some(u64::from(pid)) },
         start_time: Some(SystemTime::UNIX_EPOCH + STARTED - Duration::from_secs(93_784)),
-        command: command.to_owned(),
-        executable: Some(format!("/usr/sbin/{command}")),
+        command: command.into(),
+        executable: Some(format!("/usr/sbin/{command}").into()),
         uid: Some(33),
-        user: Some("www-data".to_owned()),
-        container: Some(Container { runtime: Runtime::Docker, name: "3f2a9c11b0de".to_owned() }),
-        netns: Some(Netns { inode: Some(HOST), name: "host".to_owned() }),
+        user: Some("www-data".into()),
+        container: Some(Container { runtime: Runtime::Docker, name: "3f2a9c11b0de".into() }),
+        netns: Some(Netns { inode: Some(HOST), name: "host".into() }),
     }
 }
 
@@ -142,10 +142,10 @@ fn portraits() -> HashMap<u32, Portrait> {
     };
     let portrait = |pid, files| Portrait {
         owner: owner(pid, "nginx"),
-        arguments: vec!["nginx: worker process".to_owned()],
+        arguments: vec!["nginx: worker process".into()],
         parents: vec![
-            Parent { pid: 812, command: "nginx".to_owned() },
-            Parent { pid: 1, command: "systemd".to_owned() },
+            Parent { pid: 812, command: "nginx".into() },
+            Parent { pid: 1, command: "systemd".into() },
         ],
         files,
     };

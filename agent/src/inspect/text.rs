@@ -40,16 +40,16 @@ pub(super) fn write(out: &mut impl Write, page: &Page<'_>, width: usize) -> io::
     let target = page.target.to_string();
     match page.seconds {
         Some(seconds) => {
-            let interfaces: Vec<_> = page.interfaces.iter().map(|name| Plain(name).to_string()).collect();
+            let interfaces: Vec<_> = page.interfaces.iter().map(|name| Safe::new(name).to_string()).collect();
             writeln!(
                 out,
                 "{}: measured for {seconds:.1} s from {} on {}",
-                Plain(&target),
+                Safe::new(&target),
                 rfc3339(page.started),
                 interfaces.join(", ")
             )?;
         }
-        None => writeln!(out, "{}: not measured, {}", Plain(&target), rfc3339(page.started))?,
+        None => writeln!(out, "{}: not measured, {}", Safe::new(&target), rfc3339(page.started))?,
     }
     let matched = &page.matched;
     for (pid, lines) in matched.owned.iter().take(OWNERS) {
@@ -102,17 +102,17 @@ pub(super) fn write(out: &mut impl Write, page: &Page<'_>, width: usize) -> io::
 /// Who it is.
 fn owner(out: &mut impl Write, page: &Page<'_>, portrait: &Portrait) -> io::Result<()> {
     let Portrait { owner, arguments, parents, .. } = portrait;
-    write!(out, "{}, pid {}", Plain(&owner.command), owner.id.pid)?;
+    write!(out, "{}, pid {}", owner.command, owner.id.pid)?;
     match (&owner.user, owner.uid) {
-        (Some(user), _) => write!(out, ", user {}", Plain(user))?,
+        (Some(user), _) => write!(out, ", user {user}")?,
         (None, Some(uid)) => write!(out, ", user {uid}")?,
         (None, None) => {}
     }
     if let Some(container) = &owner.container {
-        write!(out, ", in {}", Plain(&container.to_string()))?;
+        write!(out, ", in {container}")?;
     }
     if let Some(netns) = &owner.netns {
-        write!(out, ", network namespace {}", Plain(&netns.to_string()))?;
+        write!(out, ", network namespace {netns}")?;
     }
     writeln!(out)?;
     let executable = owner.executable.as_deref();
@@ -121,7 +121,7 @@ fn owner(out: &mut impl Write, page: &Page<'_>, portrait: &Portrait) -> io::Resu
         let text = arguments.join(" ");
         let cut: String = text.chars().take(ARGUMENTS).collect();
         let dots = if cut.len() < text.len() { "..." } else { "" };
-        line(out, "as", format_args!("{}{dots}", Name(cut.as_bytes())))?;
+        line(out, "as", format_args!("{cut}{dots}"))?;
     }
     if let Some(since) = owner.start_time {
         // A process that was started while this one ran began after the page did.
@@ -131,7 +131,7 @@ fn owner(out: &mut impl Write, page: &Page<'_>, portrait: &Portrait) -> io::Resu
     }
     if !parents.is_empty() {
         let names: Vec<_> =
-            parents.iter().map(|parent| format!("{} ({})", Plain(&parent.command), parent.pid)).collect();
+            parents.iter().map(|parent| format!("{} ({})", parent.command, parent.pid)).collect();
         line(out, "parents", names.join(" < "))?;
     }
     Ok(())
@@ -235,7 +235,7 @@ fn table(page: &Page<'_>, lines: &[SocketLine]) -> Grid {
             None => grid.cell("*"),
         }
         if elsewhere {
-            grid.cell(Plain(&socket.netns.to_string()));
+            grid.cell(&socket.netns);
         }
         if fd {
             grid.cell(list(line.descriptors()));
@@ -321,7 +321,7 @@ fn owners(attribution: Option<&Attribution>) -> String {
     match attribution.owners.as_slice() {
         [] => nobody(attribution.reason),
         owners => {
-            let name = |owner: &Owner| format!("{} ({})", Plain(&owner.command), owner.id.pid);
+            let name = |owner: &Owner| format!("{} ({})", owner.command, owner.id.pid);
             owners.iter().map(name).collect::<Vec<_>>().join(", ")
         }
     }
@@ -338,7 +338,7 @@ fn files(out: &mut impl Write, portrait: &Portrait) -> io::Result<()> {
     let separator = if counts.is_empty() { "" } else { ": " };
     line(out, "files", format_args!("{} open{separator}{}", files.open(), counts.join(", ")))?;
     for log in files.logs.iter().take(FEW) {
-        line(out, "log", format_args!("{} (fd {}, {})", Name(&log.path), log.fd, Size(log.size)))?;
+        line(out, "log", format_args!("{} (fd {}, {})", Safe::new(&log.path), log.fd, Size(log.size)))?;
     }
     rest(out, files.logs.len(), "log")?;
     deleted(out, files, portrait.owner.id.pid)
