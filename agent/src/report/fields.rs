@@ -143,7 +143,7 @@ impl<'a> Fields<'a> {
     fn identity(&self, known: Known) -> [Value<'a>; 7] {
         let Known { interface, kind, vlan, local, local_port, remote, remote_port } = known;
         [
-            Value::of(interface, |id| Value::Text(self.interface(id))),
+            Value::of(interface, |id| Value::Name(self.interface(id).as_bytes())),
             Value::of(kind, Value::Kind),
             Value::number(vlan),
             Value::of(local, Value::Address),
@@ -244,9 +244,9 @@ fn of_owner(owner: &Owner) -> [Value<'_>; 8] {
     [
         Value::Number(id.pid.into()),
         Value::of(*start_time, Value::Moment),
-        Value::Text(command),
-        Value::text(executable.as_ref()),
-        Value::text(user.as_ref()),
+        Value::Name(command.as_bytes()),
+        Value::name(executable.as_ref()),
+        Value::name(user.as_ref()),
         Value::number(*uid),
         Value::of(container.as_ref(), Value::Container),
         Value::of(netns.as_ref(), Value::Netns),
@@ -270,9 +270,9 @@ fn of_common<'a>(key: &'a OwnerKey, common: &'a Common) -> [Value<'a>; 10] {
     [
         Value::number(*pid),
         Value::of(*start_time, Value::Moment),
-        Value::text(command.as_ref()),
-        Value::text(executable.as_ref()),
-        Value::text(user.as_ref()),
+        Value::name(command.as_ref()),
+        Value::name(executable.as_ref()),
+        Value::name(user.as_ref()),
         Value::number(*uid),
         Value::of(container.as_ref(), Value::Container),
         Value::of(netns.as_ref(), Value::Netns),

@@ -45,7 +45,7 @@ const STARTED: Duration = Duration::from_hours(492_315);
 
 pub(super) fn names() -> Names {
     let services = Services::parse("domain 53/udp\nhttps 443/tcp\nssh 22/tcp\nntp 123/udp\n");
-    let hosts = HashMap::from([(address("192.0.2.10"), "cdn.example.net".to_owned())]);
+    let hosts = HashMap::from([(address("192.0.2.10"), "cdn.example.net".into())]);
     Names { hosts, services }
 }
 
@@ -149,12 +149,12 @@ pub(super) fn owner(pid: u32, command: &str) -> Owner {
     Owner {
         id: ProcessId { pid, start: Some(100) },
         start_time: Some(SystemTime::UNIX_EPOCH + STARTED + Duration::from_millis(1_000 + u64::from(pid))),
-        command: command.to_owned(),
-        executable: Some(format!("/usr/bin/{command}")),
+        command: command.into(),
+        executable: Some(format!("/usr/bin/{command}").into()),
         uid: Some(1000),
-        user: Some("alice".to_owned()),
-        container: Some(Container { runtime: Runtime::Docker, name: "0123456789ab".to_owned() }),
-        netns: Some(Netns { inode: Some(4_026_531_840), name: "host".to_owned() }),
+        user: Some("alice".into()),
+        container: Some(Container { runtime: Runtime::Docker, name: "0123456789ab".into() }),
+        netns: Some(Netns { inode: Some(4_026_531_840), name: "host".into() }),
     }
 }
 

@@ -159,7 +159,7 @@ proptest! {
     ) {
         let mut names = Names::default();
         if let Some(address) = rows.first().and_then(|(key, _)| key.remote_address()) {
-            names.hosts.insert(address, host);
+            names.hosts.insert(address, host.into());
         }
         // Groups that are empty: sums of such amounts are not for this test.
         let mut snapshot = snapshot(Vec::new(), &names.services);

@@ -53,7 +53,7 @@ impl<'a> Labels<'a> {
     pub(super) fn host(self, address: Option<IpAddr>) -> impl Display + use<'a> {
         let name = address.filter(|_| self.resolve).and_then(|address| self.names.hosts.get(&address));
         fmt::from_fn(move |f| match (name, address) {
-            (Some(name), _) => Plain(name).fmt(f),
+            (Some(name), _) => name.fmt(f),
             (None, Some(address)) => address.fmt(f),
             (None, None) => f.write_str(NOT_IP),
         })
@@ -102,8 +102,8 @@ impl<'a> Labels<'a> {
     }
 
     /// The service at a port.
-    pub(super) fn service(self, kind: Kind, port: Option<u16>) -> Option<Plain<'a>> {
-        self.names.services.name(kind, port?).map(Plain)
+    pub(super) fn service(self, kind: Kind, port: Option<u16>) -> Option<&'a Name> {
+        self.names.services.name(kind, port?)
     }
 }
 
@@ -120,8 +120,8 @@ pub(super) fn port(of: Kind, port: Option<u16>) -> impl Display {
 /// The hooks that serve an interface.
 pub(super) fn hook(interface: &InterfaceView) -> Plain<'_> {
     match interface.hook.as_str() {
-        "none" => Plain("away"),
-        hook => Plain(hook),
+        "none" => "away",
+        hook => hook,
     }
 }
 

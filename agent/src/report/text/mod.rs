@@ -33,6 +33,7 @@ pub(super) fn write(
     request: &Request,
     context: &Context<'_>,
 ) -> io::Result<()> {
+    let out = &mut Guard::new(out);
     let width = context.width;
     let when = context.started();
     let seconds = snapshot.elapsed.as_secs_f64();
@@ -89,7 +90,7 @@ fn name_interfaces(interfaces: &[InterfaceView]) -> String {
         return "no interface".to_owned();
     }
     let name =
-        |interface: &InterfaceView| format!("{} ({})", Plain(&interface.name), labels::hook(interface));
+        |interface: &InterfaceView| format!("{} ({})", Safe::new(&interface.name), labels::hook(interface));
     let mut names: Vec<_> = interfaces.iter().take(NAMED).map(name).collect();
     if interfaces.len() > NAMED {
         names.push(format!("{} more", interfaces.len() - NAMED));

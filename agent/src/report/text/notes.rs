@@ -144,9 +144,9 @@ fn degraded(out: &mut impl Write, interfaces: &[InterfaceView], width: usize) ->
     for (reason, affected) in reasons {
         let names: Vec<_> = affected
             .into_iter()
-            .map(|interface| format!("{} ({})", Plain(&interface.name), labels::hook(interface)))
+            .map(|interface| format!("{} ({})", Safe::new(&interface.name), labels::hook(interface)))
             .collect();
-        paragraph(out, width, &format!("Degraded on {}: {}", names.join(", "), Plain(reason)))?;
+        paragraph(out, width, &format!("Degraded on {}: {}", names.join(", "), reason))?;
     }
     Ok(())
 }
@@ -178,7 +178,7 @@ pub(super) fn losses(out: &mut impl Write, snapshot: &Snapshot, width: usize) ->
     }
     let reasons = snapshot.owners_degraded.iter();
     notes.extend(
-        reasons.map(|reason| format!("Owners: {}", Plain(reason.strip_prefix("owners: ").unwrap_or(reason)))),
+        reasons.map(|reason| format!("Owners: {}", reason.strip_prefix("owners: ").unwrap_or(reason))),
     );
     if !notes.is_empty() {
         writeln!(out)?;

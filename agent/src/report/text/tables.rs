@@ -129,7 +129,7 @@ impl<'a> Printer<'a> {
             grid.cell(end);
         }
         if optional.interface {
-            grid.cell(Plain(interface_name(&self.interfaces, key.interface)));
+            grid.cell(Safe::new(interface_name(&self.interfaces, key.interface)));
         }
         if optional.vlan {
             match key.vlan {
@@ -139,7 +139,7 @@ impl<'a> Printer<'a> {
         }
         if optional.owner {
             match owner {
-                Some(owner) => grid.cell(Plain(&owner.to_string())),
+                Some(owner) => grid.cell(owner),
                 None => grid.cell(""),
             }
         }
@@ -159,9 +159,9 @@ impl<'a> Printer<'a> {
                     None => grid.cell(""),
                 }
             }
-            GroupKey::Service(name) => grid.cell(Plain(name)),
+            GroupKey::Service(name) => grid.cell(name),
             GroupKey::Protocol(kind) => grid.cell(labels::kind(*kind)),
-            GroupKey::Interface(id) => grid.cell(Plain(interface_name(&self.interfaces, *id))),
+            GroupKey::Interface(id) => grid.cell(Safe::new(interface_name(&self.interfaces, *id))),
             GroupKey::Subnet(Some((network, prefix))) => grid.cell(format_args!("{network}/{prefix}")),
             GroupKey::Subnet(None) => grid.cell(NOT_IP),
             GroupKey::Owner(key) => self.owner(grid, key),
@@ -174,23 +174,23 @@ impl<'a> Printer<'a> {
             None => &key.example.common(),
         };
         if key.part != OwnerPart::Process {
-            grid.cell(Plain(&key.to_string()));
+            grid.cell(key);
         }
-        let mut cell = |text: Option<String>| grid.cell(Plain(&text.unwrap_or_default()));
+        let mut cell = |name: Option<Name>| grid.cell(name.unwrap_or_default());
         match key.part {
             OwnerPart::Process => {
                 let pids: Vec<String> =
                     key.example.owners.iter().map(|owner| owner.id.pid.to_string()).collect();
-                let nobody = key.nobody().and_then(Reason::nobody).map(str::to_owned);
-                cell(Some(pids.join(",")));
+                let nobody = key.nobody().and_then(Reason::nobody).map(Name::from);
+                cell(Some(pids.join(",").into()));
                 cell(common.command.clone().or(nobody));
-                cell(common.user.clone().or(common.uid.map(|uid| uid.to_string())));
-                cell(common.container.as_ref().map(ToString::to_string));
+                cell(common.user.clone().or(common.uid.map(|uid| uid.to_string().into())));
+                cell(common.container.as_ref().map(Container::title));
             }
-            OwnerPart::User => cell(common.uid.map(|uid| uid.to_string())),
+            OwnerPart::User => cell(common.uid.map(|uid| uid.to_string().into())),
             OwnerPart::Netns => {
                 let inode = common.netns.as_ref().and_then(|netns| netns.inode);
-                cell(inode.map(|inode| inode.to_string()));
+                cell(inode.map(|inode| inode.to_string().into()));
             }
             OwnerPart::Command => cell(common.user.clone()),
             OwnerPart::Container => {}
