@@ -3,10 +3,11 @@
 use thiserror::Error;
 
 use super::directive::{Directive, Directives};
+use crate::format::Safe;
 
 /// A line that has no effect, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{file}:{line}: warning: {problem} directive \"{name}\"")]
+#[error("{file}:{line}: warning: {problem} directive \"{name}\"", name = Safe::new(.name))]
 pub struct Warning {
     /// The file's name as it was given.
     pub file: String,

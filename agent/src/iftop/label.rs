@@ -6,7 +6,7 @@ use super::{
     options::Options,
     pair::{Address, End},
 };
-use crate::flow::{names::Names, protocol::Kind};
+use crate::{flow::names::Names, format::Name, model::protocol::Kind};
 
 /// What stands for a hidden host.
 const HIDDEN: &str = " * ";
@@ -14,7 +14,7 @@ const HIDDEN: &str = " * ";
 /// One end of a pair as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
-    host: String,
+    host: Name,
     /// With its colon; empty if no port is shown.
     port: String,
 }
@@ -99,7 +99,7 @@ mod tests {
             ("10.77.0.66", "evil\x1b[2J"),
         ];
         Names {
-            hosts: hosts.map(|(address, name)| (address.parse().unwrap(), name.to_owned())).into(),
+            hosts: hosts.map(|(address, name)| (address.parse().unwrap(), name.into())).into(),
             services: Services::parse("domain 53/tcp\ndomain 53/udp\nssh 22/tcp\n"),
         }
     }

@@ -51,7 +51,7 @@ pub(super) fn sort(pairs: &mut [Pair], options: &Options, names: &Names) {
             let rank = |pair: &Pair| rank(pair.sent, pair.received, window, options.line_display);
             pairs.sort_unstable_by(|a, b| rank(b).cmp(&rank(a)).then_with(|| a.key.cmp(&b.key)));
         }
-        None => by_host(pairs, |pair| label::host(end(pair), options, names)),
+        None => by_host(pairs, |pair| label::host(end(pair), options, names).to_string()),
     }
 }
 
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn hosts_are_compared_by_name_where_names_are_shown() {
         let ten = |last| IpAddr::V4(Ipv4Addr::new(10, 0, 0, last));
-        let hosts = [(ten(1), "b".to_owned()), (ten(2), "a".to_owned())].into();
+        let hosts = [(ten(1), "b".into()), (ten(2), "a".into())].into();
         let names = Names { hosts, ..Names::default() };
         let mut pairs = vec![pair(1, 9, [0; 3], [0; 3]), pair(2, 9, [0; 3], [0; 3])];
         sort(&mut pairs, &by(Sort::Source), &names);

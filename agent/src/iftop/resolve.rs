@@ -20,10 +20,10 @@ pub enum ValueError {
         directive: Directive,
     },
     /// Something else than k, m, g or b after the number of `max-bandwidth`.
-    #[error("Invalid units in value: {0}")]
+    #[error("Invalid units in value: {name}", name = Safe::new(.0))]
     Units(String),
     /// `max-bandwidth` without a number.
-    #[error("Error reading rate: {0}")]
+    #[error("Error reading rate: {name}", name = Safe::new(.0))]
     Rate(String),
     /// `net-filter` or `net-filter6`.
     #[error(transparent)]

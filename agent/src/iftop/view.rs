@@ -13,11 +13,13 @@ use super::{
     order,
     pair::{Address, Amounts, End, Pair, PairKey},
 };
-use crate::flow::{
-    names::Names,
-    protocol::Kind,
-    row::{InterfaceId, Part, RowKey, Traffic},
-    snapshot::{RecentPeak, Snapshot},
+use crate::{
+    flow::{
+        names::Names,
+        row::{InterfaceId, Part, RowKey, Traffic},
+        snapshot::{RecentPeak, Snapshot},
+    },
+    model::protocol::Kind,
 };
 
 /// What has to be known besides the snapshot.

@@ -165,7 +165,7 @@ fn groups_icmp_and_long_addresses() {
 #[test]
 fn names_and_services() {
     let names = Names {
-        hosts: [("10.77.0.1".parse().unwrap(), "me.example.com".to_owned())].into(),
+        hosts: [("10.77.0.1".parse().unwrap(), "me.example.com".into())].into(),
         services: Services::parse("rfe 5002/udp"),
     };
     let options = Options { dns: true, ..numbers_ports_bytes() };
