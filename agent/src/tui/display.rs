@@ -36,6 +36,7 @@ use crate::{
         row::{InterfaceId, RowKey, RowView, Traffic},
         snapshot::Snapshot,
     },
+    format::Safe,
     iftop::{
         options::{LineDisplay, Options, Sort},
         pair::Address,
@@ -335,7 +336,7 @@ impl Display {
                 screen.page = Page::List;
                 screen.scroll.select(rank);
             }
-            None => screen.say(format!("Not found: {text}"), now),
+            None => screen.say(format!("Not found: {}", Safe::new(text)), now),
         }
     }
 

@@ -252,8 +252,8 @@ impl Row {
 
     fn values(&self) -> [String; 12] {
         [
-            self.source.clone(),
-            self.destination.clone(),
+            cell(&self.source),
+            cell(&self.destination),
             self.flows.to_string(),
             self.sent_bytes.to_string(),
             self.received_bytes.to_string(),
@@ -263,7 +263,7 @@ impl Row {
             self.received_bps_2s.to_string(),
             self.received_bps_10s.to_string(),
             self.received_bps_40s.to_string(),
-            self.owner.clone().unwrap_or_default(),
+            cell(&self.owner),
         ]
     }
 }

@@ -2,7 +2,8 @@
 
 use super::list::{Entry, EntryKey};
 use crate::{
-    flow::{group::GroupKey, names::Names, protocol::Kind, row::InterfaceId, snapshot::InterfaceView},
+    flow::{group::GroupKey, names::Names, row::InterfaceId, snapshot::InterfaceView},
+    format::Name,
     iftop::{
         label::{Label, host},
         options::Options,
@@ -48,7 +49,9 @@ impl Words<'_> {
     /// The text by which an entry stands in an order by host: the left (0) or right (1) end without its port.
     pub(super) fn host(&self, entry: &Entry, side: usize) -> String {
         match &entry.key {
-            EntryKey::Pair(pair) => host([pair.left, pair.right][side].address, self.options, self.names),
+            EntryKey::Pair(pair) => {
+                host([pair.left, pair.right][side].address, self.options, self.names).to_string()
+            }
             EntryKey::Left(_) | EntryKey::Right(_) => {
                 let [left, right] = self.ends(entry);
                 if side == 0 { left.to_string() } else { right.to_string() }
@@ -63,7 +66,7 @@ impl Words<'_> {
     }
 
     /// What a group is called.
-    fn group(&self, key: &GroupKey) -> String {
+    fn group(&self, key: &GroupKey) -> Name {
         let Self { options, names, .. } = self;
         let address = |address| host(Address::Shown(address), options, names);
         match key {
@@ -72,15 +75,15 @@ impl Words<'_> {
             GroupKey::Address(None) | GroupKey::Pair(None) | GroupKey::Subnet(None) => "not IP".to_owned(),
             GroupKey::Port(kind, Some(port)) => format!("{}/{kind}", self.port(*kind, *port)),
             GroupKey::Service(name) => name.clone(),
-            GroupKey::Protocol(kind) | GroupKey::Port(kind, None) => kind.to_string(),
-            GroupKey::Interface(id) => self.interface(*id).to_owned(),
-            GroupKey::Subnet(Some((network, prefix))) => format!("{network}/{prefix}"),
-            GroupKey::Owner(owner) => printable(owner.to_string()),
+            GroupKey::Protocol(kind) | GroupKey::Port(kind, None) => kind.to_string().into(),
+            GroupKey::Interface(id) => self.interface(*id).into(),
+            GroupKey::Subnet(Some((network, prefix))) => format!("{network}/{prefix}").into(),
+            GroupKey::Owner(owner) => owner.title(),
         }
     }
 
     /// A port's service if it is named, else its number.
-    pub(super) fn port(&self, kind: Kind, port: u16) -> String {
+    pub(super) fn port(&self, kind: Kind, port: u16) -> Name {
         let service = self.names.services.name(kind, port).filter(|_| self.options.port_resolution);
         service.map_or_else(|| port.to_string(), str::to_owned)
     }

@@ -193,7 +193,7 @@ fn facts(detail: &Detail, scene: &Scene<'_>) -> Vec<Line<'static>> {
             .iter()
             .find(|interface| interface.id == *id)
             .map_or("none", |interface| &interface.hook);
-        format!("{} ({hook})", words.interface(*id))
+        format!("{} ({hook})", Safe::new(words.interface(*id)))
     });
     let vlans =
         some(&facts.vlans, "VLANs", |vlan| if *vlan == 0 { "none".to_owned() } else { vlan.to_string() });
@@ -241,7 +241,7 @@ fn owners(attributions: &BTreeSet<Arc<Attribution>>, scene: &Scene<'_>) -> Vec<L
     }
     let lines = blocks.into_iter().flatten().chain(scene.owners_degraded.iter().cloned());
     let titles = std::iter::once("owner").chain(std::iter::repeat(""));
-    titles.zip(lines).map(|(title, text)| Line::from(format!("{title:<LABEL$}{}", printable(text)))).collect()
+    titles.zip(lines).map(|(title, text)| Line::from(format!("{title:<LABEL$}{text}"))).collect()
 }
 
 /// Everything of an owner.
@@ -251,13 +251,13 @@ fn about(owner: &Owner, because: &str) -> Vec<String> {
     let user = match (user, uid) {
         (Some(user), Some(uid)) => format!("{user} ({uid})"),
         (None, Some(uid)) => uid.to_string(),
-        (Some(user), None) => user.clone(),
+        (Some(user), None) => user.to_string(),
         (None, None) => "-".to_owned(),
     };
     let or = |text: Option<String>, without: &str| text.unwrap_or_else(|| without.to_owned());
     vec![
         format!("{command}  pid {}  user {user}{since}", id.pid),
-        format!("runs {}  because {because}", or(executable.clone(), "-")),
+        format!("runs {}  because {because}", or(executable.as_ref().map(ToString::to_string), "-")),
         format!(
             "container {}  netns {}",
             or(container.as_ref().map(ToString::to_string), "none"),
@@ -268,7 +268,7 @@ fn about(owner: &Owner, because: &str) -> Vec<String> {
 
 /// The files that owners have open.
 pub(super) fn files(lines: &[String]) -> Vec<Line<'static>> {
-    lines.iter().map(|line| Line::from(printable(line.clone()))).collect()
+    lines.iter().map(|line| Line::from(line.clone())).collect()
 }
 
 /// A few values one by one, more of them as a number.

@@ -62,7 +62,10 @@ fn parts(scene: &Scene<'_>) -> Vec<Part> {
     }
     parts.push(plain(7, format!("sort {}", sort(options.sort))));
     let filter = options.filter_code.as_deref();
-    parts.push(plain(if filter.is_some() { 9 } else { 6 }, format!("filter {}", filter.unwrap_or("none"))));
+    parts.push(plain(
+        if filter.is_some() { 9 } else { 6 },
+        format!("filter {}", Safe::new(filter.unwrap_or("none"))),
+    ));
     if let Some(filter) = options.screen_filter.as_deref().filter(|_| screen.filter.is_some()) {
         parts.push(plain(9, format!("only {filter}")));
     }
@@ -145,7 +148,7 @@ fn troubles(scene: &Scene<'_>) -> Vec<String> {
     }
     match degraded[..] {
         [] => {}
-        [name] => troubles.push(format!("degraded {name}")),
+        [name] => troubles.push(format!("degraded {}", Safe::new(name))),
         [..] => troubles.push(format!("degraded {} interfaces", degraded.len())),
     }
     troubles

@@ -46,7 +46,7 @@ fn hosts_are_in_the_order_of_their_text() {
     test.run(3, &[to("10.77.0.2"), to("10.77.0.20"), to("10.77.0.10")]);
     test.keys(">");
     assert_eq!(test.ends(), ["10.77.0.1 10.77.0.10", "10.77.0.1 10.77.0.2", "10.77.0.1 10.77.0.20"]);
-    test.display.names_mut().hosts.extend([("10.77.0.20".parse().unwrap(), "a.example".to_owned())]);
+    test.display.names_mut().hosts.extend([("10.77.0.20".parse().unwrap(), "a.example".into())]);
     test.keys("n");
     assert_eq!(test.ends()[2], "10.77.0.1 a.example");
     assert_eq!(test.display.options().sort, Sort::Destination);

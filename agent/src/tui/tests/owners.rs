@@ -23,13 +23,12 @@ fn owner(pid: u32, command: &str) -> Owner {
     Owner {
         id: ProcessId { pid, start: Some(100) },
         start_time: Some(SystemTime::UNIX_EPOCH + Duration::from_hours(492_315)),
-        command: command.to_owned(),
-        executable: Some(format!("/usr/bin/{command}")),
+        command: command.into(),
+        executable: Some(format!("/usr/bin/{command}").into()),
         uid: Some(1000),
-        user: Some("alice".to_owned()),
-        container: (pid == 812)
-            .then(|| Container { runtime: Runtime::Docker, name: "0123456789ab".to_owned() }),
-        netns: Some(Netns { inode: Some(4_026_531_840), name: "host".to_owned() }),
+        user: Some("alice".into()),
+        container: (pid == 812).then(|| Container { runtime: Runtime::Docker, name: "0123456789ab".into() }),
+        netns: Some(Netns { inode: Some(4_026_531_840), name: "host".into() }),
     }
 }
 

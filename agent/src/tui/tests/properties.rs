@@ -67,7 +67,7 @@ fn take(test: &mut Test, step: Step) {
             Wish::NetFilter(filter) => test.display.filter_installed(&filter, test.now()),
             Wish::Files => {
                 let owners = test.display.owners();
-                test.display.show_files(owners.iter().map(|owner| owner.command.clone()).collect());
+                test.display.show_files(owners.iter().map(|owner| owner.command.to_string()).collect());
             }
             Wish::Nothing | Wish::Quit | Wish::Suspend | Wish::Repaint => {}
         },
@@ -98,7 +98,7 @@ fn take(test: &mut Test, step: Step) {
         }
         Step::Names => {
             let hosts = test.display.hosts();
-            let name = |host: std::net::IpAddr| (host, format!("host-{host}.\u{1b}例え.example"));
+            let name = |host: std::net::IpAddr| (host, format!("host-{host}.\u{1b}例え.example").into());
             test.display.names_mut().hosts.extend(hosts.into_iter().map(name));
         }
     }
