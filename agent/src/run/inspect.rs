@@ -65,7 +65,7 @@ pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     }
     if page.matched.is_empty() {
         let traffic = page.seconds.map(|seconds| format!(", and no traffic in {seconds:.1} s"));
-        bail!("nothing matches {target}: no socket{}", traffic.unwrap_or_default());
+        bail!("nothing matches {}: no socket{}", Safe::new(&target.to_string()), traffic.unwrap_or_default());
     }
     page.portraits = portraits;
     page.notes = look.notes(&page);
@@ -101,7 +101,8 @@ fn named(target: &Target) -> anyhow::Result<BTreeSet<u32>> {
             }
             if named.is_empty() {
                 bail!(
-                    "no process is called '{name}': use its name as `ps -o comm` shows it, a PID, :PORT or ADDRESS[:PORT]"
+                    "no process is called '{}': use its name as `ps -o comm` shows it, a PID, :PORT or ADDRESS[:PORT]",
+                    Safe::new(name)
                 );
             }
             Ok(named)
@@ -158,7 +159,7 @@ impl Look {
             complete: holders.is_complete,
         };
         for (inode, list) in lists {
-            let netns = Netns { inode: Some(inode), name: look.namespaces.name(inode).to_owned() };
+            let netns = Netns { inode: Some(inode), name: look.namespaces.name(inode) };
             match list {
                 Ok((list, addresses)) => {
                     look.places.addresses.insert(inode, addresses);

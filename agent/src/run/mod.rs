@@ -166,7 +166,7 @@ fn announce(meter: &meter::Meter) {
 /// iftop's lines about the interfaces, on standard error.
 async fn describe(meter: &meter::Meter) -> anyhow::Result<()> {
     for (interface, addresses) in meter.described().await? {
-        say!("interface: {}", interface.name);
+        say!("interface: {}", Safe::new(&interface.name));
         if let Some(address) = addresses.iter().find(|address| address.is_ipv4()) {
             say!("IP address is: {address}");
         }

@@ -54,7 +54,7 @@ pub(super) async fn recover(args: RecoverArgs) -> anyhow::Result<()> {
         say!("flowtally: warning: {warning}");
     }
     let from = source.title();
-    let name = Name(source.link());
+    let name = Safe::new(source.link());
     let how = if shared { "shared with the source" } else { "copied" };
     let (size, data) = (Size(size), Size(data));
     writeln!(io::stdout(), "{}: {size} ({data} of data, {how}) from {from}, {name}", args.output.display())
@@ -70,7 +70,7 @@ fn warn_of_writers(source: &Source) {
     let named: Vec<_> = writers
         .iter()
         .take(NAMED)
-        .map(|writer| format!("{} (pid {}, fd {})", Name(writer.command.as_bytes()), writer.pid, writer.how))
+        .map(|writer| format!("{} (pid {}, fd {})", writer.command, writer.pid, writer.how))
         .collect();
     let more = match writers.len().saturating_sub(NAMED) {
         0 => String::new(),

@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     flow::{names::Names, row::InterfaceId, snapshot::Snapshot},
+    format::Guard,
     host::names::Resolver,
     iftop::{
         keys::{self, Effect},

@@ -204,7 +204,7 @@ impl Top {
                 Err(error) => self.say(error.to_string()),
             },
             Wish::Export(name, format) => match self.export(&name, format) {
-                Ok(count) => self.say(format!("Wrote {count} rows to {name}")),
+                Ok(count) => self.say(format!("Wrote {count} rows to {}", Safe::new(&name))),
                 Err(error) => self.say(format!("Not written: {error:#}")),
             },
             Wish::ListInterfaces => self.list_interfaces().await?,

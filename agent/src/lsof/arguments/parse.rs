@@ -489,7 +489,7 @@ impl Parser<'_> {
         let options = &self.options;
         let mut late = Vec::new();
         if self.conflict {
-            late.push("-o and -s are mutually exclusive");
+            late.push("-o and -s are mutually exclusive".to_owned());
         }
         if options.fields.is_some() && options.terse {
             late.push("-F and -t are mutually exclusive");
@@ -501,7 +501,7 @@ impl Parser<'_> {
             late.push("-x must accompany +d or +D");
         }
         if options.no_tcp_udp && (options.internet.is_some() || !options.addresses.is_empty()) {
-            late.push("-i is useless when -X is specified.");
+            late.push("-i is useless when -X is specified.".to_owned());
         }
         for error in late {
             self.wrong(error);

@@ -91,7 +91,7 @@ impl Rows<'_> {
         // A socket is always open for both.
         file.access = b'u';
         file.inode = Some(inode);
-        if let Some((kind, socket)) = known {
+        if let Some((kind, socket)) = known.as_deref() {
             if !select::state_allows(&shared.options.states, socket, &shared.found) {
                 return;
             }

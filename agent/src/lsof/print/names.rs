@@ -182,7 +182,7 @@ pub(super) fn name(file: &File, names: &dyn Names, charset: Charset, out: &mut d
             end(*local, *transport, names, out)?;
             if foreign.is_set() {
                 out.write_all(b"->")?;
-                end(*foreign, *transport, names, out)?;
+                end(*foreign, *transport, names, text, out)?;
             }
         }
         Some(Socket::Unix { kind, path, .. }) => {

@@ -266,12 +266,12 @@ impl<'a> Table<'a> {
     fn write_process(&self, cells: &ProcessCells, line: &mut Vec<u8>) {
         let options = self.style.options;
         let widths = &self.widths;
-        left(&cells.command, widths.command, self.style, line);
+        left(&cells.command.text, widths.command, self.style, line);
         right(&cells.pid, widths.pid, line);
         if self.tasks {
             right(&cells.tid, widths.tid, line);
             line.push(b' ');
-            left(&cells.task_command, widths.task_command, self.style, line);
+            left(&cells.task_command.text, widths.task_command, self.style, line);
         }
         if options.contexts.is_some() {
             line.push(b' ');
