@@ -14,7 +14,7 @@ pub struct FilterError {
 
 /// What is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Problem {
+pub enum FilterProblem {
     /// Another word should stand here.
     #[error("syntax error: expected {expected}, found {found}")]
     Expected {

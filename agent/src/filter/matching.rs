@@ -72,7 +72,7 @@ impl<F: Fn(Ipv6Addr) -> bool> Flow<F> {
             Test::Direction(direction) => self.direction == *direction,
             Test::Interface(index) => self.interface == *index,
             Test::Broadcast => {
-                self.family() == Some(Family::V4)
+                self.family() == Some(IpFamily::V4)
                     && (self.destination == std::net::Ipv4Addr::BROADCAST.to_ipv6_mapped()
                         || (self.is_broadcast)(self.destination))
             }
@@ -80,10 +80,10 @@ impl<F: Fn(Ipv6Addr) -> bool> Flow<F> {
     }
 
     /// The version of IP. Both addresses are of the same: IPv4 is v4-mapped, and no IPv6 packet is.
-    fn family(&self) -> Option<Family> {
+    fn family(&self) -> Option<IpFamily> {
         self.kind.is_ip().then(|| match self.source.to_ipv4_mapped() {
-            Some(_) => Family::V4,
-            None => Family::V6,
+            Some(_) => IpFamily::V4,
+            None => IpFamily::V6,
         })
     }
 }

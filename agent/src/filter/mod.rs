@@ -75,7 +75,7 @@ pub enum Expression {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Test {
     /// IP packets of this version.
-    Family(Family),
+    Family(IpFamily),
     /// IP packets of either version with this protocol, the last of an extension-header chain.
     Protocol(u8),
     /// Frames that are not IP, by their `EtherType`.
@@ -98,14 +98,14 @@ pub enum Test {
 
 /// A version of IP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
+pub enum IpFamily {
     /// IPv4.
     V4,
     /// IPv6.
     V6,
 }
 
-impl Family {
+impl IpFamily {
     /// That of an address.
     #[must_use]
     pub const fn of(address: IpAddr) -> Self {
@@ -169,10 +169,10 @@ impl Network {
 
     /// The version of IP that it belongs to.
     #[must_use]
-    pub fn family(&self) -> Family {
+    pub fn family(&self) -> IpFamily {
         // An IPv6 network can lie around the v4-mapped addresses, never inside them.
         let mapped = self.address.to_ipv4_mapped().is_some() && self.mask.to_bits() >= !V4_BITS;
-        if mapped { Family::V4 } else { Family::V6 }
+        if mapped { IpFamily::V4 } else { IpFamily::V6 }
     }
 
     /// Its address, IPv4 as v4-mapped; the bits outside the mask are 0.
@@ -197,7 +197,7 @@ impl Network {
     #[must_use]
     pub fn contains(&self, address: Ipv6Addr) -> bool {
         address.to_bits() & self.mask.to_bits() == self.address.to_bits()
-            && (self.family() == Family::V4 || address.to_ipv4_mapped().is_none())
+            && (self.family() == IpFamily::V4 || address.to_ipv4_mapped().is_none())
     }
 }
 
@@ -288,8 +288,8 @@ impl fmt::Display for Expression {
 impl fmt::Display for Test {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Family(Family::V4) => f.write_str("ip"),
-            Self::Family(Family::V6) => f.write_str("ip6"),
+            Self::Family(IpFamily::V4) => f.write_str("ip"),
+            Self::Family(IpFamily::V6) => f.write_str("ip6"),
             Self::Protocol(number) => match names::protocol_word(*number) {
                 Some(word) => f.write_str(word),
                 None => write!(f, "proto {number}"),
@@ -330,7 +330,7 @@ impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ones = self.mask.to_bits().leading_ones();
         let whole = self.mask.to_bits().count_ones() == ones;
-        match self.address.to_ipv4_mapped().filter(|_| self.family() == Family::V4) {
+        match self.address.to_ipv4_mapped().filter(|_| self.family() == IpFamily::V4) {
             Some(address) if ones == 128 => write!(f, "host {address}"),
             Some(address) if whole => write!(f, "net {address}/{}", ones - 96),
             Some(address) => write!(f, "net {address} mask {}", Ipv4Addr::from_octets(self.mask_v4())),

@@ -6,8 +6,8 @@
 mod values;
 
 use super::{
-    Expression, Family, Test,
-    error::{FilterError, Problem},
+    Expression, IpFamily, Test,
+    error::{FilterError, FilterProblem},
     names::{self, Dictionary},
     token::{self, Kind, Token},
 };
@@ -37,7 +37,7 @@ pub(super) fn parse(text: &str, names: &Dictionary) -> Result<Option<Expression>
     }
     let mut parser = Parser { text, tokens: &tokens, next: 0, depth: 0, names };
     if tokens.len() > MAX_TOKENS {
-        return Err(parser.error_at(MAX_TOKENS, Problem::TooMuch { most: MAX_TOKENS, what: "words" }));
+        return Err(parser.error_at(MAX_TOKENS, FilterProblem::TooMuch { most: MAX_TOKENS, what: "words" }));
     }
     let expression = parser.expression(&mut None)?;
     match parser.peek() {
@@ -68,7 +68,7 @@ enum ValueKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layer {
     Link,
-    Ip(Family),
+    Ip(IpFamily),
     /// One with ports.
     Transport(u8),
     /// Frames that are not IP.
@@ -104,8 +104,8 @@ impl Layer {
     fn named(word: &str) -> Option<Self> {
         Some(match word {
             "ether" | "link" | "fddi" | "tr" | "wlan" => Self::Link,
-            "ip" => Self::Ip(Family::V4),
-            "ip6" => Self::Ip(Family::V6),
+            "ip" => Self::Ip(IpFamily::V4),
+            "ip6" => Self::Ip(IpFamily::V6),
             "tcp" | "udp" | "sctp" | "dccp" | "udplite" => Self::Transport(names::protocol(word)?),
             _ if names::ether_type(word).is_some() || names::service_point(word).is_some() => Self::NotIp,
             _ => abbreviation(word).map(|_| Self::Other)?,
@@ -117,12 +117,12 @@ impl Layer {
 fn abbreviation(word: &str) -> Option<Expression> {
     let of = |family, number| Expression::from(Test::Family(family)).and(Test::Protocol(number).into());
     Some(match word {
-        "ip" => Test::Family(Family::V4).into(),
-        "ip6" => Test::Family(Family::V6).into(),
-        "icmp" => of(Family::V4, 1),
-        "igmp" => of(Family::V4, 2),
-        "icmp6" | "icmpv6" => of(Family::V6, 58),
-        "vrrp" | "carp" => of(Family::V4, 112),
+        "ip" => Test::Family(IpFamily::V4).into(),
+        "ip6" => Test::Family(IpFamily::V6).into(),
+        "icmp" => of(IpFamily::V4, 1),
+        "igmp" => of(IpFamily::V4, 2),
+        "icmp6" | "icmpv6" => of(IpFamily::V6, 58),
+        "vrrp" | "carp" => of(IpFamily::V4, 112),
         _ => names::protocol(word)
             .map(Test::Protocol)
             .or_else(|| names::ether_type(word).map(Test::EtherType))
@@ -196,7 +196,7 @@ impl<'a> Parser<'a> {
             Kind::Word if is_keyword(token.text) => self.primitive(last),
             Kind::Word | Kind::Escaped => match *last {
                 Some(qualifier) => self.value(qualifier),
-                None => Err(self.error_at(self.next, Problem::Bare(token.text.to_owned()))),
+                None => Err(self.error_at(self.next, FilterProblem::Bare(token.text.to_owned()))),
             },
             Kind::Close | Kind::Slash | Kind::And | Kind::Or | Kind::Arithmetic | Kind::Foreign => {
                 Err(self.unexpected("a condition"))
@@ -215,7 +215,7 @@ impl<'a> Parser<'a> {
     /// Takes a sign, and then what it holds, if that is not too deep.
     fn deeper(&mut self, inner: impl FnOnce(&mut Self) -> Result<Expression>) -> Result<Expression> {
         if self.depth == MAX_DEPTH {
-            let problem = Problem::TooMuch { most: MAX_DEPTH, what: "levels of parentheses and 'not'" };
+            let problem = FilterProblem::TooMuch { most: MAX_DEPTH, what: "levels of parentheses and 'not'" };
             return Err(self.error_at(self.next, problem));
         }
         self.next += 1;
@@ -236,7 +236,7 @@ impl<'a> Parser<'a> {
         let alone = match word {
             "inbound" => Some(Test::Direction(Direction::Ingress).into()),
             "outbound" => Some(Test::Direction(Direction::Egress).into()),
-            "multicast" => Some(values::multicast(Family::V4).or(values::multicast(Family::V6))),
+            "multicast" => Some(values::multicast(IpFamily::V4).or(values::multicast(IpFamily::V6))),
             "broadcast" => Some(Test::Broadcast.into()),
             "vlan" => Some(Test::Vlan(self.vlan_id()?).into()),
             "ifindex" => Some(Test::Interface(self.number("interface index", u32::MAX)?).into()),
@@ -385,7 +385,7 @@ impl<'a> Parser<'a> {
         match self.word() {
             Some(word) => values::number(word).filter(|number| *number <= most).ok_or_else(|| {
                 let hint = format!(" (0 to {most})");
-                self.error_at(at, Problem::Value { value: word.to_owned(), what, hint })
+                self.error_at(at, FilterProblem::Value { value: word.to_owned(), what, hint })
             }),
             None => Err(self.unexpected("a number")),
         }
@@ -409,7 +409,7 @@ impl<'a> Parser<'a> {
         Some(word.text)
     }
 
-    fn error_at(&self, token: usize, problem: Problem) -> FilterError {
+    fn error_at(&self, token: usize, problem: FilterProblem) -> FilterError {
         let at = self.tokens.get(token).map_or(self.text.len(), |token| token.at);
         FilterError { column: self.text[..at].chars().count() + 1, problem }
     }
@@ -417,13 +417,14 @@ impl<'a> Parser<'a> {
     /// The next token should be another.
     fn unexpected(&self, expected: &'static str) -> FilterError {
         let Some(token) = self.peek() else {
-            return self.error_at(self.next, Problem::Expected { expected, found: "the end".to_owned() });
+            return self
+                .error_at(self.next, FilterProblem::Expected { expected, found: "the end".to_owned() });
         };
         // What an operator calculates with stands before it.
         if token.kind == Kind::Arithmetic {
             return self.unsupported_from(self.next.saturating_sub(1), PAYLOAD);
         }
-        self.error_at(self.next, Problem::Expected { expected, found: format!("'{}'", token.text) })
+        self.error_at(self.next, FilterProblem::Expected { expected, found: format!("'{}'", token.text) })
     }
 
     /// The words from this token to the next that begins something else cannot be answered.
@@ -432,13 +433,13 @@ impl<'a> Parser<'a> {
         let joint = |token: &&Token<'_>| matches!(token.kind, Kind::And | Kind::Or | Kind::Close);
         let end = self.tokens.iter().skip(start + 1).find(joint).map_or(self.text.len(), |token| token.at);
         let part = self.text[begin..end].trim().to_owned();
-        self.error_at(start, Problem::Unsupported { part, reason })
+        self.error_at(start, FilterProblem::Unsupported { part, reason })
     }
 
     /// The protocol named at this token does not go with the kind of value after it.
     fn mismatch(&self, start: usize, kind: &'static str) -> FilterError {
         let qualifier = self.tokens.get(start).map_or("", |token| token.text).to_owned();
-        self.error_at(start, Problem::Qualifier { qualifier, kind })
+        self.error_at(start, FilterProblem::Qualifier { qualifier, kind })
     }
 }
 

@@ -370,7 +370,7 @@ fn any_network() -> impl Strategy<Value = Network> {
 
 fn any_test() -> impl Strategy<Value = Test> {
     prop_oneof![
-        prop::sample::select(vec![Family::V4, Family::V6]).prop_map(Test::Family),
+        prop::sample::select(vec![IpFamily::V4, IpFamily::V6]).prop_map(Test::Family),
         prop::sample::select(vec![1_u8, 6, 17, 58, 132, 200]).prop_map(Test::Protocol),
         (0x0600_u16..)
             .prop_filter("is another test", |number| !matches!(number, 0x0800 | 0x86dd | 0x8100 | 0x88a8))
@@ -444,7 +444,7 @@ proptest! {
     #[test]
     fn networks_contain_what_agrees_in_the_mask(network in any_network(), bits: u128, flip in 0..128_u32) {
         let inside = Ipv6Addr::from_bits(network.address().to_bits() | (bits & !network.mask().to_bits()));
-        let same_family = inside.to_ipv4_mapped().is_some() == (network.family() == Family::V4);
+        let same_family = inside.to_ipv4_mapped().is_some() == (network.family() == IpFamily::V4);
         prop_assert_eq!(network.contains(inside), same_family);
         let flipped = Ipv6Addr::from_bits(inside.to_bits() ^ (1 << flip));
         if network.mask().to_bits() & (1 << flip) != 0 {

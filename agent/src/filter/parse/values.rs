@@ -26,10 +26,10 @@ pub(super) fn number(word: &str) -> Option<u32> {
 }
 
 /// What is sent to groups of hosts.
-pub(super) fn multicast(family: Family) -> Expression {
+pub(super) fn multicast(family: IpFamily) -> Expression {
     let network = match family {
-        Family::V4 => Network::v4(Ipv4Addr::new(224, 0, 0, 0), Ipv4Addr::new(240, 0, 0, 0)).0,
-        Family::V6 => Network::v6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8).0,
+        IpFamily::V4 => Network::v4(Ipv4Addr::new(224, 0, 0, 0), Ipv4Addr::new(240, 0, 0, 0)).0,
+        IpFamily::V6 => Network::v6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8).0,
     };
     Test::Address(End::Destination, network).into()
 }
@@ -66,7 +66,8 @@ impl Parser<'_> {
             None => self.names.host(word).iter().copied().map(Network::host).collect(),
         };
         let hint = ": a name server is not asked, write the address";
-        let unknown = Problem::Unknown { what: "host", name: word.to_owned(), table: "/etc/hosts", hint };
+        let unknown =
+            FilterProblem::Unknown { what: "host", name: word.to_owned(), table: "/etc/hosts", hint };
         if networks.is_empty() {
             return Err(self.error_at(at, unknown));
         }
@@ -86,7 +87,7 @@ impl Parser<'_> {
             let prefix = if self.take(Kind::Slash) { self.number("prefix length", 128)? } else { 128 };
             let (network, rest) = Network::v6(address, prefix);
             if !rest.is_unspecified() {
-                return Err(self.error_at(at, Problem::HostBits(format!("{word}/{prefix}"))));
+                return Err(self.error_at(at, FilterProblem::HostBits(format!("{word}/{prefix}"))));
             }
             network
         } else if is_dotted(word) {
@@ -116,7 +117,11 @@ impl Parser<'_> {
             return Ok(implied);
         };
         let (network, rest) = Network::v4(address, mask);
-        if rest.is_unspecified() { Ok(network) } else { Err(self.error_at(at, Problem::HostBits(text))) }
+        if rest.is_unspecified() {
+            Ok(network)
+        } else {
+            Err(self.error_at(at, FilterProblem::HostBits(text)))
+        }
     }
 
     /// One to four numbers with dots between them: the network of as many bytes, and its address.
@@ -143,8 +148,12 @@ impl Parser<'_> {
         let known = self.names.service(word);
         if known.is_empty() {
             let hint = if word.contains('-') { ": a range is written 'portrange 80-90'" } else { "" };
-            let unknown =
-                Problem::Unknown { what: "service", name: word.to_owned(), table: "/etc/services", hint };
+            let unknown = FilterProblem::Unknown {
+                what: "service",
+                name: word.to_owned(),
+                table: "/etc/services",
+                hint,
+            };
             return Err(self.error_at(at, unknown));
         }
         let ports = |protocol| known.iter().filter(move |known| known.0 == protocol).map(|known| known.1);
@@ -169,7 +178,7 @@ impl Parser<'_> {
                 Some(Layer::Transport(protocol)) => names::protocol_word(protocol).unwrap_or_default(),
                 _ => "",
             };
-            self.error_at(at, Problem::OtherProtocol { name: word.to_owned(), protocol })
+            self.error_at(at, FilterProblem::OtherProtocol { name: word.to_owned(), protocol })
         })
     }
 
@@ -224,7 +233,7 @@ impl Parser<'_> {
             };
             let hint = ": write its number";
             let name = word.to_owned();
-            let unknown = Problem::Unknown { what: "protocol", name, table: "/etc/protocols", hint };
+            let unknown = FilterProblem::Unknown { what: "protocol", name, table: "/etc/protocols", hint };
             known.ok_or_else(|| self.error_at(at, unknown))?
         };
         let test = Expression::from(Test::Protocol(protocol));
@@ -237,8 +246,8 @@ impl Parser<'_> {
     /// What `ether proto` asks for.
     fn ether_type(&self, word: &str, at: usize) -> Result<Expression> {
         let named = match word {
-            "ip" => Some(Test::Family(Family::V4)),
-            "ip6" => Some(Test::Family(Family::V6)),
+            "ip" => Some(Test::Family(IpFamily::V4)),
+            "ip6" => Some(Test::Family(IpFamily::V6)),
             _ => names::ether_type(word)
                 .map(Test::EtherType)
                 .or_else(|| names::service_point(word).map(Test::ServicePoint)),
@@ -248,8 +257,8 @@ impl Parser<'_> {
         }
         let wrong = |hint: &str| self.wrong(at, word, "EtherType", hint.to_owned());
         let test = match number(word) {
-            Some(IPV4) => Test::Family(Family::V4),
-            Some(IPV6) => Test::Family(Family::V6),
+            Some(IPV4) => Test::Family(IpFamily::V4),
+            Some(IPV6) => Test::Family(IpFamily::V6),
             Some(tag) if TAGS.contains(&tag) => {
                 return Err(wrong(" that frames are kept under: write 'vlan'"));
             }
@@ -263,7 +272,7 @@ impl Parser<'_> {
     }
 
     fn wrong(&self, at: usize, value: &str, what: &'static str, hint: String) -> crate::filter::FilterError {
-        self.error_at(at, Problem::Value { value: value.to_owned(), what, hint })
+        self.error_at(at, FilterProblem::Value { value: value.to_owned(), what, hint })
     }
 
     fn wrong_family(&self, at: usize, word: &str, qualifier: Qualifier) -> crate::filter::FilterError {

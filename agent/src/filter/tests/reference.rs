@@ -11,7 +11,7 @@ use flowtally_common::FlowKey;
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
 
 use super::{any_end, any_expression, any_key, any_network, matches, parse};
-use crate::filter::{Family, Test};
+use crate::filter::{IpFamily, Test};
 
 /// Random expressions to compare.
 const EXPRESSIONS: usize = 1500;
@@ -24,7 +24,7 @@ fn common_test() -> impl Strategy<Value = Test> {
     let port =
         (any_end(), 1..4_u16, 0..3_u16).prop_map(|(end, from, more)| Test::Port(end, from..=from + more));
     prop_oneof![
-        prop::sample::select(vec![Family::V4, Family::V6]).prop_map(Test::Family),
+        prop::sample::select(vec![IpFamily::V4, IpFamily::V6]).prop_map(Test::Family),
         prop::sample::select(vec![1_u8, 6, 17, 58, 132]).prop_map(Test::Protocol),
         (any_end(), any_network()).prop_map(|(end, network)| Test::Address(end, network)),
         port,
