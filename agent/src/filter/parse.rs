@@ -9,7 +9,7 @@ use super::{
     Expression, IpFamily, Test,
     error::{FilterError, FilterProblem},
     names::{self, Dictionary},
-    token::{self, Kind, Token},
+    token::{self, Token, TokenKind},
 };
 use crate::filter::{Direction, End};
 
@@ -66,7 +66,7 @@ enum ValueKind {
 
 /// The protocol that a word before a value names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Layer {
+enum NamedLayer {
     Link,
     Ip(IpFamily),
     /// One with ports.
@@ -100,7 +100,7 @@ impl ValueKind {
     }
 }
 
-impl Layer {
+impl NamedLayer {
     fn named(word: &str) -> Option<Self> {
         Some(match word {
             "ether" | "link" | "fddi" | "tr" | "wlan" => Self::Link,
@@ -154,7 +154,7 @@ fn is_keyword(word: &str) -> bool {
         word,
         "src" | "dst" | "mask" | "vlan" | "inbound" | "outbound" | "multicast" | "broadcast" | "ifindex"
     ) || ValueKind::named(word).is_some()
-        || Layer::named(word).is_some()
+        || NamedLayer::named(word).is_some()
         || unsupported(word).is_some()
 }
 
@@ -174,13 +174,13 @@ impl<'a> Parser<'a> {
         let mut left = self.operand(last)?;
         loop {
             let at = self.next;
-            if self.take(Kind::And) {
+            if self.take(TokenKind::And) {
                 let right = self.operand(last)?;
                 if is_vlan(&right) && conditions(&left).iter().any(is_vlan) {
                     return Err(self.unsupported_from(at + 1, VLAN_STACK));
                 }
                 left = left.and(right);
-            } else if self.take(Kind::Or) {
+            } else if self.take(TokenKind::Or) {
                 left = left.or(self.operand(last)?);
             } else {
                 return Ok(left);
@@ -191,16 +191,19 @@ impl<'a> Parser<'a> {
     fn operand(&mut self, last: &mut Option<Qualifier>) -> Result<Expression> {
         let Some(token) = self.peek() else { return Err(self.unexpected("a condition")) };
         match token.kind {
-            Kind::Not => self.deeper(|parser| Ok(parser.operand(last)?.not())),
-            Kind::Open => self.group(*last),
-            Kind::Word if is_keyword(token.text) => self.primitive(last),
-            Kind::Word | Kind::Escaped => match *last {
+            TokenKind::Not => self.deeper(|parser| Ok(parser.operand(last)?.not())),
+            TokenKind::Open => self.group(*last),
+            TokenKind::Word if is_keyword(token.text) => self.primitive(last),
+            TokenKind::Word | TokenKind::Escaped => match *last {
                 Some(qualifier) => self.value(qualifier),
                 None => Err(self.error_at(self.next, FilterProblem::Bare(token.text.to_owned()))),
             },
-            Kind::Close | Kind::Slash | Kind::And | Kind::Or | Kind::Arithmetic | Kind::Foreign => {
-                Err(self.unexpected("a condition"))
-            }
+            TokenKind::Close
+            | TokenKind::Slash
+            | TokenKind::And
+            | TokenKind::Or
+            | TokenKind::Arithmetic
+            | TokenKind::Foreign => Err(self.unexpected("a condition")),
         }
     }
 
@@ -208,7 +211,7 @@ impl<'a> Parser<'a> {
     fn group(&mut self, last: Option<Qualifier>) -> Result<Expression> {
         self.deeper(|parser| {
             let inner = parser.expression(&mut last.clone())?;
-            if parser.take(Kind::Close) { Ok(inner) } else { Err(parser.unexpected("')'")) }
+            if parser.take(TokenKind::Close) { Ok(inner) } else { Err(parser.unexpected("')'")) }
         })
     }
 
@@ -246,7 +249,7 @@ impl<'a> Parser<'a> {
             return Ok(alone);
         }
         self.next = start;
-        let layer = self.peek().and_then(|token| Layer::named(token.text));
+        let layer = self.peek().and_then(|token| NamedLayer::named(token.text));
         self.next += usize::from(layer.is_some());
         if let Some(group) = self.group_address(layer, start)? {
             return Ok(group);
@@ -255,7 +258,7 @@ impl<'a> Parser<'a> {
         let Some(kind) = self.value_kind()? else {
             return match (end, layer) {
                 (Some(end), _) => self.qualified(layer, end, ValueKind::Host, start, last),
-                (None, Some(Layer::Link)) => Err(self.unexpected("'proto'")),
+                (None, Some(NamedLayer::Link)) => Err(self.unexpected("'proto'")),
                 (None, _) => match abbreviation(word) {
                     Some(_) if self.peek().is_some_and(|token| is_value(token)) => {
                         Err(self.unexpected("'and', 'or', or a word such as 'host', 'net' or 'port'"))
@@ -273,7 +276,7 @@ impl<'a> Parser<'a> {
     }
 
     /// `multicast` or `broadcast` after the name of a protocol.
-    fn group_address(&mut self, layer: Option<Layer>, start: usize) -> Result<Option<Expression>> {
+    fn group_address(&mut self, layer: Option<NamedLayer>, start: usize) -> Result<Option<Expression>> {
         let Some(layer) = layer else { return Ok(None) };
         let Some(word) =
             self.peek().map(|token| token.text).filter(|word| matches!(*word, "multicast" | "broadcast"))
@@ -282,11 +285,11 @@ impl<'a> Parser<'a> {
         };
         self.next += 1;
         match (layer, word) {
-            (Layer::Ip(family), "multicast") => Ok(Some(values::multicast(family))),
-            (Layer::Ip(Family::V4), _) => Ok(Some(Test::Broadcast.into())),
-            (Layer::Ip(Family::V6), _) => Err(self.unsupported_from(start, NO_BROADCAST)),
-            (Layer::Link, _) => Err(self.unsupported_from(start, LINK_LAYER)),
-            (Layer::Transport(_) | Layer::NotIp | Layer::Other, _) => {
+            (NamedLayer::Ip(family), "multicast") => Ok(Some(values::multicast(family))),
+            (NamedLayer::Ip(IpFamily::V4), _) => Ok(Some(Test::Broadcast.into())),
+            (NamedLayer::Ip(IpFamily::V6), _) => Err(self.unsupported_from(start, NO_BROADCAST)),
+            (NamedLayer::Link, _) => Err(self.unsupported_from(start, LINK_LAYER)),
+            (NamedLayer::Transport(_) | NamedLayer::NotIp | NamedLayer::Other, _) => {
                 let kind = if word == "multicast" { "multicast" } else { "broadcast" };
                 Err(self.mismatch(start, kind))
             }
@@ -296,7 +299,7 @@ impl<'a> Parser<'a> {
     /// `src`, `dst`, `src or dst`, `src and dst`.
     fn end(&mut self) -> Option<End> {
         let at = |index: usize| self.tokens.get(index).copied();
-        let word = |index| at(index).filter(|token| token.kind == Kind::Word).map(|token| token.text);
+        let word = |index| at(index).filter(|token| token.kind == TokenKind::Word).map(|token| token.text);
         let (first, other) = match word(self.next)? {
             "src" => (End::Source, "dst"),
             "dst" => (End::Destination, "src"),
@@ -314,7 +317,7 @@ impl<'a> Parser<'a> {
 
     /// `host`, `net`, `port`, `portrange`, `proto`.
     fn value_kind(&mut self) -> Result<Option<ValueKind>> {
-        let Some(token) = self.peek().filter(|token| token.kind == Kind::Word) else { return Ok(None) };
+        let Some(token) = self.peek().filter(|token| token.kind == TokenKind::Word) else { return Ok(None) };
         if matches!(token.text, "gateway" | "protochain") {
             let reason = unsupported(token.text).unwrap_or(PAYLOAD);
             return Err(self.unsupported_from(self.next, reason));
@@ -335,11 +338,11 @@ impl<'a> Parser<'a> {
     ) -> Result<Expression> {
         use ValueKind::{Host, Net, Port, PortRange, Protocol};
         match (layer, kind) {
-            (None | Some(Layer::Ip(_)), Host | Net | Protocol)
-            | (None | Some(Layer::Transport(_)), Port | PortRange)
-            | (Some(Layer::Link), Protocol) => {}
-            (Some(Layer::Link), _) => return Err(self.unsupported_from(start, LINK_LAYER)),
-            (Some(Layer::NotIp), Host | Net) => return Err(self.unsupported_from(start, NOT_IP)),
+            (None | Some(NamedLayer::Ip(_)), Host | Net | Protocol)
+            | (None | Some(NamedLayer::Transport(_)), Port | PortRange)
+            | (Some(NamedLayer::Link), Protocol) => {}
+            (Some(NamedLayer::Link), _) => return Err(self.unsupported_from(start, LINK_LAYER)),
+            (Some(NamedLayer::NotIp), Host | Net) => return Err(self.unsupported_from(start, NOT_IP)),
             (Some(_), _) => return Err(self.mismatch(start, kind.word())),
         }
         let qualifier = Qualifier { layer, end, kind };
@@ -349,13 +352,15 @@ impl<'a> Parser<'a> {
 
     fn values(&mut self, qualifier: Qualifier) -> Result<Expression> {
         match self.peek() {
-            Some(token) if token.kind == Kind::Not => {
+            Some(token) if token.kind == TokenKind::Not => {
                 self.deeper(|parser| Ok(parser.values(qualifier)?.not()))
             }
-            Some(token) if token.kind == Kind::Open => self.group(Some(qualifier)),
+            Some(token) if token.kind == TokenKind::Open => self.group(Some(qualifier)),
             Some(token) if is_value(token) => self.value(qualifier),
             // After `proto` the name of a protocol can be nothing else.
-            Some(token) if qualifier.kind == ValueKind::Protocol && Layer::named(token.text).is_some() => {
+            Some(token)
+                if qualifier.kind == ValueKind::Protocol && NamedLayer::named(token.text).is_some() =>
+            {
                 self.value(qualifier)
             }
             _ => Err(self.unexpected(match qualifier.kind {
@@ -396,7 +401,7 @@ impl<'a> Parser<'a> {
     }
 
     /// Takes the next token if it is of this kind.
-    fn take(&mut self, kind: Kind) -> bool {
+    fn take(&mut self, kind: TokenKind) -> bool {
         let is = self.peek().is_some_and(|token| token.kind == kind);
         self.next += usize::from(is);
         is
@@ -404,7 +409,7 @@ impl<'a> Parser<'a> {
 
     /// Takes the next token if it is a word.
     fn word(&mut self) -> Option<&'a str> {
-        let word = self.peek().filter(|token| matches!(token.kind, Kind::Word | Kind::Escaped))?;
+        let word = self.peek().filter(|token| matches!(token.kind, TokenKind::Word | TokenKind::Escaped))?;
         self.next += 1;
         Some(word.text)
     }
@@ -421,7 +426,7 @@ impl<'a> Parser<'a> {
                 .error_at(self.next, FilterProblem::Expected { expected, found: "the end".to_owned() });
         };
         // What an operator calculates with stands before it.
-        if token.kind == Kind::Arithmetic {
+        if token.kind == TokenKind::Arithmetic {
             return self.unsupported_from(self.next.saturating_sub(1), PAYLOAD);
         }
         self.error_at(self.next, FilterProblem::Expected { expected, found: format!("'{}'", token.text) })
@@ -430,7 +435,8 @@ impl<'a> Parser<'a> {
     /// The words from this token to the next that begins something else cannot be answered.
     fn unsupported_from(&self, start: usize, reason: &'static str) -> FilterError {
         let begin = self.tokens.get(start).map_or(self.text.len(), |token| token.at);
-        let joint = |token: &&Token<'_>| matches!(token.kind, Kind::And | Kind::Or | Kind::Close);
+        let joint =
+            |token: &&Token<'_>| matches!(token.kind, TokenKind::And | TokenKind::Or | TokenKind::Close);
         let end = self.tokens.iter().skip(start + 1).find(joint).map_or(self.text.len(), |token| token.at);
         let part = self.text[begin..end].trim().to_owned();
         self.error_at(start, FilterProblem::Unsupported { part, reason })
@@ -446,8 +452,8 @@ impl<'a> Parser<'a> {
 /// Whether a token can only be a value.
 fn is_value(token: Token<'_>) -> bool {
     match token.kind {
-        Kind::Word => !is_keyword(token.text),
-        Kind::Escaped => true,
+        TokenKind::Word => !is_keyword(token.text),
+        TokenKind::Escaped => true,
         _ => false,
     }
 }

@@ -4,7 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token<'a> {
     /// What it is.
-    pub(super) kind: Kind,
+    pub(super) kind: TokenKind,
     /// As it was written.
     pub(super) text: &'a str,
     /// Where it begins, in bytes.
@@ -13,7 +13,7 @@ pub(super) struct Token<'a> {
 
 /// What a token is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     /// A keyword, a name, a number or an address.
     Word,
     /// A word after a backslash: a name, even if it is spelled as a keyword. The text is without the backslash.
@@ -54,35 +54,37 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
 }
 
 /// The kind of the token that a text begins with, its length, and how much of that is not part of its text.
-fn next(rest: &str, first: char) -> (Kind, usize, usize) {
+fn next(rest: &str, first: char) -> (TokenKind, usize, usize) {
     let word = |from: &str| from.find(|c: char| !is_word(c)).unwrap_or(from.len());
     if is_word(first) && first != '-' {
         let length = word(rest);
         let kind = match &rest[..length] {
-            "and" => Kind::And,
-            "or" => Kind::Or,
-            "not" => Kind::Not,
-            _ => Kind::Word,
+            "and" => TokenKind::And,
+            "or" => TokenKind::Or,
+            "not" => TokenKind::Not,
+            _ => TokenKind::Word,
         };
         return (kind, length, 0);
     }
     for (sign, kind) in [
-        ("&&", Kind::And),
-        ("||", Kind::Or),
-        ("!=", Kind::Arithmetic),
-        ("!", Kind::Not),
-        ("(", Kind::Open),
-        (")", Kind::Close),
-        ("/", Kind::Slash),
+        ("&&", TokenKind::And),
+        ("||", TokenKind::Or),
+        ("!=", TokenKind::Arithmetic),
+        ("!", TokenKind::Not),
+        ("(", TokenKind::Open),
+        (")", TokenKind::Close),
+        ("/", TokenKind::Slash),
     ] {
         if rest.starts_with(sign) {
             return (kind, sign.len(), 0);
         }
     }
     match first {
-        '\\' if word(&rest[1..]) > 0 => (Kind::Escaped, 1 + word(&rest[1..]), 1),
-        '[' | ']' | '<' | '>' | '=' | '+' | '-' | '*' | '&' | '|' | '^' | '%' => (Kind::Arithmetic, 1, 0),
-        other => (Kind::Foreign, other.len_utf8(), 0),
+        '\\' if word(&rest[1..]) > 0 => (TokenKind::Escaped, 1 + word(&rest[1..]), 1),
+        '[' | ']' | '<' | '>' | '=' | '+' | '-' | '*' | '&' | '|' | '^' | '%' => {
+            (TokenKind::Arithmetic, 1, 0)
+        }
+        other => (TokenKind::Foreign, other.len_utf8(), 0),
     }
 }
 
@@ -101,27 +103,27 @@ mod tests {
     fn words_and_signs() {
         let text = r"not src net 10.0.0.0/8&&!(ip6 host fd77::1||port ftp-data) or proto \tcp";
         let found: Vec<_> = tokens(text).into_iter().map(|token| (token.kind, token.text)).collect();
-        let word = |text| (Kind::Word, text);
+        let word = |text| (TokenKind::Word, text);
         let expected = [
-            (Kind::Not, "not"),
+            (TokenKind::Not, "not"),
             word("src"),
             word("net"),
             word("10.0.0.0"),
-            (Kind::Slash, "/"),
+            (TokenKind::Slash, "/"),
             word("8"),
-            (Kind::And, "&&"),
-            (Kind::Not, "!"),
-            (Kind::Open, "("),
+            (TokenKind::And, "&&"),
+            (TokenKind::Not, "!"),
+            (TokenKind::Open, "("),
             word("ip6"),
             word("host"),
             word("fd77::1"),
-            (Kind::Or, "||"),
+            (TokenKind::Or, "||"),
             word("port"),
             word("ftp-data"),
-            (Kind::Close, ")"),
-            (Kind::Or, "or"),
+            (TokenKind::Close, ")"),
+            (TokenKind::Or, "or"),
             word("proto"),
-            (Kind::Escaped, "tcp"),
+            (TokenKind::Escaped, "tcp"),
         ];
         assert_eq!(found, expected);
     }
@@ -129,9 +131,9 @@ mod tests {
     #[test]
     fn arithmetic_is_told_apart() {
         let kinds: Vec<_> = tokens("tcp[13] & 2 != 0").into_iter().map(|token| token.kind).collect();
-        let (word, sign) = (Kind::Word, Kind::Arithmetic);
+        let (word, sign) = (TokenKind::Word, TokenKind::Arithmetic);
         assert_eq!(kinds, [word, sign, word, sign, sign, word, sign, word]);
-        assert_eq!(tokens("\\ü, \\")[1].kind, Kind::Foreign);
+        assert_eq!(tokens("\\ü, \\")[1].kind, TokenKind::Foreign);
     }
 
     proptest! {
@@ -140,7 +142,7 @@ mod tests {
             let mut end = 0;
             for token in tokens(&text) {
                 prop_assert!(text[end..token.at].chars().all(char::is_whitespace));
-                end = token.at + token.text.len() + usize::from(token.kind == Kind::Escaped);
+                end = token.at + token.text.len() + usize::from(token.kind == TokenKind::Escaped);
             }
             prop_assert!(text[end..].trim().is_empty());
         }

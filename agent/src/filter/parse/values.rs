@@ -49,7 +49,7 @@ impl Parser<'_> {
     }
 
     fn host(&mut self, qualifier: Qualifier, word: &str, at: usize) -> Result<Expression> {
-        if self.take(Kind::Slash) {
+        if self.take(TokenKind::Slash) {
             let whole = format!("{word}/{}", self.word().unwrap_or_default());
             let hint = format!(": for a network write 'net {whole}'");
             return Err(self.wrong(at, &whole, "host", hint));
@@ -72,7 +72,7 @@ impl Parser<'_> {
             return Err(self.error_at(at, unknown));
         }
         let wanted = |network: &Network| match qualifier.layer {
-            Some(Layer::Ip(family)) => network.family() == family,
+            Some(NamedLayer::Ip(family)) => network.family() == family,
             _ => true,
         };
         let tests =
@@ -84,7 +84,7 @@ impl Parser<'_> {
         let network = if word.contains(':') {
             let address: Ipv6Addr =
                 word.parse().map_err(|_| self.wrong(at, word, "IPv6 address", String::new()))?;
-            let prefix = if self.take(Kind::Slash) { self.number("prefix length", 128)? } else { 128 };
+            let prefix = if self.take(TokenKind::Slash) { self.number("prefix length", 128)? } else { 128 };
             let (network, rest) = Network::v6(address, prefix);
             if !rest.is_unspecified() {
                 return Err(self.error_at(at, FilterProblem::HostBits(format!("{word}/{prefix}"))));
@@ -95,7 +95,7 @@ impl Parser<'_> {
         } else {
             return Err(self.unsupported_from(at, NO_NET_NAMES));
         };
-        if matches!(qualifier.layer, Some(Layer::Ip(family)) if family != network.family()) {
+        if matches!(qualifier.layer, Some(NamedLayer::Ip(family)) if family != network.family()) {
             return Err(self.wrong_family(at, word, qualifier));
         }
         Ok(Test::Address(qualifier.end, network).into())
@@ -104,10 +104,10 @@ impl Parser<'_> {
     /// `10.0.0.0`, `10.0`, `10.0.0.0/8`, `10/8`, `10.0.0.0 mask 255.0.0.0`.
     fn net4(&mut self, word: &str, at: usize) -> Result<Network> {
         let (implied, address) = self.dotted(word, at)?;
-        let (mask, text) = if self.take(Kind::Slash) {
+        let (mask, text) = if self.take(TokenKind::Slash) {
             let prefix = self.number("prefix length", 32)?;
             (Ipv4Addr::from_bits(u32::MAX.checked_shl(32 - prefix).unwrap_or(0)), format!("{word}/{prefix}"))
-        } else if self.peek().is_some_and(|token| token.kind == Kind::Word && token.text == "mask") {
+        } else if self.peek().is_some_and(|token| token.kind == TokenKind::Word && token.text == "mask") {
             self.next += 1;
             let mask_at = self.next;
             let text = self.word().unwrap_or_default();
@@ -157,7 +157,7 @@ impl Parser<'_> {
             return Err(self.error_at(at, unknown));
         }
         let ports = |protocol| known.iter().filter(move |known| known.0 == protocol).map(|known| known.1);
-        let tests: Vec<_> = if let Some(Layer::Transport(protocol)) = qualifier.layer {
+        let tests: Vec<_> = if let Some(NamedLayer::Transport(protocol)) = qualifier.layer {
             ports(protocol).map(|port| port_test(qualifier, None, port..=port)).collect()
         } else {
             // A service of both TCP and UDP is one of every protocol, as in libpcap.
@@ -175,7 +175,7 @@ impl Parser<'_> {
         };
         Expression::any(tests).ok_or_else(|| {
             let protocol = match qualifier.layer {
-                Some(Layer::Transport(protocol)) => names::protocol_word(protocol).unwrap_or_default(),
+                Some(NamedLayer::Transport(protocol)) => names::protocol_word(protocol).unwrap_or_default(),
                 _ => "",
             };
             self.error_at(at, FilterProblem::OtherProtocol { name: word.to_owned(), protocol })
@@ -188,7 +188,7 @@ impl Parser<'_> {
                 let mut services = self.names.service(text).iter();
                 services
                     .find(|(protocol, _)| match qualifier.layer {
-                        Some(Layer::Transport(wanted)) => *protocol == wanted,
+                        Some(NamedLayer::Transport(wanted)) => *protocol == wanted,
                         _ => true,
                     })
                     .map(|(_, port)| *port)
@@ -219,7 +219,7 @@ impl Parser<'_> {
     }
 
     fn protocol(&self, qualifier: Qualifier, word: &str, at: usize) -> Result<Expression> {
-        if qualifier.layer == Some(Layer::Link) {
+        if qualifier.layer == Some(NamedLayer::Link) {
             return self.ether_type(word, at);
         }
         let protocol = if let Some(number) = number(word) {
@@ -238,7 +238,7 @@ impl Parser<'_> {
         };
         let test = Expression::from(Test::Protocol(protocol));
         Ok(match qualifier.layer {
-            Some(Layer::Ip(family)) => Expression::from(Test::Family(family)).and(test),
+            Some(NamedLayer::Ip(family)) => Expression::from(Test::Family(family)).and(test),
             _ => test,
         })
     }
@@ -277,7 +277,7 @@ impl Parser<'_> {
 
     fn wrong_family(&self, at: usize, word: &str, qualifier: Qualifier) -> crate::filter::FilterError {
         let what = match qualifier.layer {
-            Some(Layer::Ip(Family::V4)) => "IPv4 address",
+            Some(NamedLayer::Ip(IpFamily::V4)) => "IPv4 address",
             _ => "IPv6 address",
         };
         self.wrong(at, word, what, String::new())
@@ -288,7 +288,7 @@ impl Parser<'_> {
 fn port_test(qualifier: Qualifier, protocol: Option<u8>, ports: RangeInclusive<u16>) -> Expression {
     let test = Expression::from(Test::Port(qualifier.end, ports));
     let named = match qualifier.layer {
-        Some(Layer::Transport(protocol)) => Some(protocol),
+        Some(NamedLayer::Transport(protocol)) => Some(protocol),
         _ => protocol,
     };
     match named {
