@@ -8,7 +8,7 @@ use super::{End, Expression, Family, Filter, Test};
 use crate::flow::protocol::Kind;
 
 /// A flow's fields, in host order.
-struct Flow<F> {
+struct FlowFields<F> {
     kind: Kind,
     source: Ipv6Addr,
     destination: Ipv6Addr,
@@ -26,7 +26,7 @@ impl Filter {
     #[must_use]
     pub fn matches(&self, key: &FlowKey, kind: Kind, is_broadcast: impl Fn(Ipv6Addr) -> bool) -> bool {
         let ports = (u16::from_be_bytes(key.src_port), u16::from_be_bytes(key.dst_port));
-        Flow {
+        FlowFields {
             kind,
             source: key.src.into(),
             destination: key.dst.into(),
@@ -41,7 +41,7 @@ impl Filter {
     }
 }
 
-impl<F: Fn(Ipv6Addr) -> bool> Flow<F> {
+impl<F: Fn(Ipv6Addr) -> bool> FlowFields<F> {
     fn is(&self, expression: &Expression) -> bool {
         match expression {
             Expression::Test(test) => self.passes(test),
@@ -88,11 +88,11 @@ impl<F: Fn(Ipv6Addr) -> bool> Flow<F> {
     }
 }
 
-fn either_or_both(end: End, source: bool, destination: impl FnOnce() -> bool) -> bool {
+fn either_or_both(end: PacketEnd, source: bool, destination: impl FnOnce() -> bool) -> bool {
     match end {
-        End::Source => source,
-        End::Destination => destination(),
-        End::Either => source || destination(),
-        End::Both => source && destination(),
+        PacketEnd::Source => source,
+        PacketEnd::Destination => destination(),
+        PacketEnd::Either => source || destination(),
+        PacketEnd::Both => source && destination(),
     }
 }

@@ -83,9 +83,9 @@ pub enum Test {
     /// IEEE 802.2 frames, by their destination service access point.
     ServicePoint(u8),
     /// An address in a network.
-    Address(End, Network),
+    Address(PacketEnd, Network),
     /// A port, from the first to the last of these, of a protocol that has ports.
-    Port(End, RangeInclusive<u16>),
+    Port(PacketEnd, RangeInclusive<u16>),
     /// Frames in a VLAN: in any, or with this id in the innermost tag.
     Vlan(Option<u16>),
     /// Which way the frame crosses the interface.
@@ -115,7 +115,7 @@ impl IpFamily {
 
 /// Which end of a packet a test is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum PacketEnd {
     /// The sender.
     Source,
     /// The receiver.
@@ -315,7 +315,7 @@ impl fmt::Display for Test {
 }
 
 /// As the qualifier before `host`, `net` or `port`.
-impl fmt::Display for End {
+impl fmt::Display for PacketEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Source => "src ",

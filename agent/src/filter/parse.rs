@@ -11,7 +11,7 @@ use super::{
     names::{self, Dictionary},
     token::{self, Token, TokenKind},
 };
-use crate::filter::{Direction, End};
+use crate::filter::{Direction, PacketEnd};
 
 /// Most words and signs of an expression.
 const MAX_TOKENS: usize = 1024;
@@ -35,7 +35,7 @@ pub(super) fn parse(text: &str, names: &Dictionary) -> Result<Option<Expression>
     if tokens.is_empty() {
         return Ok(None);
     }
-    let mut parser = Parser { text, tokens: &tokens, next: 0, depth: 0, names };
+    let mut parser = FilterParser { text, tokens: &tokens, next: 0, depth: 0, names };
     if tokens.len() > MAX_TOKENS {
         return Err(parser.error_at(MAX_TOKENS, FilterProblem::TooMuch { most: MAX_TOKENS, what: "words" }));
     }
@@ -49,8 +49,8 @@ pub(super) fn parse(text: &str, names: &Dictionary) -> Result<Option<Expression>
 /// What the words before a value say about it.
 #[derive(Clone, Copy, Debug)]
 struct Qualifier {
-    layer: Option<Layer>,
-    end: End,
+    layer: Option<NamedLayer>,
+    end: PacketEnd,
     kind: ValueKind,
 }
 
@@ -158,7 +158,7 @@ fn is_keyword(word: &str) -> bool {
         || unsupported(word).is_some()
 }
 
-struct Parser<'a> {
+struct FilterParser<'a> {
     text: &'a str,
     tokens: &'a [Token<'a>],
     next: usize,
@@ -168,7 +168,7 @@ struct Parser<'a> {
 
 type Result<T> = std::result::Result<T, FilterError>;
 
-impl<'a> Parser<'a> {
+impl<'a> FilterParser<'a> {
     /// Operands joined by `and` and `or`. `last` is what a value without a word before it is.
     fn expression(&mut self, last: &mut Option<Qualifier>) -> Result<Expression> {
         let mut left = self.operand(last)?;
@@ -272,7 +272,7 @@ impl<'a> Parser<'a> {
             self.next -= 1;
             return Err(self.unexpected("'host', 'net', 'port', 'portrange' or a host"));
         }
-        self.qualified(layer, end.unwrap_or(End::Either), kind, start, last)
+        self.qualified(layer, end.unwrap_or(PacketEnd::Either), kind, start, last)
     }
 
     /// `multicast` or `broadcast` after the name of a protocol.
@@ -297,17 +297,17 @@ impl<'a> Parser<'a> {
     }
 
     /// `src`, `dst`, `src or dst`, `src and dst`.
-    fn end(&mut self) -> Option<End> {
+    fn end(&mut self) -> Option<PacketEnd> {
         let at = |index: usize| self.tokens.get(index).copied();
         let word = |index| at(index).filter(|token| token.kind == TokenKind::Word).map(|token| token.text);
         let (first, other) = match word(self.next)? {
-            "src" => (End::Source, "dst"),
-            "dst" => (End::Destination, "src"),
+            "src" => (PacketEnd::Source, "dst"),
+            "dst" => (PacketEnd::Destination, "src"),
             _ => return None,
         };
         let joined = match at(self.next + 1).map(|token| token.kind) {
-            Some(Kind::Or) => Some(End::Either),
-            Some(Kind::And) => Some(End::Both),
+            Some(TokenKind::Or) => Some(PacketEnd::Either),
+            Some(TokenKind::And) => Some(PacketEnd::Both),
             _ => None,
         };
         let both = joined.filter(|_| word(self.next + 2) == Some(other));
@@ -330,8 +330,8 @@ impl<'a> Parser<'a> {
     /// A value, or several in parentheses, after the words that say what it is.
     fn qualified(
         &mut self,
-        layer: Option<Layer>,
-        end: End,
+        layer: Option<NamedLayer>,
+        end: PacketEnd,
         kind: ValueKind,
         start: usize,
         last: &mut Option<Qualifier>,

@@ -351,8 +351,8 @@ fn frames_that_are_not_ip_have_no_addresses() {
     check_match(&frame(0, 0), &["proto 255"], &[]);
 }
 
-fn any_end() -> impl Strategy<Value = End> {
-    prop::sample::select(vec![End::Source, End::Destination, End::Either, End::Both])
+fn any_end() -> impl Strategy<Value = PacketEnd> {
+    prop::sample::select(vec![PacketEnd::Source, PacketEnd::Destination, PacketEnd::Either, PacketEnd::Both])
 }
 
 /// Networks of which addresses of [`any_key`] are in some.

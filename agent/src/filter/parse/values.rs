@@ -5,8 +5,10 @@ use std::{
     ops::RangeInclusive,
 };
 
-use super::{Layer, NO_NET_NAMES, Parser, Qualifier, Result, ValueKind};
-use crate::filter::{End, Expression, Family, Network, Test, error::Problem, names, token::Kind};
+use super::{FilterParser, NO_NET_NAMES, NamedLayer, Qualifier, Result, ValueKind};
+use crate::filter::{
+    Expression, IpFamily, Network, PacketEnd, Test, error::FilterProblem, names, token::TokenKind,
+};
 
 /// Largest number in a length field: `EtherType`s begin above (IEEE 802.3, 3.2.6).
 const LARGEST_LENGTH: u32 = 0x05ff;
@@ -31,10 +33,10 @@ pub(super) fn multicast(family: IpFamily) -> Expression {
         IpFamily::V4 => Network::v4(Ipv4Addr::new(224, 0, 0, 0), Ipv4Addr::new(240, 0, 0, 0)).0,
         IpFamily::V6 => Network::v6(Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0), 8).0,
     };
-    Test::Address(End::Destination, network).into()
+    Test::Address(PacketEnd::Destination, network).into()
 }
 
-impl Parser<'_> {
+impl FilterParser<'_> {
     /// The value that comes next, of the kind that the words before it say.
     pub(super) fn value(&mut self, qualifier: Qualifier) -> Result<Expression> {
         let at = self.next;
