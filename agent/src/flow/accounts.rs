@@ -9,7 +9,7 @@ use std::{collections::VecDeque, ops::Range, time::Duration};
 use flowtally_common::Count;
 
 use super::{
-    journal::{Entry, Journal, Writer},
+    journal::{Journal, JournalEntry, JournalWriter},
     row::{Lane, Part, Traffic},
     window::{Closed, index},
 };
@@ -37,7 +37,7 @@ pub(crate) struct Accounts {
     /// A bit for each account: whether it has anything pending.
     touched: Vec<u64>,
     journals: VecDeque<Journal>,
-    writer: Writer,
+    writer: JournalWriter,
     /// Sequence number of the first of `journals`.
     base: u64,
 }
@@ -147,7 +147,8 @@ impl Accounts {
             }
             end += BLOCK * 64;
             for (window, entries) in &mut leaving {
-                while let Some(Entry { number, sent, received }) = entries.next_if(|entry| entry.number < end)
+                while let Some(JournalEntry { number, sent, received }) =
+                    entries.next_if(|entry| entry.number < end)
                 {
                     let traffic = &mut traffic[number as usize];
                     traffic.sent.recent[*window] -= sent;

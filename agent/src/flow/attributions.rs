@@ -18,13 +18,13 @@ pub(crate) const NOT_LOOKED: u32 = 0;
 
 /// Attributions by number, each for as long as a row has it; and the groups that they make.
 pub(crate) struct Attributions {
-    entries: Vec<Entry>,
+    entries: Vec<AttributionEntry>,
     index: HashMap<Arc<Attribution>, u32>,
     free: Vec<u32>,
     pub(crate) groups: OwnerGroups,
 }
 
-struct Entry {
+struct AttributionEntry {
     attribution: Arc<Attribution>,
     rows: u32,
 }
@@ -36,7 +36,7 @@ impl Attributions {
         let mut groups = OwnerGroups::new(groups.iter().filter_map(|by| by.of_owner()));
         groups.join(NOT_LOOKED, &nobody);
         Self {
-            entries: vec![Entry { attribution: Arc::clone(&nobody), rows: 0 }],
+            entries: vec![AttributionEntry { attribution: Arc::clone(&nobody), rows: 0 }],
             index: HashMap::from_iter([(nobody, NOT_LOOKED)]),
             free: Vec::new(),
             groups,
@@ -54,7 +54,7 @@ impl Attributions {
             Some(number) => *number,
             None if self.index.len() >= MOST => return None,
             None => {
-                let entry = Entry { attribution: Arc::clone(attribution), rows: 0 };
+                let entry = AttributionEntry { attribution: Arc::clone(attribution), rows: 0 };
                 let number = if let Some(number) = self.free.pop() {
                     self.entries[number as usize] = entry;
                     number

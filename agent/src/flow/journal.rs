@@ -7,7 +7,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// What an account got in the interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct JournalEntry {
     pub(super) number: u32,
     pub(super) sent: u64,
     pub(super) received: u64,
@@ -19,7 +19,7 @@ pub(super) struct Journal(Bytes);
 
 /// A journal that is being written; its memory is used again for the next.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Writer {
+pub(super) struct JournalWriter {
     bytes: BytesMut,
     last: u32,
 }
@@ -27,9 +27,9 @@ pub(super) struct Writer {
 const SENT: u64 = 1;
 const RECEIVED: u64 = 2;
 
-impl Writer {
+impl JournalWriter {
     /// Appends an entry, of a higher account than the last one; none if there are no bytes in it.
-    pub(super) fn write(&mut self, entry: Entry) {
+    pub(super) fn write(&mut self, entry: JournalEntry) {
         let mut header = u64::from(entry.number - self.last) << 2;
         if entry.sent != 0 {
             header |= SENT;
@@ -100,9 +100,9 @@ impl Entries<'_> {
 }
 
 impl Iterator for Entries<'_> {
-    type Item = Entry;
+    type Item = JournalEntry;
 
-    fn next(&mut self) -> Option<Entry> {
+    fn next(&mut self) -> Option<JournalEntry> {
         let header = self.number()?;
         self.last += u32::try_from(header >> 2).ok()?;
         let sent = if header & SENT == 0 { 0 } else { self.number()? };
@@ -120,15 +120,15 @@ mod tests {
     proptest! {
         #[test]
         fn entries_survive(amounts in prop::collection::btree_map(any::<u32>(), (any::<u64>(), any::<u64>()), 0..20)) {
-            let mut writer = Writer::default();
+            let mut writer = JournalWriter::default();
             for _ in 0..2 {
                 for (number, (sent, received)) in &amounts {
-                    writer.write(Entry { number: *number, sent: *sent, received: *received });
+                    writer.write(JournalEntry { number: *number, sent: *sent, received: *received });
                 }
                 let read: Vec<_> = writer.finish().entries().collect();
                 let written: Vec<_> = amounts
                     .iter()
-                    .map(|(number, (sent, received))| Entry { number: *number, sent: *sent, received: *received })
+                    .map(|(number, (sent, received))| JournalEntry { number: *number, sent: *sent, received: *received })
                     .filter(|entry| entry.sent != 0 || entry.received != 0)
                     .collect();
                 prop_assert_eq!(read, written);
@@ -138,11 +138,11 @@ mod tests {
 
     #[test]
     fn extremes_survive() {
-        let mut writer = Writer::default();
+        let mut writer = JournalWriter::default();
         let entries = [
-            Entry { number: 0, sent: 1, received: 0 },
-            Entry { number: 1, sent: 0, received: u64::MAX },
-            Entry { number: u32::MAX, sent: u64::MAX, received: 127 },
+            JournalEntry { number: 0, sent: 1, received: 0 },
+            JournalEntry { number: 1, sent: 0, received: u64::MAX },
+            JournalEntry { number: u32::MAX, sent: u64::MAX, received: 127 },
         ];
         for entry in entries {
             writer.write(entry);
