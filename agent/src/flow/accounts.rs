@@ -123,7 +123,12 @@ impl Accounts {
 
     /// Closes the interval: what is pending goes into the windows, and what left them goes out. Calls `idle` for each
     /// account that has nothing in the longest window any more.
-    pub(crate) fn close(&mut self, length: Duration, closed: &Closed, mut idle: impl FnMut(u32, &Traffic)) {
+    pub(crate) fn close(
+        &mut self,
+        length: Duration,
+        closed: &ClosedWindow,
+        mut idle: impl FnMut(u32, &Traffic),
+    ) {
         let Self { traffic, pending, touched, journals, writer, base } = self;
         let seconds = length.max(SHORTEST_PEAK).as_secs_f64();
         let mut leaving = Vec::new();

@@ -101,14 +101,14 @@ pub struct Attached {
 pub struct Ledger {
     terms: Terms,
     timeline: Timeline,
-    rows: Rows<Source>,
+    rows: Rows<CountedAt>,
     /// Everything in account 0; the interfaces in the accounts after it, by [`InterfaceId`].
     total: Accounts,
     /// The recent intervals, for the recent peak.
     recent: VecDeque<Recent>,
     /// What the open interval has brought each interface, by [`InterfaceId`].
     interval: Vec<[Count; 2]>,
-    interfaces: Vec<Interface>,
+    interfaces: Vec<LedgerInterface>,
     by_index: hashbrown::HashMap<u32, InterfaceId>,
     outside_boundary: Count,
     filtered_out: Count,
@@ -123,7 +123,7 @@ struct Recent {
 }
 
 /// Where an amount was counted.
-struct Source {
+struct CountedAt {
     interface: InterfaceId,
     direction: u8,
     /// As whole frames.
@@ -307,7 +307,7 @@ impl Ledger {
             kind,
         };
         let socket = if of_local_end { socket } else { SocketHint::NONE };
-        let source = Source { interface: id, direction: key.direction, frames };
+        let source = CountedAt { interface: id, direction: key.direction, frames };
         let Self { rows, interfaces, .. } = self;
         rows.add(Amount { row, way: placed.way, count, socket, source }, |amount| {
             refuse(interfaces, &amount);
@@ -513,8 +513,8 @@ const fn account(interface: InterfaceId) -> u32 {
 }
 
 /// What was counted in a row that found no room is untracked.
-fn refuse(interfaces: &mut [Interface], amount: &Amount<Source>) {
-    let Source { interface, direction, frames } = amount.source;
+fn refuse(interfaces: &mut [LedgerInterface], amount: &RowAmount<CountedAt>) {
+    let CountedAt { interface, direction, frames } = amount.source;
     interfaces[usize::from(interface.0)].directions[usize::from(direction & 1)]
         .drop_row(amount.row.kind, frames);
 }

@@ -19,11 +19,11 @@ use crate::model::owner::Attribution;
 
 /// The groups of all groupings by owner.
 pub(crate) struct OwnerGroups {
-    groupings: Vec<Grouping>,
+    groupings: Vec<OwnerGrouping>,
 }
 
 /// The groups of one of them.
-struct Grouping {
+struct OwnerGrouping {
     part: OwnerPart,
     groups: Vec<Group>,
     index: HashMap<OwnerKey, u32>,
@@ -45,7 +45,7 @@ struct Group {
 
 impl OwnerGroups {
     pub(crate) fn new(parts: impl Iterator<Item = OwnerPart>) -> Self {
-        let grouping = |part| Grouping {
+        let grouping = |part| OwnerGrouping {
             part,
             groups: Vec::new(),
             index: HashMap::new(),
@@ -69,7 +69,7 @@ impl OwnerGroups {
 
     /// An attribution is there no longer.
     pub(crate) fn leave(&mut self, attribution: u32) {
-        for Grouping { groups, index, free, of, .. } in &mut self.groupings {
+        for OwnerGrouping { groups, index, free, of, .. } in &mut self.groupings {
             let number = of[attribution as usize];
             let group = &mut groups[number as usize];
             group.attributions -= 1;
@@ -82,7 +82,7 @@ impl OwnerGroups {
 
     /// What a row got in the interval that is being closed.
     pub(crate) fn add(&mut self, attribution: u32, [sent, received]: [Count; 2]) {
-        for Grouping { groups, of, .. } in &mut self.groupings {
+        for OwnerGrouping { groups, of, .. } in &mut self.groupings {
             let pending = &mut groups[of[attribution as usize] as usize].pending;
             pending[0] += sent.bytes;
             pending[1] += received.bytes;
@@ -101,7 +101,7 @@ impl OwnerGroups {
 
     /// A row is gone.
     pub(crate) fn depart(&mut self, attribution: u32, traffic: &Traffic) {
-        for Grouping { groups, of, .. } in &mut self.groupings {
+        for OwnerGrouping { groups, of, .. } in &mut self.groupings {
             let departed = &mut groups[of[attribution as usize] as usize].departed;
             for (count, lane) in departed.iter_mut().zip([traffic.sent, traffic.received]) {
                 count.add(Count { bytes: lane.bytes, packets: lane.packets });
@@ -135,7 +135,7 @@ impl OwnerGroups {
     }
 }
 
-impl Grouping {
+impl OwnerGrouping {
     fn join(&mut self, attribution: usize, of: &Arc<Attribution>) {
         let key = OwnerKey::new(self.part, of);
         let Self { groups, index, free, of, .. } = self;

@@ -31,21 +31,21 @@ const NO_GROUP: u32 = u32::MAX;
 pub(crate) struct Rows<S> {
     table: Table<RowKey>,
     /// Groupings by what is in the rows' keys.
-    groups: Vec<(GroupBy, Table<GroupKey>)>,
+    groups: Vec<(GroupBy, AccountTable<GroupKey>)>,
     /// All groupings, in the order in which they were asked for.
     groupings: Vec<GroupBy>,
     pub(crate) ownership: Ownership,
     /// For each row, the numbers of its groups.
     row_groups: Vec<u32>,
     services: Services,
-    waiting: Vec<Amount<S>>,
+    waiting: Vec<RowAmount<S>>,
     numbers: Vec<Option<u32>>,
     /// The rows that were forgotten when the last interval was closed.
     departed: Vec<(RowKey, Traffic, Arc<Attribution>)>,
 }
 
 /// An amount on its way into a row.
-pub(crate) struct Amount<S> {
+pub(crate) struct RowAmount<S> {
     pub(crate) row: RowKey,
     pub(crate) way: Way,
     pub(crate) count: Count,
@@ -63,7 +63,7 @@ impl<S> Rows<S> {
             groups: groups
                 .iter()
                 .filter(|by| by.of_owner().is_none())
-                .map(|by| (*by, Table::new(limit)))
+                .map(|by| (*by, AccountTable::new(limit)))
                 .collect(),
             ownership: Ownership::new(&groups),
             groupings: groups,
@@ -77,7 +77,7 @@ impl<S> Rows<S> {
 
     /// Adds to a row's open interval, now or together with what follows. What finds no room is `refused`.
     #[inline]
-    pub(crate) fn add(&mut self, amount: Amount<S>, refused: impl FnMut(Amount<S>)) {
+    pub(crate) fn add(&mut self, amount: RowAmount<S>, refused: impl FnMut(RowAmount<S>)) {
         self.waiting.push(amount);
         if self.waiting.len() == BATCH {
             self.flush(refused);
@@ -265,7 +265,7 @@ impl<S> Rows<S> {
                 sums.into_iter().map(|(key, traffic)| (GroupKey::Owner(key), traffic)).collect()
             } else {
                 let table = self.groups.iter().find(|(known, _)| known == by).map(|(_, table)| table);
-                let groups = table.into_iter().flat_map(Table::iter);
+                let groups = table.into_iter().flat_map(AccountTable::iter);
                 groups.map(|(key, traffic)| (key.clone(), *traffic)).collect()
             };
             (*by, groups)

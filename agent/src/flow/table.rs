@@ -17,8 +17,8 @@ use super::{
 
 /// Keys, each with its account.
 #[derive(Clone, Debug)]
-pub(crate) struct Table<K> {
-    index: HashTable<Place>,
+pub(crate) struct AccountTable<K> {
+    index: HashTable<KeyPlace>,
     hasher: DefaultHashBuilder,
     keys: Vec<K>,
     /// A bit for each account: whether it is in use.
@@ -33,12 +33,12 @@ pub(crate) struct Table<K> {
 /// Where a key is. Its hash goes along: without it, a growing index would have to visit all keys again, and a look-up
 /// would visit keys that are not the wanted one.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct KeyPlace {
     hash: u32,
     number: u32,
 }
 
-impl Place {
+impl KeyPlace {
     /// What the index files it under: the index takes the position from the lower bits, and a tag from the upper.
     fn filed(self) -> u64 {
         filed(self.hash)
@@ -49,7 +49,7 @@ fn filed(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }
 
-impl<K: Eq + Hash + Clone> Table<K> {
+impl<K: Eq + Hash + Clone> AccountTable<K> {
     /// A table that holds up to `limit` keys.
     pub(crate) fn new(limit: usize) -> Self {
         Self {
@@ -108,7 +108,7 @@ impl<K: Eq + Hash + Clone> Table<K> {
                 }
                 used.resize(keys.len().div_ceil(64), 0);
                 used[number as usize / 64] |= 1 << (number % 64);
-                entry.insert(Place { hash, number });
+                entry.insert(KeyPlace { hash, number });
                 Some((number, true))
             }
         }
@@ -184,7 +184,7 @@ impl<K: Eq + Hash + Clone> Table<K> {
     pub(crate) fn close(
         &mut self,
         length: Duration,
-        closed: &Closed,
+        closed: &ClosedWindow,
         evict: bool,
         mut evicted: impl FnMut(u32, &K, &Traffic),
     ) {

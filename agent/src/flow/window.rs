@@ -21,14 +21,14 @@ pub(crate) struct Timeline {
 
 /// What closing an interval changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Closed {
+pub(crate) struct ClosedWindow {
     /// For each window, the intervals that are no longer in it.
     pub(crate) left: [Range<u64>; 3],
 }
 
 impl Timeline {
     /// Ends the interval that began where the last one ended; `end` is measured from the start of the run.
-    pub(crate) fn close(&mut self, end: Duration) -> Closed {
+    pub(crate) fn close(&mut self, end: Duration) -> ClosedWindow {
         let start = self.end();
         let end = end.max(start);
         self.intervals.push_back((start, end));
@@ -50,7 +50,7 @@ impl Timeline {
             self.intervals.pop_front();
             self.base += 1;
         }
-        Closed { left }
+        ClosedWindow { left }
     }
 
     /// End of the last interval, measured from the start of the run.
