@@ -38,7 +38,7 @@ pub struct Orientation {
 
 /// Why the local end of a row is the local one: the rules above, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
+pub enum LocalRule {
     /// It is inside the net boundary, the other end outside.
     Boundary,
     /// The other end is a group of hosts.
@@ -51,7 +51,7 @@ pub enum Rule {
     Direction,
 }
 
-impl fmt::Display for Rule {
+impl fmt::Display for LocalRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Boundary => "inside the net boundary",
@@ -164,20 +164,20 @@ impl Orientation {
 
     /// Why a row's local end is the local one, by what is known now.
     #[must_use]
-    pub fn rule(&self, row: &RowKey, loopback: bool) -> Rule {
+    pub fn rule(&self, row: &RowKey, loopback: bool) -> LocalRule {
         let RowKey { local, remote, .. } = row;
         if !row.kind.is_ip() {
-            Rule::Direction
+            LocalRule::Direction
         } else if self.inside(*remote).is_some() {
-            Rule::Boundary
+            LocalRule::Boundary
         } else if self.is_group(*remote) {
-            Rule::Group
+            LocalRule::Group
         } else if loopback {
-            Rule::Service
+            LocalRule::Service
         } else if self.addresses.contains(local) && !self.addresses.contains(remote) {
-            Rule::Own
+            LocalRule::Own
         } else {
-            Rule::Direction
+            LocalRule::Direction
         }
     }
 

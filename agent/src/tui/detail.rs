@@ -53,8 +53,8 @@ pub(super) struct Facts {
     pub(super) vlans: BTreeSet<u16>,
     pub(super) interfaces: BTreeSet<InterfaceId>,
     pub(super) owners: BTreeSet<Arc<Attribution>>,
-    /// Why the local end is the local one, in the words of [`Rule`].
-    pub(super) rules: Vec<Rule>,
+    /// Why the local end is the local one, in the words of [`LocalRule`].
+    pub(super) rules: Vec<LocalRule>,
 }
 
 impl Facts {

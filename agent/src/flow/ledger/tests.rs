@@ -365,11 +365,11 @@ fn the_rule_behind_a_row_is_told() {
         };
         here.orientation().rule(&row, loopback)
     };
-    assert_eq!(rule("10.0.0.1", "192.0.2.1", Kind::TCP, false), Rule::Own);
-    assert_eq!(rule("192.0.2.2", "192.0.2.1", Kind::TCP, false), Rule::Direction);
-    assert_eq!(rule("10.0.0.1", "224.0.0.1", Kind::UDP, false), Rule::Group);
-    assert_eq!(rule("127.0.0.1", "127.0.0.1", Kind::TCP, true), Rule::Service);
-    assert_eq!(rule("::", "::", Kind::Frame(0x0806), false), Rule::Direction);
+    assert_eq!(rule("10.0.0.1", "192.0.2.1", Kind::TCP, false), LocalRule::Own);
+    assert_eq!(rule("192.0.2.2", "192.0.2.1", Kind::TCP, false), LocalRule::Direction);
+    assert_eq!(rule("10.0.0.1", "224.0.0.1", Kind::UDP, false), LocalRule::Group);
+    assert_eq!(rule("127.0.0.1", "127.0.0.1", Kind::TCP, true), LocalRule::Service);
+    assert_eq!(rule("::", "::", Kind::Frame(0x0806), false), LocalRule::Direction);
 }
 
 fn filter(text: &str) -> Option<Filter> {
