@@ -28,12 +28,12 @@ use super::interfaces::Netlink;
 
 /// Identity of this process's filters, held for as long as the value lives.
 #[derive(Debug)]
-pub struct Mark {
+pub struct ClsactMark {
     handle: u32,
     _name: UnixListener,
 }
 
-impl Mark {
+impl ClsactMark {
     /// Takes a mark that no running process has.
     ///
     /// # Errors

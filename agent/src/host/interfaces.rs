@@ -43,7 +43,7 @@ pub struct Interface {
 
 /// An address of this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Address {
+pub struct HostAddress {
     /// The interface's index.
     pub index: u32,
     /// The address.
@@ -79,14 +79,14 @@ impl NetlinkError {
     }
 }
 
-type Messages = std::pin::Pin<
+type NetlinkMessages = std::pin::Pin<
     Box<dyn FusedStream<Item = rtnetlink::packet_core::NetlinkMessage<RouteNetlinkMessage>> + Send>,
 >;
 
 /// A connection to rtnetlink that hears of changes.
 pub struct Netlink {
     handle: Handle,
-    messages: Messages,
+    messages: NetlinkMessages,
 }
 
 impl Netlink {
@@ -129,7 +129,7 @@ impl Netlink {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub async fn addresses(&self) -> Result<Vec<Address>, NetlinkError> {
+    pub async fn addresses(&self) -> Result<Vec<HostAddress>, NetlinkError> {
         let messages: Vec<_> = self
             .handle
             .address()
@@ -150,8 +150,8 @@ impl Netlink {
                         _ => {}
                     }
                 }
-                // On point-to-point links `Address` is the peer's (`linux/if_addr.h`).
-                Some(Address { index: message.header.index, address: local.or(address)?, broadcast })
+                // On point-to-point links `HostAddress` is the peer's (`linux/if_addr.h`).
+                Some(HostAddress { index: message.header.index, address: local.or(address)?, broadcast })
             })
             .collect())
     }

@@ -23,7 +23,7 @@ use hickory_resolver::{
 use tokio::{task::JoinSet, time::timeout};
 
 use self::{
-    cache::{Answer, Cache},
+    cache::{Cache, NameAnswer},
     hosts::HostsFile,
 };
 use crate::{flow::names::Names, format::Name};
@@ -45,9 +45,9 @@ pub struct Resolver {
     waiting: VecDeque<IpAddr>,
     /// Those that wait, and those that are being looked up.
     pending: HashSet<IpAddr>,
-    running: JoinSet<(IpAddr, Answer)>,
+    running: JoinSet<(IpAddr, NameAnswer)>,
     /// Answers that nobody has taken up.
-    arrived: Vec<(IpAddr, Answer)>,
+    arrived: Vec<(IpAddr, NameAnswer)>,
 }
 
 impl Resolver {
@@ -175,7 +175,7 @@ impl Resolver {
     }
 }
 
-async fn look_up(dns: &TokioResolver, address: IpAddr) -> Answer {
+async fn look_up(dns: &TokioResolver, address: IpAddr) -> NameAnswer {
     match timeout(PATIENCE, dns.reverse_lookup(address)).await {
         Ok(Ok(lookup)) => lookup
             .answers()
@@ -186,11 +186,11 @@ async fn look_up(dns: &TokioResolver, address: IpAddr) -> Answer {
                 }
                 _ => None,
             })
-            .unwrap_or(Answer::nameless(None)),
+            .unwrap_or(NameAnswer::nameless(None)),
         Ok(Err(NetError::Dns(DnsError::NoRecordsFound(none)))) => {
-            Answer::nameless(none.negative_ttl.map(seconds))
+            NameAnswer::nameless(none.negative_ttl.map(seconds))
         }
-        Ok(Err(_)) | Err(_) => Answer::failure(),
+        Ok(Err(_)) | Err(_) => NameAnswer::failure(),
     }
 }
 

@@ -22,13 +22,13 @@ const LONGEST_NAME: usize = 255;
 
 /// What a name server said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(super) struct NameAnswer {
     /// The name, if there is one.
     pub(super) name: Option<Name>,
     lasts: Duration,
 }
 
-impl Answer {
+impl NameAnswer {
     /// A name, and how long the answer lets it be kept.
     pub(super) fn name(name: Name, ttl: Duration) -> Self {
         if name.is_empty() || name.as_bytes().len() > LONGEST_NAME {
@@ -57,8 +57,8 @@ pub(super) struct Remembered<'a> {
     pub(super) is_old: bool,
 }
 
-struct Entry {
-    name: Option<String>,
+struct CacheEntry {
+    name: Option<Name>,
     good_until: Instant,
     /// When somebody last wanted to know.
     wanted: Instant,
@@ -66,7 +66,7 @@ struct Entry {
 
 /// Names by address.
 pub(super) struct Cache {
-    entries: HashMap<IpAddr, Entry>,
+    entries: HashMap<IpAddr, CacheEntry>,
     most: usize,
 }
 
@@ -90,9 +90,9 @@ impl Cache {
 
     /// Remembers an answer. Returns the addresses that had
     /// to be forgotten for it: an eighth at a time, those that nobody has wanted for the longest time.
-    pub(super) fn put(&mut self, address: IpAddr, answer: Answer, now: Instant) -> Vec<IpAddr> {
-        let Answer { name, lasts } = answer;
-        self.entries.insert(address, Entry { name, good_until: now + lasts, wanted: now });
+    pub(super) fn put(&mut self, address: IpAddr, answer: NameAnswer, now: Instant) -> Vec<IpAddr> {
+        let NameAnswer { name, lasts } = answer;
+        self.entries.insert(address, CacheEntry { name, good_until: now + lasts, wanted: now });
         if self.entries.len() <= self.most {
             return Vec::new();
         }
@@ -123,7 +123,7 @@ mod tests {
     }
 
     /// For how many seconds an answer counts.
-    fn lasts(answer: Answer) -> u64 {
+    fn lasts(answer: NameAnswer) -> u64 {
         let start = Instant::now();
         let mut cache = Cache::new(1);
         cache.put(address(1), answer, start);
@@ -139,34 +139,34 @@ mod tests {
 
     #[test]
     fn answers_last_as_long_as_they_say_within_bounds() {
-        assert_eq!(lasts(Answer::name("a", SECOND * 300)), 300);
-        assert_eq!(lasts(Answer::name("a", Duration::ZERO)), 60);
-        assert_eq!(lasts(Answer::name("a", SECOND * 1_000_000)), 86_400);
-        assert_eq!(lasts(Answer::nameless(Some(SECOND * 300))), 300);
-        assert_eq!(lasts(Answer::nameless(Some(SECOND))), 60);
-        assert_eq!(lasts(Answer::nameless(Some(SECOND * 1_000_000))), 3600);
-        assert_eq!(lasts(Answer::nameless(None)), 600);
-        assert_eq!(lasts(Answer::failure()), 60);
+        assert_eq!(lasts(NameAnswer::name("a".into(), SECOND * 300)), 300);
+        assert_eq!(lasts(NameAnswer::name("a".into(), Duration::ZERO)), 60);
+        assert_eq!(lasts(NameAnswer::name("a".into(), SECOND * 1_000_000)), 86_400);
+        assert_eq!(lasts(NameAnswer::nameless(Some(SECOND * 300))), 300);
+        assert_eq!(lasts(NameAnswer::nameless(Some(SECOND))), 60);
+        assert_eq!(lasts(NameAnswer::nameless(Some(SECOND * 1_000_000))), 3600);
+        assert_eq!(lasts(NameAnswer::nameless(None)), 600);
+        assert_eq!(lasts(NameAnswer::failure()), 60);
     }
 
     #[test]
     fn an_old_name_serves_until_there_is_another() {
         let start = Instant::now();
         let mut cache = Cache::new(10);
-        cache.put(address(1), Answer::name("a", SECOND * 100), start);
+        cache.put(address(1), NameAnswer::name("a".into(), SECOND * 100), start);
         let later = start + SECOND * 100;
-        assert_eq!(cache.get(address(1), later), Some(Remembered { name: Some("a"), is_old: true }));
-        cache.put(address(1), Answer::name("b", SECOND * 100), later);
-        assert_eq!(cache.get(address(1), later), Some(Remembered { name: Some("b"), is_old: false }));
-        cache.put(address(1), Answer::nameless(None), later);
+        assert_eq!(cache.get(address(1), later), Some(Remembered { name: Some(&"a".into()), is_old: true }));
+        cache.put(address(1), NameAnswer::name("b".into(), SECOND * 100), later);
+        assert_eq!(cache.get(address(1), later), Some(Remembered { name: Some(&"b".into()), is_old: false }));
+        cache.put(address(1), NameAnswer::nameless(None), later);
         assert_eq!(cache.get(address(1), later), Some(Remembered { name: None, is_old: false }));
         assert_eq!(cache.get(address(2), later), None);
     }
 
     #[test]
     fn a_name_that_is_none_is_no_name() {
-        assert_eq!(Answer::name("", SECOND * 300).name, None);
-        assert_eq!(Answer::name(&"a".repeat(256), SECOND * 300).name, None);
+        assert_eq!(NameAnswer::name("".into(), SECOND * 300).name, None);
+        assert_eq!(NameAnswer::name("a".repeat(256).into(), SECOND * 300).name, None);
     }
 
     proptest! {
@@ -177,7 +177,7 @@ mod tests {
             let mut names = std::collections::HashSet::new();
             for number in 0..count {
                 let now = start + SECOND * number;
-                for forgotten in cache.put(address(number), Answer::failure(), now) {
+                for forgotten in cache.put(address(number), NameAnswer::failure(), now) {
                     prop_assert!(names.remove(&forgotten));
                 }
                 names.insert(address(number));
