@@ -32,7 +32,7 @@ const V6_ONLY: u16 = 11;
 const PROTOCOL: u16 = 10;
 
 /// Every TCP socket.
-pub(super) fn dump_tcp(connection: &mut Connection, each: &mut impl FnMut(Socket)) -> Result<()> {
+pub(super) fn dump_tcp(connection: &mut Connection, each: &mut impl FnMut(InternetSocket)) -> Result<()> {
     // Family, two prefix lengths, extensions; identity; states; a table's number.
     let mut request = [0; 4 + SOCKET_ID + 8];
     if let Some(states) = request.get_mut(4 + SOCKET_ID..4 + SOCKET_ID + 4) {
@@ -46,7 +46,11 @@ pub(super) fn dump_tcp(connection: &mut Connection, each: &mut impl FnMut(Socket
 }
 
 /// Every socket of a protocol, or with [`RAW`] every raw socket.
-pub(super) fn dump(connection: &mut Connection, protocol: u8, each: &mut impl FnMut(Socket)) -> Result<()> {
+pub(super) fn dump(
+    connection: &mut Connection,
+    protocol: u8,
+    each: &mut impl FnMut(InternetSocket),
+) -> Result<()> {
     for family in [AF_INET, AF_INET6] {
         let mut request = [0; 8 + SOCKET_ID];
         request[..8].copy_from_slice(&[family, protocol, 0, 0, 0xff, 0xff, 0xff, 0xff]);
@@ -66,7 +70,7 @@ pub(super) fn dump_family(
     protocol: u8,
     is_v6: bool,
     ports: Option<(u16, u16)>,
-    each: &mut impl FnMut(Socket),
+    each: &mut impl FnMut(InternetSocket),
 ) -> Result<()> {
     /// `TCPF_ALL`: all states but the one of sockets that are bound and nothing else.
     const STATES: u32 = 0xfff;
@@ -120,7 +124,7 @@ pub(super) fn get(
     local: (Ipv6Addr, u16),
     remote: (Ipv6Addr, u16),
     cookie: u64,
-) -> Result<Option<Socket>> {
+) -> Result<Option<InternetSocket>> {
     // UDP's are asked for the other way round (`net/ipv4/udp_diag.c`, `udp_dump_one`: "for historical reasons").
     let (source, destination) = if protocol == protocol::TCP { (local, remote) } else { (remote, local) };
     let address = |address: Ipv6Addr| {
@@ -148,7 +152,7 @@ pub(super) fn get(
 }
 
 /// Reads a `struct inet_diag_msg` and the attributes behind it.
-fn parse(message: &[u8], protocol: u8) -> Option<Socket> {
+fn parse(message: &[u8], protocol: u8) -> Option<InternetSocket> {
     let is_v6 = match *message.first()? {
         AF_INET => false,
         AF_INET6 => true,
@@ -163,8 +167,8 @@ fn parse(message: &[u8], protocol: u8) -> Option<Socket> {
         })
     };
     let is_raw = protocol == RAW;
-    let mut socket = Socket {
-        class: if is_raw { Class::Raw } else { Class::Transport },
+    let mut socket = InternetSocket {
+        class: if is_raw { SocketClass::Raw } else { SocketClass::Transport },
         protocol,
         is_v6,
         v6_only: false,
@@ -230,7 +234,7 @@ mod tests {
         assert_eq!(socket.local_end().to_string(), "192.0.2.1:0");
         assert_eq!(
             (socket.class, socket.protocol, socket.remote),
-            (Class::Raw, 89, Ipv4Addr::UNSPECIFIED.to_ipv6_mapped())
+            (SocketClass::Raw, 89, Ipv4Addr::UNSPECIFIED.to_ipv6_mapped())
         );
     }
 
@@ -244,7 +248,7 @@ mod tests {
         let mut connection = Connection::open(Some(rustix::net::netlink::SOCK_DIAG)).unwrap();
         let mut ends = |ports| {
             let mut ends = Vec::new();
-            dump_family(&mut connection, protocol::TCP, false, ports, &mut |socket: Socket| {
+            dump_family(&mut connection, protocol::TCP, false, ports, &mut |socket: InternetSocket| {
                 ends.push((socket.local_port, socket.remote_port));
             })
             .unwrap();

@@ -37,7 +37,7 @@ pub mod protocol {
 
 /// What a socket is called with in its list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Class {
+pub enum SocketClass {
     /// Of a transport protocol: [`protocol::TCP`], [`protocol::UDP`]...
     Transport,
     /// Echo requests from an unprivileged process (`icmp(7)`): the local port is the echo's identifier.
@@ -93,9 +93,9 @@ impl State {
 
 /// A socket of the Internet families.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Socket {
+pub struct InternetSocket {
     /// What kind of socket it is.
-    pub class: Class,
+    pub class: SocketClass,
     /// IP protocol; of a raw socket the one it takes (255 is all).
     pub protocol: u8,
     /// Whether it was made for IPv6; it may speak IPv4 all the same, unless `v6_only`.
@@ -126,7 +126,7 @@ pub struct Socket {
     pub send_queue: u32,
 }
 
-impl Socket {
+impl InternetSocket {
     /// Whether it is bound or listens, without a peer.
     #[must_use]
     pub const fn has_no_peer(&self) -> bool {
@@ -217,9 +217,9 @@ impl Wanted {
 
 /// Sockets of one network namespace.
 #[derive(Clone, Debug, Default)]
-pub struct Sockets {
+pub struct NamespaceSockets {
     /// Of the Internet families.
-    pub inet: Vec<Socket>,
+    pub inet: Vec<InternetSocket>,
     /// Packet sockets.
     pub packet: Vec<PacketSocket>,
     /// UNIX sockets.
@@ -228,7 +228,7 @@ pub struct Sockets {
     pub refused: Vec<(&'static str, Errno)>,
 }
 
-impl Sockets {
+impl NamespaceSockets {
     /// Reads the lists of the namespace that this thread is in. What neither `sock_diag` nor /proc/net shows is left out, and is in
     /// [`refused`](Self::refused).
     #[must_use]
@@ -306,7 +306,7 @@ impl Sockets {
         }
     }
 
-    fn read_text_of(&mut self, net: &Path, tables: &[text::Table]) {
+    fn read_text_of(&mut self, net: &Path, tables: &[text::ProcNetFile]) {
         for table in tables {
             // Without IPv6 there are no such files.
             if let Ok(text) = std::fs::read(net.join(table.file)) {

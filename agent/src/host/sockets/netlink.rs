@@ -55,7 +55,7 @@ impl Connection {
         self.ask(kind, NLM_F_DUMP, request)?;
         loop {
             let (length, _) = recv(&self.socket, &mut self.buffer[..], RecvFlags::empty())?;
-            for message in Messages(self.buffer.get(..length).unwrap_or_default()) {
+            for message in DiagMessages(self.buffer.get(..length).unwrap_or_default()) {
                 if message.sequence != self.sequence {
                     continue;
                 }
@@ -72,7 +72,7 @@ impl Connection {
         self.ask(kind, 0, request)?;
         loop {
             let (length, _) = recv(&self.socket, &mut self.buffer[..], RecvFlags::empty())?;
-            for message in Messages(self.buffer.get(..length).unwrap_or_default()) {
+            for message in DiagMessages(self.buffer.get(..length).unwrap_or_default()) {
                 if message.sequence != self.sequence {
                     continue;
                 }
@@ -110,7 +110,7 @@ fn status(payload: &[u8]) -> Result<()> {
 
 /// One netlink message.
 #[derive(Debug)]
-struct Message<'a> {
+struct DiagMessage<'a> {
     kind: u16,
     sequence: u32,
     payload: &'a [u8],
@@ -118,15 +118,15 @@ struct Message<'a> {
 
 /// The messages in what one read returned. What is cut off, or says lengths that cannot be, ends them.
 #[derive(Debug)]
-struct Messages<'a>(&'a [u8]);
+struct DiagMessages<'a>(&'a [u8]);
 
-impl<'a> Iterator for Messages<'a> {
-    type Item = Message<'a>;
+impl<'a> Iterator for DiagMessages<'a> {
+    type Item = DiagMessage<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let length = usize::try_from(u32_at(self.0, 0)?).ok()?;
         let payload = self.0.get(HEADER..length)?;
-        let message = Message { kind: u16_at(self.0, 4)?, sequence: u32_at(self.0, 8)?, payload };
+        let message = DiagMessage { kind: u16_at(self.0, 4)?, sequence: u32_at(self.0, 8)?, payload };
         self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some(message)
     }
@@ -183,10 +183,10 @@ mod tests {
             bytes.extend_from_slice(payload);
             bytes.resize(bytes.len().next_multiple_of(4), 0);
         }
-        let read: Vec<_> = Messages(&bytes).map(|message| (message.kind, message.payload)).collect();
+        let read: Vec<_> = DiagMessages(&bytes).map(|message| (message.kind, message.payload)).collect();
         assert_eq!(read, [(20, &b"abcde"[..]), (3, &[0; 4])]);
-        assert!(Messages(&bytes).all(|message| message.sequence == 7));
-        assert_eq!(Messages(&bytes[..20]).count(), 0);
+        assert!(DiagMessages(&bytes).all(|message| message.sequence == 7));
+        assert_eq!(DiagMessages(&bytes[..20]).count(), 0);
     }
 
     #[test]
@@ -199,7 +199,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_read_to_their_end(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            prop_assert!(Messages(&bytes).count() <= bytes.len());
+            prop_assert!(DiagMessages(&bytes).count() <= bytes.len());
             prop_assert!(Attributes(&bytes).count() <= bytes.len());
         }
     }

@@ -2,42 +2,42 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::{Class, Socket, State, protocol};
+use super::{InternetSocket, SocketClass, State, protocol};
 
 /// One file of /proc/net.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(super) struct ProcNetFile {
     /// Its name.
     pub(super) file: &'static str,
-    class: Class,
+    class: SocketClass,
     protocol: u8,
     is_v6: bool,
 }
 
 /// The files of both families.
-const fn tables(files: [&'static str; 2], class: Class, protocols: [u8; 2]) -> [Table; 2] {
+const fn tables(files: [&'static str; 2], class: SocketClass, protocols: [u8; 2]) -> [ProcNetFile; 2] {
     [
-        Table { file: files[0], class, protocol: protocols[0], is_v6: false },
-        Table { file: files[1], class, protocol: protocols[1], is_v6: true },
+        ProcNetFile { file: files[0], class, protocol: protocols[0], is_v6: false },
+        ProcNetFile { file: files[1], class, protocol: protocols[1], is_v6: true },
     ]
 }
 
-pub(super) const TCP: [Table; 2] = tables(["tcp", "tcp6"], Class::Transport, [protocol::TCP; 2]);
-pub(super) const UDP: [Table; 2] = tables(["udp", "udp6"], Class::Transport, [protocol::UDP; 2]);
-pub(super) const UDPLITE: [Table; 2] =
-    tables(["udplite", "udplite6"], Class::Transport, [protocol::UDPLITE; 2]);
+pub(super) const TCP: [ProcNetFile; 2] = tables(["tcp", "tcp6"], SocketClass::Transport, [protocol::TCP; 2]);
+pub(super) const UDP: [ProcNetFile; 2] = tables(["udp", "udp6"], SocketClass::Transport, [protocol::UDP; 2]);
+pub(super) const UDPLITE: [ProcNetFile; 2] =
+    tables(["udplite", "udplite6"], SocketClass::Transport, [protocol::UDPLITE; 2]);
 /// The protocol stands where others have the local port.
-pub(super) const RAW: [Table; 2] = tables(["raw", "raw6"], Class::Raw, [0; 2]);
-pub(super) const PING: [Table; 2] =
-    tables(["icmp", "icmp6"], Class::Ping, [protocol::ICMP, protocol::ICMPV6]);
+pub(super) const RAW: [ProcNetFile; 2] = tables(["raw", "raw6"], SocketClass::Raw, [0; 2]);
+pub(super) const PING: [ProcNetFile; 2] =
+    tables(["icmp", "icmp6"], SocketClass::Ping, [protocol::ICMP, protocol::ICMPV6]);
 
 /// Reads a table; lines that are none of its are left out, as its heading is.
-pub(super) fn parse<'a>(table: &'a Table, text: &'a [u8]) -> impl Iterator<Item = Socket> + 'a {
+pub(super) fn parse<'a>(table: &'a ProcNetFile, text: &'a [u8]) -> impl Iterator<Item = InternetSocket> + 'a {
     text.split(|byte| *byte == b'\n').filter_map(|line| parse_line(table, std::str::from_utf8(line).ok()?))
 }
 
 /// `sl local_address rem_address st tx_queue:rx_queue tr:when retrnsmt uid timeout inode ...` (`Documentation/networking/proc_net_tcp.rst`).
-fn parse_line(table: &Table, line: &str) -> Option<Socket> {
+fn parse_line(table: &ProcNetFile, line: &str) -> Option<InternetSocket> {
     let mut fields = line.split_ascii_whitespace();
     let (local, local_port) = end(fields.nth(1)?)?;
     let (remote, remote_port) = end(fields.next()?)?;
@@ -45,8 +45,8 @@ fn parse_line(table: &Table, line: &str) -> Option<Socket> {
     let (send_queue, receive_queue) = fields.next()?.split_once(':')?;
     let uid = fields.nth(2)?.parse().ok()?;
     let inode = fields.nth(1)?.parse().ok()?;
-    let is_raw = table.class == Class::Raw;
-    Some(Socket {
+    let is_raw = table.class == SocketClass::Raw;
+    Some(InternetSocket {
         class: table.class,
         protocol: if is_raw { u8::try_from(local_port).ok()? } else { table.protocol },
         is_v6: table.is_v6,
@@ -93,11 +93,11 @@ mod tests {
     const HEADING: &str =
         "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
 
-    fn read(table: &Table, lines: &str) -> Vec<String> {
+    fn read(table: &ProcNetFile, lines: &str) -> Vec<String> {
         let text = format!("{HEADING}{lines}");
         parse(table, text.as_bytes())
             .map(|socket| {
-                let Socket { protocol, state, uid, inode, receive_queue, send_queue, .. } = socket;
+                let InternetSocket { protocol, state, uid, inode, receive_queue, send_queue, .. } = socket;
                 let (local, remote) = (socket.local_end(), socket.remote_end());
                 format!("{protocol} {local} {remote} {state:?} {uid} {inode} {receive_queue} {send_queue}")
             })
