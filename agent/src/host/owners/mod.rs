@@ -339,11 +339,11 @@ impl Owners {
     fn by_cookie(&self, hint: SocketHint) -> Option<Match> {
         let place = self.host.table.by_cookie(hint.cookie())?;
         let is_listener = self.host.table.get(place)?.socket.state == State::Listen;
-        let by = if is_listener { By::Listener } else { By::Ends };
+        let by = if is_listener { FoundBy::Listener } else { FoundBy::Ends };
         Some(Match { by, sockets: vec![place] })
     }
 
-    fn entries(&self, found: &Match) -> Vec<Entry> {
+    fn entries(&self, found: &Match) -> Vec<SocketEntry> {
         found.sockets.iter().filter_map(|place| self.host.table.get(*place)).copied().collect()
     }
 
@@ -379,10 +379,10 @@ fn noted_reason(question: &Question, note: &SocketNote, facts: Facts) -> Option<
     })
 }
 
-const fn reason(by: By) -> Reason {
+const fn reason(by: FoundBy) -> Reason {
     match by {
-        By::Ends | By::Bound => Reason::Open,
-        By::Listener => Reason::Listener,
+        FoundBy::Ends | FoundBy::Bound => Reason::Open,
+        FoundBy::Listener => Reason::Listener,
     }
 }
 
@@ -390,7 +390,7 @@ const fn reason(by: By) -> Reason {
 fn ends(question: &Question) -> Option<Ends> {
     let row = &question.row;
     let Kind::Ip(protocol) = row.kind else { return None };
-    Some(Ends {
+    Some(SocketEnds {
         protocol,
         local: row.local,
         local_port: row.local_port,

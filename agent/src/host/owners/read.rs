@@ -61,7 +61,7 @@ pub(super) struct Host {
     /// Everything that was ever asked for: of a table that is read again nothing may be missing.
     wanted: Wanted,
     /// Connections that were over when the host was read before.
-    waiting: HashSet<Ends>,
+    waiting: HashSet<SocketEnds>,
     /// Sockets that no process has and that are there all the same.
     kernels: HashSet<u64>,
     /// Sockets that no process had, and that were gone when they were looked for again.
@@ -181,15 +181,16 @@ impl Host {
 
     /// Whether the own namespace has a socket with these ends and this cookie that somebody has open. It takes one question to the
     /// kernel, where everything else here takes a list of all sockets.
-    pub(super) fn is_open_here(&mut self, ends: &Ends, cookie: u64) -> bool {
+    pub(super) fn is_open_here(&mut self, ends: &SocketEnds, cookie: u64) -> bool {
         // Where nobody answers, it takes the list to know.
         let Some(connection) = &mut self.connection else { return true };
         let (local, remote) = ((ends.local, ends.local_port), (ends.remote, ends.remote_port));
-        Socket::get(connection, ends.protocol, local, remote, cookie).is_some_and(|socket| socket.inode != 0)
+        InternetSocket::get(connection, ends.protocol, local, remote, cookie)
+            .is_some_and(|socket| socket.inode != 0)
     }
 
     fn read_own(&mut self) {
-        let sockets = Sockets::read(self.wanted);
+        let sockets = NamespaceSockets::read(self.wanted);
         self.refused.extend(sockets.refused.iter().copied());
         self.table.add(self.own(), true, sockets);
     }
@@ -288,12 +289,12 @@ impl Host {
         }
         let is_without = |inode: &u64| *inode != 0 && self.holders.of(*inode).is_empty();
         let without: HashSet<u64> = self.table.inodes(self.own()).filter(is_without).collect();
-        let inodes = |sockets: Sockets| sockets.inet.into_iter().map(|socket| socket.inode);
-        let still: HashSet<u64> = inodes(Sockets::read(wanted)).collect();
+        let inodes = |sockets: NamespaceSockets| sockets.inet.into_iter().map(|socket| socket.inode);
+        let still: HashSet<u64> = inodes(NamespaceSockets::read(wanted)).collect();
         self.vanished.extend(without.difference(&still));
         let mut kernels: HashSet<u64> = without.intersection(&still).copied().collect();
         for pid in &self.holders.refused {
-            for inode in inodes(Sockets::read_of_process(*pid, wanted)) {
+            for inode in inodes(NamespaceSockets::read_of_process(*pid, wanted)) {
                 kernels.remove(&inode);
             }
         }
@@ -312,8 +313,8 @@ impl Host {
     }
 
     /// Whether a connection was over before: what came since, the kernel answered.
-    pub(super) fn was_waiting(&self, ends: &Ends) -> bool {
-        self.waiting.contains(&Ends { interface: 0, ..*ends })
+    pub(super) fn was_waiting(&self, ends: &SocketEnds) -> bool {
+        self.waiting.contains(&SocketEnds { interface: 0, ..*ends })
     }
 
     /// The sockets of a conversation, in the namespaces that may be meant.

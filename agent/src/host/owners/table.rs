@@ -4,11 +4,13 @@ use std::net::Ipv6Addr;
 
 use hashbrown::HashMap;
 
-use super::super::sockets::{Class, PacketSocket, Socket, Sockets, State, is_any, protocol};
+use super::super::sockets::{
+    InternetSocket, NamespaceSockets, PacketSocket, SocketClass, State, is_any, protocol,
+};
 
 /// The two ends of a conversation, as one side sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Ends {
+pub(super) struct SocketEnds {
     /// IP protocol.
     pub(super) protocol: u8,
     pub(super) local: Ipv6Addr,
@@ -19,7 +21,7 @@ pub(super) struct Ends {
     pub(super) interface: u32,
 }
 
-impl Ends {
+impl SocketEnds {
     /// As the other side sees them.
     pub(super) const fn reversed(self) -> Self {
         Self {
@@ -34,7 +36,7 @@ impl Ends {
 
 /// How sockets were found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum By {
+pub(super) enum FoundBy {
     /// They are this conversation's.
     Ends,
     /// They take what comes to the local end from anybody.
@@ -46,24 +48,24 @@ pub(super) enum By {
 /// Sockets that traffic belongs to. Several where a port is shared (`SO_REUSEPORT`), or a group of hosts is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Match {
-    pub(super) by: By,
+    pub(super) by: FoundBy,
     /// Places in the table.
     pub(super) sockets: Vec<usize>,
 }
 
 /// A socket and its namespace, by inode number (0 where that is not known).
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) socket: Socket,
+pub(super) struct SocketEntry {
+    pub(super) socket: InternetSocket,
     pub(super) namespace: u64,
 }
 
 /// An exact key: namespace, addresses, ports and protocol.
-type Exact = (u64, u128, u128, u64);
-/// As [`Exact`], of all other namespaces together.
+type ExactKey = (u64, u128, u128, u64);
+/// As [`ExactKey`], of all other namespaces together.
 type Foreign = (u128, u128, u64);
 /// A peer's address, port and the protocol.
-type Peer = (u128, u32);
+type PeerKey = (u128, u32);
 /// Namespace, local port and protocol.
 type Bound = (u64, u32);
 
@@ -73,10 +75,10 @@ pub(super) struct Table {
     entries: Vec<Entry>,
     packet: Vec<(PacketSocket, u64)>,
     cookies: HashMap<u64, usize>,
-    exact: HashMap<Exact, Places>,
+    exact: HashMap<ExactKey, OneOrMore>,
     /// Those of other namespaces, whichever they are in; and by their peers.
-    foreign: HashMap<Foreign, Places>,
-    peers: HashMap<Peer, Vec<usize>>,
+    foreign: HashMap<Foreign, OneOrMore>,
+    peers: HashMap<PeerKey, Vec<usize>>,
     bound: HashMap<Bound, Vec<usize>>,
     /// Raw and ping sockets, of which there are few.
     others: Vec<usize>,
@@ -84,24 +86,24 @@ pub(super) struct Table {
 
 /// One place, or several.
 #[derive(Debug)]
-enum Places {
+enum OneOrMore {
     One(usize),
     Several(Vec<usize>),
 }
 
-impl Table {
+impl SocketIndex {
     /// Adds a namespace's sockets; `is_own` of the one that this process's interfaces are in.
-    pub(super) fn add(&mut self, namespace: u64, is_own: bool, sockets: Sockets) {
+    pub(super) fn add(&mut self, namespace: u64, is_own: bool, sockets: NamespaceSockets) {
         self.entries.reserve(sockets.inet.len());
         self.cookies.reserve(sockets.inet.len());
         self.exact.reserve(sockets.inet.len());
         for socket in sockets.inet {
             let place = self.entries.len();
-            self.entries.push(Entry { socket, namespace });
+            self.entries.push(SocketEntry { socket, namespace });
             if socket.cookie != 0 {
                 self.cookies.insert(socket.cookie, place);
             }
-            if socket.class != Class::Transport {
+            if socket.class != SocketClass::Transport {
                 self.others.push(place);
             } else if socket.has_no_peer() {
                 self.bound
@@ -112,13 +114,13 @@ impl Table {
                 self.exact
                     .entry(exact(namespace, &socket.ends()))
                     .and_modify(|places| places.add(place))
-                    .or_insert(Places::One(place));
+                    .or_insert(OneOrMore::One(place));
                 if !is_own {
                     let (_, local, remote, numbers) = exact(namespace, &socket.ends());
                     self.foreign
                         .entry((local, remote, numbers))
                         .and_modify(|places| places.add(place))
-                        .or_insert(Places::One(place));
+                        .or_insert(OneOrMore::One(place));
                     let peer = peer(socket.protocol, socket.remote, socket.remote_port);
                     self.peers.entry(peer).or_default().push(place);
                 }
@@ -133,14 +135,14 @@ impl Table {
     }
 
     /// The ends of a namespace's connections that are over and that the kernel keeps for a while.
-    pub(super) fn waiting(&self, namespace: u64) -> impl Iterator<Item = Ends> {
+    pub(super) fn waiting(&self, namespace: u64) -> impl Iterator<Item = SocketEnds> {
         let is_waiting =
-            move |entry: &&Entry| entry.namespace == namespace && entry.socket.state == State::TimeWait;
+            move |entry: &&SocketEntry| entry.namespace == namespace && entry.socket.state == State::TimeWait;
         self.entries.iter().filter(is_waiting).map(|entry| entry.socket.ends())
     }
 
     /// A socket by its place.
-    pub(super) fn get(&self, place: usize) -> Option<&Entry> {
+    pub(super) fn get(&self, place: usize) -> Option<&SocketEntry> {
         self.entries.get(place)
     }
 
@@ -169,17 +171,17 @@ impl Table {
     }
 
     /// The sockets of a conversation itself.
-    pub(super) fn by_ends(&self, namespace: u64, ends: &Ends) -> Option<Match> {
+    pub(super) fn by_ends(&self, namespace: u64, ends: &SocketEnds) -> Option<Match> {
         let sockets = match self.exact.get(&exact(namespace, ends))? {
-            Places::One(place) => vec![*place],
-            Places::Several(places) => places.clone(),
+            OneOrMore::One(place) => vec![*place],
+            OneOrMore::Several(places) => places.clone(),
         };
-        Some(Match { by: By::Ends, sockets })
+        Some(Match { by: FoundBy::Ends, sockets })
     }
 
     /// The sockets that take or send what has these ends: the conversation's own; else those bound to its local end, to the address
     /// before any address; of a protocol without ports those that take the protocol.
-    pub(super) fn find(&self, namespace: u64, ends: &Ends) -> Option<Match> {
+    pub(super) fn find(&self, namespace: u64, ends: &SocketEnds) -> Option<Match> {
         if has_ports(ends.protocol) {
             self.by_ends(namespace, ends).or_else(|| self.bound(namespace, ends))
         } else {
@@ -188,7 +190,7 @@ impl Table {
     }
 
     /// The listening or unconnected sockets at the local end: those with the best claim.
-    pub(super) fn bound(&self, namespace: u64, ends: &Ends) -> Option<Match> {
+    pub(super) fn bound(&self, namespace: u64, ends: &SocketEnds) -> Option<Match> {
         let places = self.bound.get(&bound(namespace, ends.protocol, ends.local_port))?;
         let claims = places.iter().filter_map(|place| {
             let socket = &self.entries.get(*place)?.socket;
@@ -207,12 +209,12 @@ impl Table {
                 sockets.push(place);
             }
         }
-        let by = if ends.protocol == protocol::TCP { By::Listener } else { By::Bound };
+        let by = if ends.protocol == protocol::TCP { FoundBy::Listener } else { FoundBy::Bound };
         (!sockets.is_empty()).then_some(Match { by, sockets })
     }
 
     /// All sockets that get a copy of what is sent to a group of hosts: the remote end is the group's.
-    pub(super) fn members(&self, namespace: u64, ends: &Ends) -> Option<Match> {
+    pub(super) fn members(&self, namespace: u64, ends: &SocketEnds) -> Option<Match> {
         let to_group = ends.reversed();
         let places = self.bound.get(&bound(namespace, ends.protocol, to_group.local_port))?;
         let takes = |place: &&usize| {
@@ -220,12 +222,12 @@ impl Table {
             socket.is_some_and(|socket| uses(socket, &to_group) && claim(socket, &to_group).is_some())
         };
         let sockets: Vec<usize> = places.iter().filter(takes).copied().collect();
-        (!sockets.is_empty()).then_some(Match { by: By::Bound, sockets })
+        (!sockets.is_empty()).then_some(Match { by: FoundBy::Bound, sockets })
     }
 
     /// The sockets of other namespaces with the same peer, for ends that are translated on the way (NAT): with the same local port
     /// too, as masquerading leaves it; else the only one with the peer's port, as forwarding of a port leaves it.
-    pub(super) fn translated(&self, ends: &Ends) -> Option<Match> {
+    pub(super) fn translated(&self, ends: &SocketEnds) -> Option<Match> {
         let places = self.peers.get(&peer(ends.protocol, ends.remote, ends.remote_port))?;
         let same_port = |place: &&usize| {
             self.entries.get(**place).is_some_and(|entry| entry.socket.local_port == ends.local_port)
@@ -233,18 +235,18 @@ impl Table {
         let candidates: Vec<usize> = places.iter().filter(same_port).copied().collect();
         let only = |places: &[usize]| matches!(places, [_]).then(|| places.to_vec());
         let sockets = only(&candidates).or_else(|| only(places))?;
-        Some(Match { by: By::Ends, sockets })
+        Some(Match { by: FoundBy::Ends, sockets })
     }
 
     /// The sockets of other namespaces whose ends these are, either way round: `None` too where several namespaces use the same
     /// addresses and ports.
-    pub(super) fn elsewhere(&self, ends: &Ends) -> Option<Match> {
+    pub(super) fn elsewhere(&self, ends: &SocketEnds) -> Option<Match> {
         let mut found = [*ends, ends.reversed()].into_iter().filter_map(|ends| {
             let (_, local, remote, numbers) = exact(0, &ends);
             self.foreign.get(&(local, remote, numbers))
         });
         match (found.next()?, found.next()) {
-            (Places::One(place), None) => Some(Match { by: By::Ends, sockets: vec![*place] }),
+            (OneOrMore::One(place), None) => Some(Match { by: FoundBy::Ends, sockets: vec![*place] }),
             _ => None,
         }
     }
@@ -252,7 +254,7 @@ impl Table {
     /// Raw and ping sockets that take a protocol without ports.
     fn of_protocol(&self, namespace: u64, ends: &Ends) -> Option<Match> {
         let fits = |place: &&usize| {
-            self.entries.get(**place).is_some_and(|Entry { socket, namespace: of }| {
+            self.entries.get(**place).is_some_and(|SocketEntry { socket, namespace: of }| {
                 *of == namespace
                     && (socket.protocol == ends.protocol)
                     && (is_any(socket.local) || socket.local == ends.local)
@@ -261,11 +263,11 @@ impl Table {
             })
         };
         let sockets: Vec<usize> = self.others.iter().filter(fits).copied().collect();
-        (!sockets.is_empty()).then_some(Match { by: By::Bound, sockets })
+        (!sockets.is_empty()).then_some(Match { by: FoundBy::Bound, sockets })
     }
 }
 
-impl Socket {
+impl InternetSocket {
     /// Its own two ends.
     const fn ends(&self) -> Ends {
         Ends {
@@ -279,7 +281,7 @@ impl Socket {
     }
 }
 
-impl Places {
+impl OneOrMore {
     fn add(&mut self, place: usize) {
         match self {
             Self::One(first) => *self = Self::Several(vec![*first, place]),
@@ -288,7 +290,7 @@ impl Places {
     }
 }
 
-fn exact(namespace: u64, ends: &Ends) -> Exact {
+fn exact(namespace: u64, ends: &SocketEnds) -> ExactKey {
     let numbers =
         u64::from(ends.protocol) << 32 | u64::from(ends.local_port) << 16 | u64::from(ends.remote_port);
     (namespace, ends.local.to_bits(), ends.remote.to_bits(), numbers)
@@ -298,7 +300,7 @@ fn bound(namespace: u64, protocol: u8, port: u16) -> Bound {
     (namespace, u32::from(protocol) << 16 | u32::from(port))
 }
 
-fn peer(protocol: u8, address: Ipv6Addr, port: u16) -> Peer {
+fn peer(protocol: u8, address: Ipv6Addr, port: u16) -> PeerKey {
     (address.to_bits(), u32::from(protocol) << 16 | u32::from(port))
 }
 
@@ -357,18 +359,18 @@ mod tests {
     }
 
     /// `PROTOCOL LOCAL REMOTE STATE`, where a star is none.
-    fn socket(text: &str) -> Socket {
+    fn socket(text: &str) -> InternetSocket {
         let words: Vec<&str> = text.split(' ').collect();
         let local: SocketAddr = words[1].parse().unwrap();
         let remote: Option<SocketAddr> = words[2].parse().ok();
         let none = if local.is_ipv4() { "0.0.0.0" } else { "::" };
         let (class, protocol) = match words[0] {
-            "tcp" => (Class::Transport, 6),
-            "udp" => (Class::Transport, 17),
-            "ping" => (Class::Ping, 1),
-            raw => (Class::Raw, raw.parse().unwrap()),
+            "tcp" => (SocketClass::Transport, 6),
+            "udp" => (SocketClass::Transport, 17),
+            "ping" => (SocketClass::Ping, 1),
+            raw => (SocketClass::Raw, raw.parse().unwrap()),
         };
-        Socket {
+        InternetSocket {
             class,
             protocol,
             is_v6: local.is_ipv6(),
@@ -387,19 +389,23 @@ mod tests {
         }
     }
 
-    fn table(sockets: &[(u64, &str)]) -> Table {
-        let mut table = Table::default();
+    fn table(sockets: &[(u64, &str)]) -> SocketIndex {
+        let mut table = SocketIndex::default();
         for (at, (namespace, text)) in sockets.iter().enumerate() {
             let cookie = at as u64 + 100;
-            let inet = vec![Socket { cookie, ..socket(text) }];
-            table.add(*namespace, *namespace == HERE, Sockets { inet, ..Sockets::default() });
+            let inet = vec![InternetSocket { cookie, ..socket(text) }];
+            table.add(
+                *namespace,
+                *namespace == HERE,
+                NamespaceSockets { inet, ..NamespaceSockets::default() },
+            );
         }
         table
     }
 
-    fn ends(protocol: u8, local: &str, remote: &str) -> Ends {
+    fn ends(protocol: u8, local: &str, remote: &str) -> SocketEnds {
         let (local, remote): (SocketAddr, SocketAddr) = (local.parse().unwrap(), remote.parse().unwrap());
-        Ends {
+        SocketEnds {
             protocol,
             local: mapped(local.ip()),
             local_port: local.port(),
@@ -409,7 +415,7 @@ mod tests {
         }
     }
 
-    fn found(found: Option<Match>) -> Option<(By, Vec<usize>)> {
+    fn found(found: Option<Match>) -> Option<(FoundBy, Vec<usize>)> {
         found.map(|found| (found.by, found.sockets))
     }
 
@@ -424,11 +430,11 @@ mod tests {
             (HERE, "tcp 10.0.0.1:83 *"),
         ]);
         let find = |local, remote| found(table.find(HERE, &ends(6, local, remote)));
-        assert_eq!(find("10.0.0.1:80", "10.0.0.2:5000"), Some((By::Ends, vec![2])));
-        assert_eq!(find("10.0.0.1:80", "10.0.0.2:5001"), Some((By::Listener, vec![1])));
-        assert_eq!(find("10.0.0.9:80", "10.0.0.2:5001"), Some((By::Listener, vec![0])));
-        assert_eq!(find("10.0.0.1:81", "10.0.0.2:5001"), Some((By::Listener, vec![3])));
-        assert_eq!(find("[fd00::1]:81", "[fd00::2]:5001"), Some((By::Listener, vec![3])));
+        assert_eq!(find("10.0.0.1:80", "10.0.0.2:5000"), Some((FoundBy::Ends, vec![2])));
+        assert_eq!(find("10.0.0.1:80", "10.0.0.2:5001"), Some((FoundBy::Listener, vec![1])));
+        assert_eq!(find("10.0.0.9:80", "10.0.0.2:5001"), Some((FoundBy::Listener, vec![0])));
+        assert_eq!(find("10.0.0.1:81", "10.0.0.2:5001"), Some((FoundBy::Listener, vec![3])));
+        assert_eq!(find("[fd00::1]:81", "[fd00::2]:5001"), Some((FoundBy::Listener, vec![3])));
         assert_eq!(find("10.0.0.1:82", "10.0.0.2:5001"), None);
         assert_eq!(find("[fd00::1]:80", "[fd00::2]:5001"), None);
         assert_eq!(find("10.0.0.1:83", "10.0.0.2:5001"), None, "bound, but it does not listen");
@@ -463,11 +469,11 @@ mod tests {
             (HERE, "udp [::]:5353 *"),
         ]);
         let received = ends(17, "10.0.0.2:9999", "224.0.0.251:5353");
-        assert_eq!(found(table.members(HERE, &received)), Some((By::Bound, vec![0, 1, 3])));
+        assert_eq!(found(table.members(HERE, &received)), Some((FoundBy::Bound, vec![0, 1, 3])));
         let sent = ends(17, "10.0.0.1:5353", "239.1.1.1:5353");
-        assert_eq!(found(table.find(HERE, &sent)), Some((By::Bound, vec![0])));
+        assert_eq!(found(table.find(HERE, &sent)), Some((FoundBy::Bound, vec![0])));
         let table = self::table(&[(HERE, "udp 239.1.1.1:5353 *")]);
-        assert_eq!(found(table.find(HERE, &sent)), Some((By::Bound, vec![0])));
+        assert_eq!(found(table.find(HERE, &sent)), Some((FoundBy::Bound, vec![0])));
     }
 
     #[test]
@@ -479,8 +485,8 @@ mod tests {
             (HERE, "1 0.0.0.0:0 10.0.0.9:0"),
         ]);
         let find = |protocol, local, remote| found(table.find(HERE, &ends(protocol, local, remote)));
-        assert_eq!(find(1, "10.0.0.1:8", "10.0.0.2:0"), Some((By::Bound, vec![0, 1])));
-        assert_eq!(find(89, "10.0.0.1:0", "224.0.0.5:0"), Some((By::Bound, vec![2])));
+        assert_eq!(find(1, "10.0.0.1:8", "10.0.0.2:0"), Some((FoundBy::Bound, vec![0, 1])));
+        assert_eq!(find(89, "10.0.0.1:0", "224.0.0.5:0"), Some((FoundBy::Bound, vec![2])));
         assert_eq!(find(89, "10.0.0.2:0", "224.0.0.5:0"), None);
         assert_eq!(find(47, "10.0.0.1:0", "10.0.0.2:0"), None);
     }
@@ -494,17 +500,17 @@ mod tests {
             (THERE, "tcp 172.17.0.2:40001 192.0.2.1:443"),
         ]);
         let near = ends(6, "10.0.0.2:5000", "172.17.0.2:80");
-        assert_eq!(found(table.find(THERE, &near.reversed())), Some((By::Ends, vec![0])));
-        assert_eq!(found(table.find(ELSEWHERE, &near.reversed())), Some((By::Ends, vec![1])));
+        assert_eq!(found(table.find(THERE, &near.reversed())), Some((FoundBy::Ends, vec![0])));
+        assert_eq!(found(table.find(ELSEWHERE, &near.reversed())), Some((FoundBy::Ends, vec![1])));
         assert_eq!(table.elsewhere(&near), None, "both have it");
         let other = ends(6, "192.0.2.1:443", "172.17.0.3:40000");
-        assert_eq!(found(table.elsewhere(&other)), Some((By::Ends, vec![2])));
+        assert_eq!(found(table.elsewhere(&other)), Some((FoundBy::Ends, vec![2])));
         // Masqueraded: the host's address, the same port; and a port that is forwarded.
         let masqueraded = ends(6, "203.0.113.1:40001", "192.0.2.1:443");
-        assert_eq!(found(table.translated(&masqueraded)), Some((By::Ends, vec![3])));
+        assert_eq!(found(table.translated(&masqueraded)), Some((FoundBy::Ends, vec![3])));
         assert_eq!(table.translated(&ends(6, "203.0.113.1:40002", "192.0.2.1:443")), None, "two candidates");
         let table = self::table(&[(THERE, "tcp 172.17.0.2:80 198.51.100.7:61000")]);
         let forwarded = ends(6, "203.0.113.1:8080", "198.51.100.7:61000");
-        assert_eq!(found(table.translated(&forwarded)), Some((By::Ends, vec![0])));
+        assert_eq!(found(table.translated(&forwarded)), Some((FoundBy::Ends, vec![0])));
     }
 }
