@@ -19,7 +19,7 @@ use flowtally::{
     },
     host::{
         owners::{Look, Owners},
-        sockets::{Socket, Sockets, State, Wanted},
+        sockets::{InternetSocket, NamespaceSockets, State, Wanted},
     },
 };
 use flowtally_common::SocketHint;
@@ -113,13 +113,13 @@ pub(crate) fn child() {
 }
 
 /// A question about each connected socket of this namespace.
-fn questions() -> Vec<Question> {
-    let sockets = Sockets::read(Wanted { tcp: true, ..Wanted::default() });
+fn questions() -> Vec<OwnerQuestion> {
+    let sockets = NamespaceSockets::read(Wanted { tcp: true, ..Wanted::default() });
     let connected = sockets.inet.iter().filter(|socket| socket.state == State::Established);
     connected.map(question).collect()
 }
 
-fn question(socket: &Socket) -> Question {
+fn question(socket: &InternetSocket) -> OwnerQuestion {
     let row = RowKey {
         local: socket.local,
         remote: socket.remote,
@@ -129,14 +129,14 @@ fn question(socket: &Socket) -> Question {
         interface: InterfaceId(0),
         kind: Kind::TCP,
     };
-    Question { row, ifindex: 1, local_is_own: true, socket: SocketHint::NONE, seen: [true; 2] }
+    OwnerQuestion { row, ifindex: 1, local_is_own: true, socket: SocketHint::NONE, seen: [true; 2] }
 }
 
 /// The first look at a host: milliseconds, on the clock and of processor time.
-fn refresh(questions: &[Question]) -> (f64, f64) {
+fn refresh(questions: &[OwnerQuestion]) -> (f64, f64) {
     let mut owners = Owners::new();
     let (start, used) = (Instant::now(), processor_time());
-    let some: Vec<Question> = questions.iter().step_by(questions.len() / NEW).copied().collect();
+    let some: Vec<OwnerQuestion> = questions.iter().step_by(questions.len() / NEW).copied().collect();
     let answers = owners.answer(&some, &mut |_| None, Look::Yes, start);
     let figures = (milliseconds(start.elapsed()), milliseconds(processor_time().saturating_sub(used)));
     for answer in answers {
@@ -147,18 +147,18 @@ fn refresh(questions: &[Question]) -> (f64, f64) {
 
 /// A minute of looking at owners, in which new conversations come each second that nothing is known of: percent of a core.
 /// The minute is imagined; what is done in it is real.
-fn watch(questions: &[Question]) -> f64 {
+fn watch(questions: &[OwnerQuestion]) -> f64 {
     let mut owners = Owners::new();
     let (start, used) = (Instant::now(), processor_time());
     for second in 0..SECONDS {
         // A port that was closed: neither a socket nor a note.
-        let unknown = |question: &Question| {
+        let unknown = |question: &OwnerQuestion| {
             let mut question = *question;
             question.row.remote_port = u16::try_from(second + 1).unwrap_or(1);
             question.row.local_port = 1;
             question
         };
-        let new: Vec<Question> = questions.iter().take(NEW).map(unknown).collect();
+        let new: Vec<OwnerQuestion> = questions.iter().take(NEW).map(unknown).collect();
         owners.answer(&new, &mut |_| None, Look::Yes, start + Duration::from_secs(second));
     }
     100.0 * processor_time().saturating_sub(used).as_secs_f64() / Duration::from_secs(SECONDS).as_secs_f64()

@@ -11,6 +11,7 @@ pub mod names;
 pub mod orient;
 mod owner_groups;
 mod ownership;
+pub mod question;
 mod reconcile;
 pub mod row;
 mod rows;

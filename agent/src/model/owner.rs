@@ -268,19 +268,22 @@ impl Common {
     }
 }
 
-/// A conversation whose owner is wanted.
-#[derive(Clone, Copy, Debug)]
-pub struct Question {
-    /// The conversation.
-    pub row: RowKey,
-    /// The interface's index.
-    pub ifindex: u32,
-    /// Whether the local end is an address of this host.
-    pub local_is_own: bool,
-    /// What the kernel noted of its socket.
-    pub socket: SocketHint,
-    /// Whether anything was sent, and received.
-    pub seen: [bool; 2],
+impl Container {
+    /// What people call it, to the byte: `docker:0123456789ab`, `ssh.service`.
+    #[must_use]
+    pub fn title(&self) -> Name {
+        let runtime: &[u8] = match self.runtime {
+            Runtime::Docker => b"docker:",
+            Runtime::Podman => b"podman:",
+            Runtime::Containerd => b"containerd:",
+            Runtime::CriO => b"cri-o:",
+            Runtime::Kubernetes => b"kubernetes:",
+            Runtime::Machine => b"machine:",
+            Runtime::Lxc => b"lxc:",
+            Runtime::Systemd | Runtime::Cgroup => b"",
+        };
+        [runtime, self.name.as_bytes()].concat().into()
+    }
 }
 
 impl fmt::Display for Container {

@@ -19,10 +19,10 @@ use hashbrown::{HashMap, HashSet};
 use self::{
     budget::{Budget, processor_time},
     cgroups::Cgroups,
-    nobody::Facts,
+    nobody::ConversationFacts,
     processes::Processes,
-    read::Host,
-    table::{By, Ends, Entry, Match},
+    read::HostReader,
+    table::{FoundBy, Match, SocketEnds, SocketEntry},
 };
 use super::{
     holders,
@@ -53,9 +53,9 @@ pub enum Look {
 pub struct Owners {
     processes: Processes,
     cgroups: Cgroups,
-    host: Host,
+    host: HostReader,
     budget: Budget,
-    facts: Facts,
+    facts: ConversationFacts,
     /// Whether PIDs here are those that the kernel programs note.
     sees_all: bool,
     shared: HashSet<Arc<Attribution>>,
@@ -76,9 +76,9 @@ impl Owners {
         Self {
             processes: Processes::new(),
             cgroups: Cgroups::default(),
-            host: Host::default(),
+            host: HostReader::default(),
             budget: Budget::default(),
-            facts: Facts { ephemeral: ephemeral_ports() },
+            facts: ConversationFacts { ephemeral: ephemeral_ports() },
             sees_all: holders::sees_all(),
             shared: HashSet::new(),
             kept: HashMap::new(),
@@ -97,7 +97,7 @@ impl Owners {
     /// `now` share what was read.
     pub fn answer(
         &mut self,
-        questions: &[Question],
+        questions: &[OwnerQuestion],
         note: &mut dyn FnMut(u64) -> Option<SocketNote>,
         look: Look,
         now: Instant,
@@ -153,7 +153,7 @@ impl Owners {
         may_read &= !open.is_empty();
         if may_read {
             if look != Look::Final {
-                let questions: Vec<Question> =
+                let questions: Vec<OwnerQuestion> =
                     open.iter().filter_map(|at| questions.get(*at).copied()).collect();
                 self.host.read(&questions, now);
             }
@@ -225,7 +225,7 @@ impl Owners {
 
     /// Whether others than the process that was noted may have the socket open, so that it takes reading the host to know: its
     /// children, or, when it has ended and the socket has not, whoever it left it to.
-    fn may_be_shared(&mut self, question: &Question, note: &SocketNote) -> bool {
+    fn may_be_shared(&mut self, question: &OwnerQuestion, note: &SocketNote) -> bool {
         let cookie = question.socket.cookie();
         if !self.sees_all || self.host.table.by_cookie(cookie).is_some() {
             return false;
@@ -236,7 +236,7 @@ impl Owners {
     }
 
     /// By the kernel's note of the socket, and by who has it open as far as that is known.
-    fn by_note(&mut self, question: &Question, note: &SocketNote) -> Option<Attribution> {
+    fn by_note(&mut self, question: &OwnerQuestion, note: &SocketNote) -> Option<Attribution> {
         let reason = noted_reason(question, note, self.facts)?;
         let noted = self.noted(note, true);
         let entry = self.noted_entry(question, note);
@@ -255,7 +255,7 @@ impl Owners {
 
     /// The socket that a note is about, as it was last listed: by its cookie, and where /proc/net had to be read, which has no
     /// cookies, by the two ends of the conversation, if the own namespace has one such socket.
-    fn noted_entry(&self, question: &Question, note: &SocketNote) -> Option<Entry> {
+    fn noted_entry(&self, question: &OwnerQuestion, note: &SocketNote) -> Option<SocketEntry> {
         let table = &self.host.table;
         if let Some(place) = table.by_cookie(question.socket.cookie()) {
             return table.get(place).copied();
@@ -269,7 +269,7 @@ impl Owners {
     }
 
     /// By what was read before, as far as that cannot have changed.
-    fn by_what_is_known(&mut self, question: &Question) -> Option<Attribution> {
+    fn by_what_is_known(&mut self, question: &OwnerQuestion) -> Option<Attribution> {
         let found = if question.socket.is_exact() {
             let found = self.by_cookie(question.socket)?;
             let is_own = |place: &usize| {
@@ -292,15 +292,15 @@ impl Owners {
     }
 
     /// By what was read just now: there is an answer in any case.
-    fn by_the_host(&mut self, question: &Question) -> Attribution {
+    fn by_the_host(&mut self, question: &OwnerQuestion) -> Attribution {
         let nobody = |reason| Attribution { owners: Vec::new(), reason };
         match self.host.find(question) {
-            Some(read::Found::Sockets(found)) => {
+            Some(read::ConversationSockets::Sockets(found)) => {
                 let found = self.attribute(question, &found);
                 // Of a connection that has no process any more, the listener's is known.
                 if found.owners.is_empty() { self.by_listener(question).unwrap_or(found) } else { found }
             }
-            Some(read::Found::Inodes(inodes)) => {
+            Some(read::ConversationSockets::Inodes(inodes)) => {
                 let owners = self.holders(inodes);
                 let reason = if owners.is_empty() { self.host.without_holder(&[]) } else { Reason::Open };
                 Attribution { owners, reason }
@@ -309,7 +309,7 @@ impl Owners {
         }
     }
 
-    fn by_listener(&mut self, question: &Question) -> Option<Attribution> {
+    fn by_listener(&mut self, question: &OwnerQuestion) -> Option<Attribution> {
         let ends = ends(question).filter(|ends| ends.protocol == protocol::TCP)?;
         let found = self.host.table.bound(self.host.own(), &ends)?;
         let entries = self.entries(&found);
@@ -318,7 +318,7 @@ impl Owners {
     }
 
     /// Whose these sockets are, or why they are nobody's.
-    fn attribute(&mut self, question: &Question, found: &Match) -> Attribution {
+    fn attribute(&mut self, question: &OwnerQuestion, found: &Match) -> Attribution {
         let entries = self.entries(found);
         let owners = self.holders(entries.iter().map(|entry| entry.socket.inode));
         if !owners.is_empty() {
@@ -362,7 +362,7 @@ impl Owners {
 }
 
 /// What a note's owner is to a conversation; `None` for a note that says nothing.
-fn noted_reason(question: &Question, note: &SocketNote, facts: Facts) -> Option<Reason> {
+fn noted_reason(question: &OwnerQuestion, note: &SocketNote, facts: ConversationFacts) -> Option<Reason> {
     let occasion = Occasion::from_raw(note.occasion)?;
     // A TCP socket that was never connected nor accepted and has traffic is the listener, which sent a SYN-ACK.
     let is_listener = question.row.kind == Kind::TCP
@@ -387,7 +387,7 @@ const fn reason(by: FoundBy) -> Reason {
 }
 
 /// The conversation's ends as a socket of the local end has them; `None` for frames that are not IP.
-fn ends(question: &Question) -> Option<Ends> {
+fn ends(question: &OwnerQuestion) -> Option<SocketEnds> {
     let row = &question.row;
     let Kind::Ip(protocol) = row.kind else { return None };
     Some(SocketEnds {

@@ -13,7 +13,7 @@ const ECHO_V6: u16 = 128;
 
 /// What is known of a conversation that no socket was found for.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Facts {
+pub(super) struct ConversationFacts {
     /// Ports that the kernel gives to those who ask for none (`net.ipv4.ip_local_port_range`).
     pub(super) ephemeral: (u16, u16),
 }
@@ -58,14 +58,14 @@ pub(super) fn without_socket(question: &Question, facts: Facts) -> Reason {
     }
 }
 
-fn icmp(question: &Question) -> Reason {
+fn icmp(question: &OwnerQuestion) -> Reason {
     let is_echo =
         matches!((question.row.kind, question.row.local_port), (Kind::Ip(1), ECHO) | (Kind::Ip(58), ECHO_V6));
     if is_echo && !is_here(question) { Reason::Forwarded } else { Reason::KernelStack }
 }
 
 /// Whether one end of the conversation is this host, or every host.
-pub(super) fn is_here(question: &Question) -> bool {
+pub(super) fn is_here(question: &OwnerQuestion) -> bool {
     question.local_is_own
         || is_group(question)
         || question.row.local.is_unspecified()
@@ -77,13 +77,13 @@ const ANY_V4: u128 = 0xffff_0000_0000;
 
 /// Whether what the kernel noted of a conversation's socket is of the local end: what passes through has the port of whoever is
 /// bound to it here, but not the address.
-pub(super) fn is_of_local_end(question: &Question) -> bool {
+pub(super) fn is_of_local_end(question: &OwnerQuestion) -> bool {
     question.socket.is_exact() || question.socket.is_some() && is_here(question)
 }
 
 /// Whether the remote end is a group of hosts. The broadcast address of a subnet is not known here: what was only received
 /// and ends in 255 is taken for one.
-pub(super) fn is_group(question: &Question) -> bool {
+pub(super) fn is_group(question: &OwnerQuestion) -> bool {
     let remote: Ipv6Addr = question.row.remote;
     match remote.to_ipv4_mapped() {
         Some(v4) => {
@@ -95,7 +95,7 @@ pub(super) fn is_group(question: &Question) -> bool {
 }
 
 /// Whether the local end was the one that asked, by its port.
-pub(super) fn is_client(question: &Question, facts: Facts) -> bool {
+pub(super) fn is_client(question: &OwnerQuestion, facts: ConversationFacts) -> bool {
     let (first, last) = facts.ephemeral;
     (first..=last).contains(&question.row.local_port) && !(first..=last).contains(&question.row.remote_port)
 }
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use crate::flow::row::{InterfaceId, RowKey};
 
-    const FACTS: Facts = Facts { ephemeral: (32_768, 60_999) };
+    const FACTS: ConversationFacts = ConversationFacts { ephemeral: (32_768, 60_999) };
     const IN: [bool; 2] = [false, true];
     const OUT: [bool; 2] = [true, false];
     const BOTH: [bool; 2] = [true, true];
@@ -120,7 +120,7 @@ mod tests {
         remote: (&str, u16),
         local_is_own: bool,
         seen: [bool; 2],
-    ) -> Question {
+    ) -> OwnerQuestion {
         let mapped = |address: &str| match address.parse().unwrap() {
             IpAddr::V4(address) => address.to_ipv6_mapped(),
             IpAddr::V6(address) => address,

@@ -32,7 +32,7 @@ const LATELY: u64 = 60;
 /// Processes, by PID and start.
 #[derive(Debug)]
 pub(in crate::host) struct Processes {
-    known: HashMap<(u32, u64), Known>,
+    known: HashMap<(u32, u64), KnownProcess>,
     /// Of the processes that were looked at in this call, when the one that lives started.
     looked_at: HashMap<u32, Option<u64>>,
     /// Of those that were looked at, whether they have no children.
@@ -44,7 +44,7 @@ pub(in crate::host) struct Processes {
 }
 
 #[derive(Debug)]
-struct Known {
+struct KnownProcess {
     owner: Owner,
     /// When it was read, in nanoseconds since boot.
     read: u64,
@@ -180,7 +180,7 @@ impl Processes {
             container,
             netns,
         };
-        self.known.insert((pid, start), Known { owner, read: since_boot(), used: self.call });
+        self.known.insert((pid, start), KnownProcess { owner, read: since_boot(), used: self.call });
         Some(start)
     }
 }

@@ -33,7 +33,7 @@ const GONE: usize = 1 << 12;
 
 /// What belongs to a conversation.
 #[derive(Clone, Debug)]
-pub(super) enum Found {
+pub(super) enum ConversationSockets {
     /// Sockets of the Internet families.
     Sockets(Match),
     /// Others, by their inode numbers.
@@ -46,8 +46,8 @@ pub(super) enum Found {
     clippy::struct_excessive_bools,
     reason = "how far a reading has come, of which any part may be wanted without another"
 )]
-pub(super) struct Host {
-    pub(super) table: Table,
+pub(super) struct HostReader {
+    pub(super) table: SocketIndex,
     pub(super) holders: Holders,
     /// When who has what open was last looked at, in nanoseconds since boot.
     pub(super) walked: u64,
@@ -80,7 +80,7 @@ pub(super) struct Host {
     connection: Option<Connection>,
 }
 
-impl Host {
+impl HostReader {
     /// Begins a call.
     pub(super) fn begin(&mut self) {
         self.read = false;
@@ -143,7 +143,7 @@ impl Host {
 
     /// Reads what these questions need, but for what was read at the same moment already: the own namespace's sockets; who has
     /// them open, if that is not known of all; and other namespaces' sockets, if something is left that may be theirs.
-    pub(super) fn read(&mut self, questions: &[Question], now: Instant) {
+    pub(super) fn read(&mut self, questions: &[OwnerQuestion], now: Instant) {
         self.read = true;
         let wanted = self.wanted.or(wanted(questions));
         if self.at != Some(now) || self.wanted != wanted {
@@ -248,7 +248,7 @@ impl Host {
     }
 
     /// Whether a conversation's sockets may be in another namespace.
-    fn may_be_elsewhere(&self, question: &Question) -> bool {
+    fn may_be_elsewhere(&self, question: &OwnerQuestion) -> bool {
         if self.namespaces.own.is_none() {
             return false;
         }
@@ -260,10 +260,10 @@ impl Host {
     }
 
     /// Whether the sockets of a conversation are known, but not who has one of them open.
-    fn is_open(&self, question: &Question) -> bool {
+    fn is_open(&self, question: &OwnerQuestion) -> bool {
         let inodes = match self.find(question) {
-            Some(Found::Sockets(found)) => self.inodes(&found),
-            Some(Found::Inodes(inodes)) => inodes,
+            Some(ConversationSockets::Sockets(found)) => self.inodes(&found),
+            Some(ConversationSockets::Inodes(inodes)) => inodes,
             None => return false,
         };
         inodes
@@ -277,7 +277,7 @@ impl Host {
 
     /// Sockets that a conversation needs and nobody has: those that are still there are the kernel's own, unless a process that
     /// may not be read lives in their namespace and may have them.
-    pub(super) fn find_kernels(&mut self, questions: &[Question]) {
+    pub(super) fn find_kernels(&mut self, questions: &[OwnerQuestion]) {
         let (few, wanted) =
             (self.holders.refused.len() <= FEW, Wanted { unix: false, packet: false, ..self.wanted });
         self.vanished.clear();
@@ -318,7 +318,7 @@ impl Host {
     }
 
     /// The sockets of a conversation, in the namespaces that may be meant.
-    pub(super) fn find(&self, question: &Question) -> Option<Found> {
+    pub(super) fn find(&self, question: &OwnerQuestion) -> Option<ConversationSockets> {
         let (table, own) = (&self.table, self.own());
         if question.socket.is_exact() {
             let cookie = question.socket.cookie();
@@ -331,17 +331,19 @@ impl Host {
                 // A listener's cookie is on its SYN-ACK, and the connection may have a socket of its own by now.
                 let better = is_listener.then(|| ends(question)).flatten();
                 let better = better.and_then(|ends| table.find(own, &ends));
-                let by = if is_listener { By::Listener } else { By::Ends };
-                return Some(Found::Sockets(better.unwrap_or(Match { by, sockets: vec![place] })));
+                let by = if is_listener { FoundBy::Listener } else { FoundBy::Ends };
+                return Some(ConversationSockets::Sockets(
+                    better.unwrap_or(Match { by, sockets: vec![place] }),
+                ));
             }
             if let Some((inode, _)) = table.packet_by_cookie(cookie) {
-                return Some(Found::Inodes(vec![inode]));
+                return Some(ConversationSockets::Inodes(vec![inode]));
             }
         }
         let Some(ends) = ends(question) else {
             let Kind::Frame(ethertype) = question.row.kind else { return None };
             let inodes = table.packet_by_type(own, ethertype, question.ifindex);
-            return (!inodes.is_empty()).then_some(Found::Inodes(inodes));
+            return (!inodes.is_empty()).then_some(ConversationSockets::Inodes(inodes));
         };
         if !is_asked_by_processes(question) {
             return None;
@@ -353,11 +355,11 @@ impl Host {
         } else {
             None
         };
-        found.or_else(|| self.find_elsewhere(question, &ends)).map(Found::Sockets)
+        found.or_else(|| self.find_elsewhere(question, &ends)).map(ConversationSockets::Sockets)
     }
 
-    fn find_elsewhere(&self, question: &Question, ends: &Ends) -> Option<Match> {
-        let elsewhere = Ends { interface: 0, ..*ends };
+    fn find_elsewhere(&self, question: &OwnerQuestion, ends: &SocketEnds) -> Option<Match> {
+        let elsewhere = SocketEnds { interface: 0, ..*ends };
         if question.local_is_own {
             return self.table.translated(&elsewhere);
         }
@@ -394,7 +396,7 @@ impl Host {
 }
 
 /// Whether processes have to do with it at all: of ICMP only queries, of which a process may be the asker.
-fn is_asked_by_processes(question: &Question) -> bool {
+fn is_asked_by_processes(question: &OwnerQuestion) -> bool {
     match (question.row.kind, question.row.local_port) {
         (Kind::Ip(1), of_type) => matches!(of_type, 8 | 13 | 15 | 17 | 42),
         (Kind::Ip(58), of_type) => matches!(of_type, 128 | 160),
@@ -403,7 +405,7 @@ fn is_asked_by_processes(question: &Question) -> bool {
 }
 
 /// The lists that questions need.
-fn wanted(questions: &[Question]) -> Wanted {
+fn wanted(questions: &[OwnerQuestion]) -> Wanted {
     let mut wanted = Wanted::default();
     for question in questions {
         match question.row.kind {

@@ -17,7 +17,7 @@ use crate::flow::row::{InterfaceId, RowKey};
 
 const LOOPBACK: u32 = 1;
 
-fn question(kind: Kind, local: SocketAddr, remote: SocketAddr) -> Question {
+fn question(kind: Kind, local: SocketAddr, remote: SocketAddr) -> OwnerQuestion {
     let mapped = |address: SocketAddr| match address.ip() {
         IpAddr::V4(address) => address.to_ipv6_mapped(),
         IpAddr::V6(address) => address,
@@ -31,10 +31,10 @@ fn question(kind: Kind, local: SocketAddr, remote: SocketAddr) -> Question {
         interface: InterfaceId(0),
         kind,
     };
-    Question { row, ifindex: LOOPBACK, local_is_own: true, socket: SocketHint::NONE, seen: [true; 2] }
+    OwnerQuestion { row, ifindex: LOOPBACK, local_is_own: true, socket: SocketHint::NONE, seen: [true; 2] }
 }
 
-fn answer(owners: &mut Owners, question: Question) -> Attribution {
+fn answer(owners: &mut Owners, question: OwnerQuestion) -> Attribution {
     let answers = owners.answer(&[question], &mut |_| None, Look::Final, Instant::now());
     answers[0].as_deref().expect("the last look answers everything").clone()
 }
@@ -44,7 +44,7 @@ fn pids(answer: &Attribution) -> (Vec<u32>, Reason) {
 }
 
 /// Asks until this is the answer: for a moment, a process that another test starts has everything open that this one has.
-fn expect(owners: &mut Owners, question: Question, pids: Vec<u32>, reason: Reason) {
+fn expect(owners: &mut Owners, question: OwnerQuestion, pids: Vec<u32>, reason: Reason) {
     let deadline = Instant::now() + Duration::from_secs(20);
     let expected = (pids, reason);
     let mut found = self::pids(&answer(owners, question));
@@ -106,7 +106,7 @@ fn connections_listeners_and_datagrams_are_this_processs() {
     let port = bound.local_addr().unwrap().port();
     drop(bound);
     let closed = question(Kind::UDP, SocketAddr::from(([127, 0, 0, 1], port)), to("127.0.0.1:9"));
-    let closed = Question { seen: [false, true], ..closed };
+    let closed = OwnerQuestion { seen: [false, true], ..closed };
     expect(&mut owners, closed, vec![], Reason::NoSocket);
 }
 
@@ -117,7 +117,7 @@ fn a_cookie_is_enough_and_a_socket_may_have_several_owners() {
     let heir = Heir::of(&socket);
     let nowhere: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let hint = SocketHint(socket_cookie(&socket).unwrap());
-    let asked = Question { socket: hint, ..question(Kind::UDP, nowhere, nowhere) };
+    let asked = OwnerQuestion { socket: hint, ..question(Kind::UDP, nowhere, nowhere) };
     let mut owners = Owners::new();
     let found = answer(&mut owners, asked);
     let mut both = vec![me, heir.0.id()];
@@ -156,7 +156,7 @@ fn notes_answer_without_reading_anything() {
     };
     let mut owners = Owners::new();
     let (near, far) = ("127.0.0.1:40000".parse().unwrap(), "127.0.0.1:80".parse().unwrap());
-    let asked = Question { socket: SocketHint(77), ..question(Kind::TCP, near, far) };
+    let asked = OwnerQuestion { socket: SocketHint(77), ..question(Kind::TCP, near, far) };
     let mut ask = |note: SocketNote, look| {
         let answers =
             owners.answer(&[asked], &mut |cookie| (cookie == 77).then_some(note), look, Instant::now());
@@ -184,7 +184,7 @@ fn what_a_noted_process_shared_or_left_behind_is_found() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let hint = SocketHint(socket_cookie(&socket).unwrap());
     let far = "127.0.0.1:9".parse().unwrap();
-    let asked = Question { socket: hint, ..question(Kind::UDP, socket.local_addr().unwrap(), far) };
+    let asked = OwnerQuestion { socket: hint, ..question(Kind::UDP, socket.local_addr().unwrap(), far) };
     let note = |pid| {
         let noted = processes::since_boot();
         SocketNote { tgid: pid, noted, occasion: Occasion::Created as u8, ..SocketNote::default() }
@@ -288,7 +288,8 @@ fn groups_raw_and_packet_sockets_have_owners() {
     let member = UdpSocket::bind("0.0.0.0:0").unwrap();
     let port = member.local_addr().unwrap().port();
     let (other, group) = ("192.0.2.9:9".parse().unwrap(), SocketAddr::from(([239, 1, 2, 3], port)));
-    let received = Question { local_is_own: false, seen: [false, true], ..question(Kind::UDP, other, group) };
+    let received =
+        OwnerQuestion { local_is_own: false, seen: [false, true], ..question(Kind::UDP, other, group) };
     expect(&mut owners, received, me.clone(), Reason::Open);
     let sent = SocketAddr::from(([127, 0, 0, 1], port));
     expect(&mut owners, question(Kind::UDP, sent, group), me.clone(), Reason::Open);
@@ -325,7 +326,7 @@ fn groups_raw_and_packet_sockets_have_owners() {
     // One that takes everything owns nothing by that; what it sends is its own.
     expect(&mut owners, lldp, vec![], Reason::KernelStack);
     let hint = SocketHint(socket_cookie(&all).unwrap());
-    expect(&mut owners, Question { socket: hint, ..lldp }, me, Reason::Open);
+    expect(&mut owners, OwnerQuestion { socket: hint, ..lldp }, me, Reason::Open);
 }
 
 /// A process in a network namespace of its own, with a UDP socket; and a file of the namespace.
@@ -394,7 +395,7 @@ fn equal_sockets_in_two_namespaces_are_told_apart() {
     let mut owners = Owners::new();
     let far = "127.0.0.1:9".parse().unwrap();
     for tenant in &tenants {
-        let asked = Question {
+        let asked = OwnerQuestion {
             socket: SocketHint(tenant.cookie),
             local_is_own: false,
             ..question(Kind::UDP, tenant.local, far)
@@ -404,13 +405,13 @@ fn equal_sockets_in_two_namespaces_are_told_apart() {
         assert_eq!(answer.owners[0].netns.as_ref().and_then(|netns| netns.inode), Some(tenant.inode));
     }
     // Without a hint they are no more told apart than by anybody else.
-    let asked = Question { local_is_own: false, ..question(Kind::UDP, tenants[0].local, far) };
+    let asked = OwnerQuestion { local_is_own: false, ..question(Kind::UDP, tenants[0].local, far) };
     expect(&mut owners, asked, vec![], Reason::Forwarded);
     // One that ends takes its namespace with it: nothing here keeps it.
     let [first, second] = tenants;
     drop(first);
     let again =
-        answer(&mut owners, Question { local_is_own: false, ..question(Kind::UDP, second.local, far) });
+        answer(&mut owners, OwnerQuestion { local_is_own: false, ..question(Kind::UDP, second.local, far) });
     assert_eq!(pids(&again), (vec![second.heir.0.id()], Reason::Open));
 }
 
@@ -432,7 +433,7 @@ fn the_peer_of_a_veth_says_which_namespace_is_meant() {
             let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
             let ifindex = rustix::net::netdevice::name_to_index(&socket, &name).unwrap();
             for (near, far) in [(tenant.local, far), (far, tenant.local)] {
-                let asked = Question { ifindex, local_is_own: false, ..question(Kind::UDP, near, far) };
+                let asked = OwnerQuestion { ifindex, local_is_own: false, ..question(Kind::UDP, near, far) };
                 let expected = (vec![tenant.heir.0.id()], Reason::Open);
                 assert_eq!(pids(&answer(&mut owners, asked)), expected, "{name} {near} {far}");
             }
