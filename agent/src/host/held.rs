@@ -152,7 +152,7 @@ pub(super) fn hold(process: &ProcessDir, name: &str) -> Result<OwnedFd> {
 }
 
 /// What there is to say of a file or directory that has no name any more; `None` for everything else.
-fn unlinked(file: impl AsFd) -> Option<Facts> {
+fn unlinked(file: impl AsFd) -> Option<FileFacts> {
     let stat = fstat(&file).ok()?;
     let directory = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => false,
@@ -162,7 +162,7 @@ fn unlinked(file: impl AsFd) -> Option<Facts> {
     if stat.st_nlink != 0 {
         return None;
     }
-    Some(Facts {
+    Some(FileFacts {
         id: id(&stat),
         directory,
         storage: storage(&file),

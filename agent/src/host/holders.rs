@@ -29,7 +29,7 @@ const LINK: usize = 40;
 
 /// A file descriptor of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Holder {
+pub struct DescriptorHolder {
     /// The process.
     pub pid: u32,
     /// The number of its descriptor.
@@ -100,12 +100,12 @@ impl Holders {
 
     /// Who has the socket with this inode number open.
     #[must_use]
-    pub fn of(&self, inode: u64) -> &[Holder] {
+    pub fn of(&self, inode: u64) -> &[DescriptorHolder] {
         self.sockets.get(&inode).map_or(&[], Vec::as_slice)
     }
 
     /// Every socket that is open, by its inode number.
-    pub fn iter(&self) -> impl Iterator<Item = (u64, &[Holder])> {
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &[DescriptorHolder])> {
         self.sockets.iter().map(|(inode, holders)| (*inode, holders.as_slice()))
     }
 }
@@ -147,8 +147,8 @@ pub(super) fn link_inode(dir: impl AsFd, name: &CStr, kind: &str) -> Result<Opti
 
 /// What one thread found.
 #[derive(Default)]
-struct Found {
-    sockets: Vec<(u64, Holder)>,
+struct FoundHolders {
+    sockets: Vec<(u64, DescriptorHolder)>,
     namespaces: HashMap<u64, u32>,
     refused: Vec<u32>,
     descriptors: Descriptors,

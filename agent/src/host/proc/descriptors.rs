@@ -95,7 +95,7 @@ impl Descriptors {
 #[derive(Default)]
 struct Decimal([u8; 11]);
 
-impl Decimal {
+impl DescriptorName {
     /// The digits of a number, with a NUL.
     fn text(&mut self, number: u32) -> &CStr {
         let mut at = self.0.len() - 1;

@@ -95,10 +95,10 @@ impl ProcessDir {
     ///
     /// # Errors
     /// As [`read`](Self::read); `INVAL` when the kernel prints something else.
-    pub fn stat(&self) -> Result<Stat> {
+    pub fn stat(&self) -> Result<ProcessStat> {
         let mut text = Vec::new();
         self.read("stat", &mut text)?;
-        Stat::parse(&text).ok_or(Errno::INVAL)
+        ProcessStat::parse(&text).ok_or(Errno::INVAL)
     }
 
     /// Where a symbolic link below the directory points: `exe`, `cwd`, `root`, `ns/net`.

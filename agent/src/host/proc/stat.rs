@@ -2,7 +2,7 @@
 
 /// What /proc/PID/stat says of a process (proc(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stat {
+pub struct ProcessStat {
     /// The kernel's name of it, any bytes.
     pub command: Vec<u8>,
     /// `R`, `S`, `D`, `Z`...
@@ -45,17 +45,17 @@ impl Stat {
 
 #[cfg(test)]
 mod tests {
-    use super::Stat;
+    use super::ProcessStat;
 
     #[test]
     fn a_name_may_hold_anything() {
         let line = b"4242 (a) R (\xff 1) S 17 4240 4240 0 -1 4194560 111 0 0 0 1 2 0 0 20 0 1 0 987654 12 3";
-        let stat = Stat::parse(line).unwrap();
+        let stat = ProcessStat::parse(line).unwrap();
         assert_eq!(stat.command, b"a) R (\xff 1");
         assert_eq!((stat.state, stat.parent, stat.group, stat.start), (b'S', 17, 4240, 987_654));
         assert_eq!(stat.threads, 1);
-        assert_eq!(Stat::parse(b""), None);
-        assert_eq!(Stat::parse(b"1 (x) S 1 2"), None);
-        assert_eq!(Stat::parse(b"1 )x( S 1 2"), None);
+        assert_eq!(ProcessStat::parse(b""), None);
+        assert_eq!(ProcessStat::parse(b"1 (x) S 1 2"), None);
+        assert_eq!(ProcessStat::parse(b"1 )x( S 1 2"), None);
     }
 }
