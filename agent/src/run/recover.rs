@@ -28,7 +28,7 @@ pub(super) async fn recover(args: RecoverArgs) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::listen().context("listening for signals")?;
     let source = Arc::new(Source::find(args.pid, args.fd)?);
     warn_of_writers(&source);
-    let progress = Arc::new(Progress::default());
+    let progress = Arc::new(CopyProgress::default());
     let mut copy = spawn_blocking({
         let (source, progress, output) = (Arc::clone(&source), Arc::clone(&progress), args.output.clone());
         move || source.copy_to(&output, &progress)
@@ -62,7 +62,7 @@ pub(super) async fn recover(args: RecoverArgs) -> anyhow::Result<()> {
 }
 
 /// Says who may change the file while it is copied.
-fn warn_of_writers(source: &Source) {
+fn warn_of_writers(source: &RecoverSource) {
     let writers = source.writers();
     if writers.is_empty() {
         return;

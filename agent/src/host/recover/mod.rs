@@ -87,13 +87,13 @@ impl RecoverError {
 
 /// How far a copy is; shared with whoever shows it, and stops it.
 #[derive(Debug, Default)]
-pub struct Progress {
+pub struct CopyProgress {
     total: AtomicU64,
     done: AtomicU64,
     stop: AtomicBool,
 }
 
-impl Progress {
+impl CopyProgress {
     /// Bytes of data that were copied, and that there are: 0 until they are known.
     #[must_use]
     pub fn state(&self) -> (u64, u64) {
@@ -125,7 +125,7 @@ pub struct Copied {
 
 /// A process that may write to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Writer {
+pub struct WritingProcess {
     /// Which.
     pub pid: u32,
     /// The kernel's name of it.
@@ -250,7 +250,7 @@ fn time(seconds: i64, nanoseconds: impl TryInto<i64>) -> Timespec {
     Timespec { tv_sec: seconds, tv_nsec: nanoseconds.try_into().unwrap_or(0) }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for RecoverSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.title(), Safe::new(self.link()))
     }

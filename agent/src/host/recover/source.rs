@@ -19,7 +19,7 @@ use crate::{
 
 /// A regular file, held on to.
 #[derive(Debug)]
-pub struct Source {
+pub struct RecoverSource {
     /// `O_PATH`: it stays this file, whatever becomes of the process.
     file: OwnedFd,
     stat: Stat,
@@ -34,7 +34,7 @@ const OTHERS: &str = "CAP_SYS_PTRACE";
 /// What another user's file takes.
 const UNREADABLE: &str = "CAP_DAC_READ_SEARCH";
 
-impl Source {
+impl RecoverSource {
     /// Takes hold of a file of a process.
     ///
     /// # Errors
@@ -116,7 +116,7 @@ impl Source {
 
     /// Processes that may write to it, as far as they can be read.
     #[must_use]
-    pub fn writers(&self) -> Vec<Writer> {
+    pub fn writers(&self) -> Vec<WritingProcess> {
         let id = held::id(&self.stat);
         let mut writers = Vec::new();
         for pid in crate::host::proc::pids().unwrap_or_default() {

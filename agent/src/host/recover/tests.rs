@@ -36,7 +36,7 @@ fn sparse(folder: &Path) -> File {
     file
 }
 
-fn source(file: &impl AsRawFd) -> Result<Source, RecoverError> {
+fn source(file: &impl AsRawFd) -> Result<RecoverSource, RecoverError> {
     let number = u32::try_from(file.as_raw_fd()).unwrap();
     Source::find(std::process::id(), Handle::Descriptor(number))
 }
@@ -85,7 +85,7 @@ fn nothing_is_overwritten_and_nothing_stays_behind() {
     let source = source(&file).unwrap();
     let output = folder.path().join("copy");
 
-    let stopped = Progress::default();
+    let stopped = CopyProgress::default();
     stopped.stop();
     for target in [Target::create, Target::create_named] {
         let result = source.copy_into(target(&output).unwrap(), &stopped);
@@ -137,7 +137,7 @@ fn what_has_no_content_is_called_what_it_is() {
 
 #[test]
 fn what_is_not_there_is_said() {
-    let of = |pid, handle| Source::find(pid, handle).unwrap_err().to_string();
+    let of = |pid, handle| RecoverSource::find(pid, handle).unwrap_err().to_string();
     let own = std::process::id();
     assert_eq!(of(u32::MAX, Handle::Executable), format!("there is no process {}", u32::MAX));
     assert!(of(own, Handle::Descriptor(1 << 20)).contains("does not have descriptor 1048576"));
@@ -186,7 +186,7 @@ fn what_grew_or_was_cut_after_it_was_taken_hold_of_is_said() {
 fn the_executable_is_copied() {
     let folder = TempDir::new().unwrap();
     let output = folder.path().join("program");
-    let source = Source::find(std::process::id(), Handle::Executable).unwrap();
+    let source = RecoverSource::find(std::process::id(), Handle::Executable).unwrap();
     assert!(!source.is_deleted());
     source.copy_to(&output, &Progress::default()).unwrap();
     let own = fs::read("/proc/self/exe").unwrap();
