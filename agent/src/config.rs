@@ -332,7 +332,7 @@ mod tests {
         parse(text, "c.toml").1.iter().map(ToString::to_string).collect()
     }
 
-    fn options(config: &Config) -> Options {
+    fn options(config: &Config) -> IftopOptions {
         let (options, errors) = resolve(&config.directives);
         assert_eq!(errors, []);
         options
@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn the_example_has_the_defaults_and_every_key() {
         let as_it_is = config(EXAMPLE);
-        assert_eq!(options(&as_it_is), Options::default());
+        assert_eq!(options(&as_it_is), IftopOptions::default());
         assert_eq!(as_it_is.hook, Some(HookChoice::default()));
         // What has no default is there as a comment.
         let uncommented: String = EXAMPLE

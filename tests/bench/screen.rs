@@ -9,7 +9,7 @@ use flowtally::{
         ledger::{Ledger, Measure, Retention},
         names::Names,
     },
-    iftop::options::{Options, PortDisplay},
+    iftop::options::{IftopOptions, PortDisplay},
     kernel::Drained,
     tui::{Display, Key, Theme},
 };
@@ -104,7 +104,7 @@ struct Screen {
 
 impl Screen {
     fn new() -> Self {
-        let options = Options { dns: false, port_display: PortDisplay::On, ..Options::default() };
+        let options = IftopOptions { dns: false, port_display: PortDisplay::On, ..IftopOptions::default() };
         let viewport = TerminalOptions { viewport: Viewport::Fixed(SIZE) };
         Self {
             display: Display::new(options, Theme { colour: true, ascii: false }, Names::default()),

@@ -64,7 +64,7 @@ pub fn press(mut options: Options, key: char) -> (Options, Effect) {
     (options, effect)
 }
 
-fn show_ports(options: &mut Options, toggle: impl FnOnce(PortDisplay) -> PortDisplay) -> &'static str {
+fn show_ports(options: &mut IftopOptions, toggle: impl FnOnce(PortDisplay) -> PortDisplay) -> &'static str {
     options.port_display = toggle(options.port_display);
     match options.port_display {
         PortDisplay::Off => "Showing ports: none.\n\n",
@@ -90,8 +90,8 @@ mod tests {
     use super::*;
 
     /// Presses keys one after the other; the messages, without their line ends.
-    fn messages(keys: &str) -> (Options, Vec<&'static str>) {
-        let mut options = Options::default();
+    fn messages(keys: &str) -> (IftopOptions, Vec<&'static str>) {
+        let mut options = IftopOptions::default();
         let mut messages = Vec::new();
         for key in keys.chars() {
             let (after, effect) = press(options, key);
@@ -105,24 +105,29 @@ mod tests {
     }
 
     /// A toggle pressed once and twice.
-    fn check(key: char, changed: &Options, once: &str, twice: &str) {
+    fn check(key: char, changed: &IftopOptions, once: &str, twice: &str) {
         assert_eq!(messages(&key.to_string()).0, *changed, "{key}");
         let (options, messages) = messages(&[key, key].iter().collect::<String>());
         assert_eq!(messages, [once, twice]);
-        assert_eq!(options, Options::default(), "{key}");
+        assert_eq!(options, IftopOptions::default(), "{key}");
     }
 
     #[test]
     fn toggles() {
-        let default = Options::default;
-        check('n', &Options { dns: false, ..default() }, "DNS resolution is OFF.", "DNS resolution is ON.");
-        let numbers = Options { port_resolution: false, ..default() };
+        let default = IftopOptions::default;
+        check(
+            'n',
+            &IftopOptions { dns: false, ..default() },
+            "DNS resolution is OFF.",
+            "DNS resolution is ON.",
+        );
+        let numbers = IftopOptions { port_resolution: false, ..default() };
         check('N', &numbers, "Port resolution is OFF.", "Port resolution is ON.");
-        check('s', &Options { hide_source: true, ..default() }, "Hide source host", "Show source host");
-        let hidden = Options { hide_destination: true, ..default() };
+        check('s', &IftopOptions { hide_source: true, ..default() }, "Hide source host", "Show source host");
+        let hidden = IftopOptions { hide_destination: true, ..default() };
         check('d', &hidden, "Hide destination host", "Show destination host");
-        check('o', &Options { frozen: true, ..default() }, "Order frozen.", "Order unfrozen.");
-        let ports = |port_display| Options { port_display, ..default() };
+        check('o', &IftopOptions { frozen: true, ..default() }, "Order frozen.", "Order unfrozen.");
+        let ports = |port_display| IftopOptions { port_display, ..default() };
         check('S', &ports(PortDisplay::Source), "Showing ports: src.", "Showing ports: none.");
         check('D', &ports(PortDisplay::Destination), "Showing ports: dest.", "Showing ports: none.");
         check('p', &ports(PortDisplay::On), "Showing ports: both.", "Showing ports: none.");

@@ -116,7 +116,10 @@ mod tests {
     fn check(address: Address, port: u16, kind: Option<Kind>, numbers: &str, named: &str) {
         let options = Options { dns: false, port_resolution: false, ..Options::default() };
         assert_eq!(label(address, port, kind, &options).fit_for_text(40), format!("{numbers:<40}"));
-        assert_eq!(label(address, port, kind, &Options::default()).fit_for_text(40), format!("{named:<40}"));
+        assert_eq!(
+            label(address, port, kind, &IftopOptions::default()).fit_for_text(40),
+            format!("{named:<40}")
+        );
     }
 
     #[test]

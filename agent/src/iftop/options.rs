@@ -9,7 +9,7 @@ const NUM_LINES: usize = 10;
 /// What is shown, and how. Keys change it while the program runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own that a user sets")]
-pub struct Options {
+pub struct IftopOptions {
     /// Interface to count on; `None`: the program chooses.
     pub interface: Option<String>,
     /// Whether host names are looked up and shown.
@@ -60,7 +60,7 @@ pub struct Options {
     pub paused: bool,
 }
 
-impl Default for Options {
+impl Default for IftopOptions {
     fn default() -> Self {
         Self {
             interface: None,
@@ -91,7 +91,7 @@ impl Default for Options {
     }
 }
 
-impl Options {
+impl IftopOptions {
     /// The unit of rates.
     #[must_use]
     pub const fn rate_unit(&self) -> Unit {

@@ -114,7 +114,7 @@ mod tests {
     fn the_only_direction_shown_comes_first() {
         let pairs = vec![pair(1, 1, [0, 5, 5], [0, 50, 50]), pair(2, 2, [0, 9, 9], [0; 3])];
         let order = |line_display| {
-            let options = Options { line_display, ..Options::default() };
+            let options = IftopOptions { line_display, ..IftopOptions::default() };
             sorted(pairs.clone(), &options).iter().map(|(left, _)| *left).collect::<Vec<_>>()
         };
         assert_eq!(order(LineDisplay::TwoLine), [1, 2]);

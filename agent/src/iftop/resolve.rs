@@ -92,11 +92,11 @@ pub fn words(directive: Directive) -> Vec<&'static str> {
 /// What the directives say, defaults for the rest and for what was not understood, and complaints about the latter
 /// in the order in which iftop prints them.
 #[must_use]
-pub fn resolve(directives: &Directives) -> (Options, Vec<ValueError>) {
-    let default = Options::default();
+pub fn resolve(directives: &Directives) -> (IftopOptions, Vec<ValueError>) {
+    let default = IftopOptions::default();
     let values = Values(directives);
     let mut errors = Vec::new();
-    let options = Options {
+    let options = IftopOptions {
         sort: keep(values.one_of(Directive::Sort, SORTS), &mut errors).unwrap_or_default(),
         line_display: keep(values.one_of(Directive::LineDisplay, LINE_DISPLAYS), &mut errors)
             .unwrap_or_default(),
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
     use crate::iftop::config;
 
-    fn options(text: &str) -> Options {
+    fn options(text: &str) -> IftopOptions {
         let (options, errors) = resolve(&config::parse(text, "rc").0);
         assert_eq!(errors, [], "{text}");
         options
@@ -216,13 +216,13 @@ mod tests {
 
     fn errors(text: &str) -> Vec<String> {
         let (options, errors) = resolve(&config::parse(text, "rc").0);
-        assert_eq!(options, Options::default(), "{text}");
+        assert_eq!(options, IftopOptions::default(), "{text}");
         errors.iter().map(ToString::to_string).collect()
     }
 
     #[test]
     fn nothing_said_gives_the_defaults() {
-        assert_eq!(options(""), Options::default());
+        assert_eq!(options(""), IftopOptions::default());
     }
 
     #[test]
@@ -232,7 +232,7 @@ mod tests {
                     hide-destination: yes\nuse-bytes: yes\nsort: destination\nline-display: one-line-received\n\
                     show-totals: yes\nlog-scale: yes\nmax-bandwidth: 100M\nnet-filter: 10.0.0.0/8\n\
                     net-filter6: fd77::/64\nscreen-filter: ^a\nno-curses: yes\ntimed-output: 5\nnum-lines: 3\n";
-        let expected = Options {
+        let expected = IftopOptions {
             interface: Some("eth1".to_owned()),
             dns: false,
             port_resolution: false,

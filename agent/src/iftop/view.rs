@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    options::Options,
+    options::IftopOptions,
     order,
     pair::{Address, Amounts, End, Pair, PairKey},
 };
@@ -51,7 +51,7 @@ pub struct Totals {
 #[must_use]
 pub fn pairs(
     snapshot: &Snapshot,
-    options: &Options,
+    options: &IftopOptions,
     around: &Surroundings<'_>,
     previous: &[PairKey],
 ) -> Vec<Pair> {
@@ -98,7 +98,7 @@ pub fn totals(snapshot: &Snapshot) -> Totals {
 pub(crate) fn parts(
     row: &RowKey,
     traffic: &Traffic,
-    options: &Options,
+    options: &IftopOptions,
     around: &Surroundings<'_>,
 ) -> impl Iterator<Item = (PairKey, Part)> {
     let local = (row.local.to_canonical(), row.local_port);
@@ -120,7 +120,7 @@ pub(crate) fn parts(
 }
 
 /// The pair of two ends in full detail, as far as it is shown.
-fn pair(left: (IpAddr, u16), right: (IpAddr, u16), kind: Kind, options: &Options) -> PairKey {
+fn pair(left: (IpAddr, u16), right: (IpAddr, u16), kind: Kind, options: &IftopOptions) -> PairKey {
     let shown = options.port_display;
     let end = |(address, port), hidden, with_port| End {
         address: Address::new(address, hidden),
@@ -143,7 +143,7 @@ fn is_group(address: Ipv6Addr, broadcast: &HashSet<Ipv4Addr>) -> bool {
 }
 
 /// Whether a net filter decides which end of the row is left: the inside.
-fn has_boundary(row: &RowKey, options: &Options) -> bool {
+fn has_boundary(row: &RowKey, options: &IftopOptions) -> bool {
     if row.remote.to_canonical().is_ipv4() {
         options.net_filter.is_some()
     } else {

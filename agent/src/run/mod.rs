@@ -127,7 +127,7 @@ fn end(result: anyhow::Result<()>, called: Called) -> ExitCode {
 }
 
 /// The live view: a screen, or iftop's text mode.
-async fn live(options: Options, plan: Plan) -> anyhow::Result<()> {
+async fn live((options, plan): (IftopOptions, Plan)) -> anyhow::Result<()> {
     if options.text_mode { text::text(options, plan).await } else { top::top(options, plan).await }
 }
 

@@ -27,7 +27,7 @@ use crate::{
         arguments::Arguments,
         config as iftoprc,
         directive::{Directive, Directives},
-        options::Options,
+        options::IftopOptions,
         resolve::resolve,
     },
 };
@@ -38,7 +38,7 @@ const MAX_ROWS: usize = 4 << 20;
 const HOST_CONFIG: &str = "/etc/flowtally/config.toml";
 
 /// For `flowtally` and `flowtally top`.
-pub(super) fn settings(args: &TopArgs) -> anyhow::Result<(Options, Plan)> {
+pub(super) fn settings(args: &TopArgs) -> anyhow::Result<(IftopOptions, Plan)> {
     let typed = directives(args);
     // Before any file: whoever typed something wrong should not read about files first.
     if let Some(error) = resolve(&typed).1.first() {
@@ -73,7 +73,7 @@ pub(super) fn settings(args: &TopArgs) -> anyhow::Result<(Options, Plan)> {
 }
 
 /// For a link named iftop: its own configuration file alone, and no error but that of the capture filter.
-pub(super) fn iftop_settings(arguments: Arguments) -> anyhow::Result<(Options, Plan)> {
+pub(super) fn iftop_settings(arguments: Arguments) -> anyhow::Result<(IftopOptions, Plan)> {
     let (rc, _) = iftop_config(arguments.config.as_deref(), "");
     let (options, errors) = resolve(&arguments.directives.or(rc));
     for error in errors {
@@ -167,7 +167,7 @@ fn directives(args: &TopArgs) -> Directives {
 }
 
 /// What to measure: what was typed, then the configuration. The filter is not part of it, for it has been parsed.
-fn capture(typed: &CaptureArgs, own: &Config, options: &Options) -> CaptureArgs {
+fn capture(typed: &CaptureArgs, own: &Config, options: &IftopOptions) -> CaptureArgs {
     let interfaces = if typed.interfaces.is_empty() { own.interfaces.clone() } else { None };
     CaptureArgs {
         interfaces: interfaces.unwrap_or_else(|| typed.interfaces.clone()),
@@ -181,9 +181,9 @@ fn capture(typed: &CaptureArgs, own: &Config, options: &Options) -> CaptureArgs 
 }
 
 /// Options and plan of a live view.
-fn live(options: Options, capture: &CaptureArgs, filter: Option<Filter>) -> (Options, Plan) {
+fn live(options: IftopOptions, capture: &CaptureArgs, filter: Option<Filter>) -> (IftopOptions, Plan) {
     let measure = Measure::IpPackets { link_local: options.link_local };
-    let options = Options {
+    let options = IftopOptions {
         filter_code: filter.as_ref().map(|filter| filter.text().to_owned()),
         net_filter: capture.net_filter,
         net_filter6: capture.net_filter6,

@@ -125,7 +125,7 @@ struct Printer {
 
 impl Printer {
     /// Prints a report with the names that are known, and asks for the others.
-    fn print(&mut self, snapshot: &Snapshot, options: &Options) -> anyhow::Result<()> {
+    fn print(&mut self, snapshot: &Snapshot, options: &IftopOptions) -> anyhow::Result<()> {
         let pairs = self.pairs(snapshot, options);
         if options.dns {
             self.resolver.update(&mut self.names, addresses(&pairs, options));

@@ -40,7 +40,7 @@ const COMPARE: u64 = 10;
 const STOPPING: Duration = Duration::from_millis(200);
 
 /// Shows the screen until the user or a signal ends it.
-pub(super) async fn top(options: Options, mut plan: Plan) -> anyhow::Result<()> {
+pub(super) async fn top(options: IftopOptions, mut plan: Plan) -> anyhow::Result<()> {
     terminal::check()?;
     if plan.verbose {
         say!(

@@ -140,7 +140,7 @@ impl Display {
 
     /// What the user has set.
     #[must_use]
-    pub const fn options(&self) -> &Options {
+    pub const fn options(&self) -> &IftopOptions {
         &self.screen.options
     }
 

@@ -105,7 +105,7 @@ struct Document<'a> {
 impl<'a> Document<'a> {
     fn new(heading: &'a Heading<'_>, rows: &'a [Row]) -> Self {
         let Heading { written, grouping, overview, totals, residue, words } = heading;
-        let options: &Options = words.options;
+        let options: &IftopOptions = words.options;
         Self {
             schema: SCHEMA,
             written: rfc3339(*written),

@@ -134,7 +134,7 @@ impl Entry {
 /// What decides how rows come together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scope<'a> {
-    pub(super) options: &'a Options,
+    pub(super) options: &'a IftopOptions,
     pub(super) grouping: Grouping,
     pub(super) around: &'a Surroundings<'a>,
     /// Whether entries say whose they are.
@@ -277,7 +277,7 @@ impl List {
         visible: usize,
     ) {
         self.freeze_or_thaw(words);
-        let Options { sort, line_display, frozen, .. } = *words.options;
+        let IftopOptions { sort, line_display, frozen, .. } = *words.options;
         // Hosts may have got names meanwhile.
         let lasting =
             (filter.is_none() && order::window(sort).is_some()).then_some((sort, line_display, frozen));
@@ -337,7 +337,7 @@ impl List {
         }
     }
 
-    fn sort_all(&mut self, options: &Options) {
+    fn sort_all(&mut self, options: &IftopOptions) {
         let order = Order { entries: &self.entries, hosts: &self.hosts, options };
         self.listed.sort_unstable_by(|a, b| order.compare(*a, *b));
     }
@@ -403,7 +403,7 @@ impl List {
     /// The rank of the next entry after `after` that `wanted` is true for; after the last comes the first.
     pub(super) fn search(
         &mut self,
-        options: &Options,
+        options: &IftopOptions,
         after: Option<usize>,
         wanted: impl Fn(&Entry) -> bool,
     ) -> Option<usize> {
@@ -418,7 +418,7 @@ impl List {
 struct Order<'a> {
     entries: &'a [Entry],
     hosts: &'a [String],
-    options: &'a Options,
+    options: &'a IftopOptions,
 }
 
 impl Order<'_> {

@@ -314,7 +314,7 @@ const fn sort(options: &mut crate::iftop::options::Options, by: Sort, message: &
 }
 
 /// The keys that say what belongs together.
-fn regroup(options: &mut crate::iftop::options::Options, key: char) -> &'static str {
+fn regroup(options: &mut crate::iftop::options::IftopOptions, key: char) -> &'static str {
     let shown = options.port_display;
     options.port_display = match key {
         's' => return toggle(&mut options.hide_source, "Hide source host", "Show source host"),

@@ -60,7 +60,7 @@ pub(super) struct Tick {
 impl Scale {
     /// The scale of a screen: the maximum that was asked for, or else the automatic one.
     #[must_use]
-    pub(super) fn new(options: &Options, automatic: Automatic, columns: u16) -> Self {
+    pub(super) fn new(options: &IftopOptions, automatic: Automatic, columns: u16) -> Self {
         Self {
             maximum: options.max_bandwidth.map_or(automatic.maximum, |bits| bits as f64),
             logarithmic: options.log_scale,
@@ -135,7 +135,8 @@ mod tests {
     use super::*;
 
     fn scale(maximum: u64, logarithmic: bool, columns: u16) -> Scale {
-        let options = Options { max_bandwidth: Some(maximum), log_scale: logarithmic, ..Options::default() };
+        let options =
+            IftopOptions { max_bandwidth: Some(maximum), log_scale: logarithmic, ..IftopOptions::default() };
         Scale::new(&options, Automatic::default(), columns)
     }
 
@@ -169,7 +170,7 @@ mod tests {
 
     #[test]
     fn labels_are_in_bytes_if_rates_are() {
-        let options = Options { use_bytes: true, ..Options::default() };
+        let options = IftopOptions { use_bytes: true, ..IftopOptions::default() };
         let scale = Scale::new(&options, Automatic::default(), 100);
         assert_eq!(labels(&scale), "1.56KB@20/20 3.12KB@40/40 4.69KB@60/60 6.25KB@80/80 7.81KB@100/94");
     }

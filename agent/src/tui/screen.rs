@@ -24,7 +24,7 @@ const FIRST_BARS: usize = 1;
 #[derive(Clone, Debug)]
 pub(super) struct Screen {
     /// What iftop has too.
-    pub options: Options,
+    pub options: IftopOptions,
     /// What rows are brought together by.
     pub grouping: Grouping,
     /// What is in the place of the list.
@@ -244,7 +244,7 @@ impl Scroll {
 impl Screen {
     /// The screen at the start, and what is wrong with the options it got.
     #[must_use]
-    pub(super) fn new(options: Options) -> (Self, Option<String>) {
+    pub(super) fn new(options: IftopOptions) -> (Self, Option<String>) {
         let filter = options.screen_filter.as_deref().map(ScreenFilter::parse).transpose();
         let complaint = filter.as_ref().err().map(ToString::to_string);
         let screen = Self {

@@ -63,23 +63,23 @@ fn senders() -> Snapshot {
 }
 
 /// `-n -P -B`.
-fn numbers_ports_bytes() -> Options {
-    Options { dns: false, port_display: PortDisplay::On, use_bytes: true, ..Options::default() }
+fn numbers_ports_bytes() -> IftopOptions {
+    IftopOptions { dns: false, port_display: PortDisplay::On, use_bytes: true, ..IftopOptions::default() }
 }
 
-fn print(snapshot: &Snapshot, options: &Options, names: &Names) -> String {
+fn print(snapshot: &Snapshot, options: &IftopOptions, names: &Names) -> String {
     let none = HashSet::new();
     let around = Surroundings { names, loopback: &HashSet::new(), broadcast: &none };
     report(snapshot, &pairs(snapshot, options, &around, &[]), options, &around)
 }
 
-fn lines(snapshot: &Snapshot, options: &Options) -> Vec<String> {
+fn lines(snapshot: &Snapshot, options: &IftopOptions) -> Vec<String> {
     print(snapshot, options, &Names::default()).lines().map(str::to_owned).collect()
 }
 
 #[test]
 fn a_report_is_iftops_to_the_character() {
-    let options = Options { num_lines: 5, ..numbers_ports_bytes() };
+    let options = IftopOptions { num_lines: 5, ..numbers_ports_bytes() };
     let text = listening_on("vka") + &print(&senders(), &options, &Names::default());
     let expected = "\
 Listening on vka
@@ -106,7 +106,7 @@ Cumulative (sent/received/total):                     707KB         0B      707K
 
 #[test]
 fn rates_are_in_bits_and_cumulative_values_in_bytes() {
-    let lines = lines(&senders(), &Options { use_bytes: false, ..numbers_ports_bytes() });
+    let lines = lines(&senders(), &IftopOptions { use_bytes: false, ..numbers_ports_bytes() });
     assert_eq!(
         lines[2],
         "   1 10.77.0.1:40001                          =>      781Kb      650Kb      650Kb      487KB"
@@ -130,7 +130,7 @@ fn rates_are_in_bits_and_cumulative_values_in_bytes() {
 fn the_number_of_pairs_changes_neither_order_nor_totals() {
     let all = lines(&senders(), &numbers_ports_bytes());
     for num_lines in [0, 1, 2] {
-        let some = lines(&senders(), &Options { num_lines, ..numbers_ports_bytes() });
+        let some = lines(&senders(), &IftopOptions { num_lines, ..numbers_ports_bytes() });
         assert_eq!(some[..2 + 2 * num_lines], all[..2 + 2 * num_lines]);
         assert_eq!(some[2 + 2 * num_lines..], all[8..]);
     }
@@ -168,11 +168,11 @@ fn names_and_services() {
         hosts: [("10.77.0.1".parse().unwrap(), "me.example.com".into())].into(),
         services: Services::parse("rfe 5002/udp"),
     };
-    let options = Options { dns: true, ..numbers_ports_bytes() };
+    let options = IftopOptions { dns: true, ..numbers_ports_bytes() };
     let text = print(&senders(), &options, &names);
     assert!(text.contains("\n   2 me.example.com:40002                     => "), "{text}");
     assert!(text.contains("\n     10.77.0.20:rfe                           <= "), "{text}");
-    let text = print(&senders(), &Options { port_resolution: false, ..options }, &names);
+    let text = print(&senders(), &IftopOptions { port_resolution: false, ..options }, &names);
     assert!(text.contains("\n     10.77.0.20:5002                          <= "), "{text}");
 }
 
@@ -187,7 +187,7 @@ fn a_pair_number_above_9999_widens_its_line_only() {
             Lane::default(),
         )
     });
-    let options = Options { num_lines: 10_000, ..numbers_ports_bytes() };
+    let options = IftopOptions { num_lines: 10_000, ..numbers_ports_bytes() };
     let lines = lines(&snapshot(rows.collect(), RecentPeak::default()), &options);
     assert!(lines[2 + 2 * 9_999].starts_with("10000 10.77.0.1:1 "));
     assert_eq!(lines[2 + 2 * 9_998].len(), WIDTH);
@@ -195,7 +195,7 @@ fn a_pair_number_above_9999_widens_its_line_only() {
 
 #[test]
 fn before_the_first_interval_all_is_zero() {
-    let lines = lines(&Snapshot::default(), &Options::default());
+    let lines = lines(&Snapshot::default(), &IftopOptions::default());
     assert_eq!(lines.len(), 11);
     assert_eq!(lines[3], "Total send rate:                                         0b         0b         0b");
     assert_eq!(lines[8], "Cumulative (sent/received/total):                        0B         0B         0B");

@@ -71,13 +71,13 @@ fn describe(pair: &Pair) -> String {
     )
 }
 
-fn check(rows: &[(RowKey, Traffic)], options: &Options, expected: &[&str]) {
+fn check(rows: &[(RowKey, Traffic)], options: &IftopOptions, expected: &[&str]) {
     let listed: Vec<String> = list(rows, options, &[]).iter().map(describe).collect();
     assert_eq!(listed, expected);
 }
 
-fn with_ports(port_display: PortDisplay) -> Options {
-    Options { port_display, ..Options::default() }
+fn with_ports(port_display: PortDisplay) -> IftopOptions {
+    IftopOptions { port_display, ..IftopOptions::default() }
 }
 
 /// What one host and its neighbours do.
@@ -142,13 +142,13 @@ fn with_the_ports_of_one_side_protocols_stay_apart() {
 
 #[test]
 fn hidden_hosts_keep_their_family_and_port() {
-    let options = Options { hide_source: true, ..with_ports(PortDisplay::Source) };
+    let options = IftopOptions { hide_source: true, ..with_ports(PortDisplay::Source) };
     check(
         &conversations()[..2],
         &options,
         &["*4:4000 10.0.0.2 tcp 1000/64000", "*4:4001 10.0.0.2 tcp 2000/30000"],
     );
-    let options = Options { hide_source: true, hide_destination: true, ..Options::default() };
+    let options = IftopOptions { hide_source: true, hide_destination: true, ..IftopOptions::default() };
     check(&conversations(), &options, &["*4:0 *4:0 any 11400/94400", "*6:0 *6:0 any 200/0"]);
 }
 
@@ -160,7 +160,7 @@ fn vlans_and_interfaces_are_not_told_apart() {
         (RowKey { vlan: 7, ..key }, traffic),
         (RowKey { interface: InterfaceId(9), ..key }, traffic),
     ];
-    check(&others, &Options::default(), &["10.0.0.1 10.0.0.2 any 3000/192000"]);
+    check(&others, &IftopOptions::default(), &["10.0.0.1 10.0.0.2 any 3000/192000"]);
 }
 
 #[test]
@@ -193,10 +193,11 @@ fn what_a_group_received_has_the_group_left() {
         ],
     );
     // A net filter says which end is inside, for its own family.
-    let v4 = Options { net_filter: Some(Ipv4Boundary::parse("10.77.0.0/24").unwrap()), ..options.clone() };
+    let v4 =
+        IftopOptions { net_filter: Some(Ipv4Boundary::parse("10.77.0.0/24").unwrap()), ..options.clone() };
     let left = |options| describe(&list(&rows[..1], options, &[])[0]);
     assert_eq!(left(&v4), "10.77.0.2:5353 224.0.0.251:5353 udp 0/600");
-    let v6 = Options { net_filter6: Some(Ipv6Boundary::parse("fd77::/64").unwrap()), ..options };
+    let v6 = IftopOptions { net_filter6: Some(Ipv6Boundary::parse("fd77::/64").unwrap()), ..options };
     assert_eq!(left(&v6), "224.0.0.251:5353 10.77.0.2:5353 udp 0/600");
     assert_eq!(describe(&list(&rows[3..4], &v6, &[])[0]), "[fd77::2]:5353 [ff05::fb]:5353 udp 0/300");
 }
@@ -216,9 +217,9 @@ fn loopback_is_two_pairs_that_send() {
             "127.0.0.1:4001 127.0.0.2:53 udp 50/0",
         ],
     );
-    check(&rows[..1], &Options::default(), &["127.0.0.1 127.0.0.1 any 1000/0"]);
+    check(&rows[..1], &IftopOptions::default(), &["127.0.0.1 127.0.0.1 any 1000/0"]);
     // A net filter says which end is inside, on loopback too.
-    let inside = Options {
+    let inside = IftopOptions {
         net_filter: Some(Ipv4Boundary::parse("127.0.0.1/32").unwrap()),
         ..with_ports(PortDisplay::On)
     };
@@ -230,13 +231,13 @@ fn a_flow_that_was_idle_for_40_seconds_is_gone_with_its_totals() {
     let mut rows = conversations();
     rows[0].1.sent.recent = [0; 3];
     rows[0].1.received.recent = [0; 3];
-    check(&rows[..2], &Options::default(), &["10.0.0.1 10.0.0.2 any 2000/30000"]);
-    check(&rows[..1], &Options::default(), &[]);
+    check(&rows[..2], &IftopOptions::default(), &["10.0.0.1 10.0.0.2 any 2000/30000"]);
+    check(&rows[..1], &IftopOptions::default(), &[]);
 }
 
 #[test]
 fn a_frozen_list_keeps_its_pairs_and_places() {
-    let options = Options { frozen: true, ..with_ports(PortDisplay::On) };
+    let options = IftopOptions { frozen: true, ..with_ports(PortDisplay::On) };
     let rows = conversations();
     let keys: Vec<PairKey> =
         list(&rows[1..3], &with_ports(PortDisplay::On), &[]).iter().map(|pair| pair.key).collect();
@@ -260,7 +261,7 @@ fn any_row() -> impl Strategy<Value = (RowKey, Traffic)> {
 prop_compose! {
     fn any_options()(
         ports in 0_usize..4, sort in 0_usize..5, hide_source: bool, hide_destination: bool
-    ) -> Options {
+    ) -> IftopOptions {
         let ports = [PortDisplay::Off, PortDisplay::Source, PortDisplay::Destination, PortDisplay::On][ports];
         let sort =
             [Sort::TwoSeconds, Sort::TenSeconds, Sort::FortySeconds, Sort::Source, Sort::Destination][sort];
@@ -288,6 +289,6 @@ proptest! {
         prop_assert_eq!(&listed, &list(&backwards, &options, &[]));
         // Freezing changes nothing as long as nothing else changes.
         let keys: Vec<PairKey> = listed.iter().map(|pair| pair.key).collect();
-        prop_assert_eq!(&listed, &list(&backwards, &Options { frozen: true, ..options }, &keys));
+        prop_assert_eq!(&listed, &list(&backwards, &IftopOptions { frozen: true, ..options }, &keys));
     }
 }

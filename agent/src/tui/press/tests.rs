@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::iftop::options::Options;
+use crate::iftop::options::IftopOptions;
 
 /// Any key, those of the help page most of all.
 pub(in crate::tui) fn any_key() -> impl Strategy<Value = Key> {
@@ -49,8 +49,8 @@ fn check(key: char, changed: &Options, effect: &Effect, said: [&str; 2]) {
 
 #[test]
 fn switches() {
-    let with = |change: fn(&mut Options)| {
-        let mut options = Options::default();
+    let with = |change: fn(&mut IftopOptions)| {
+        let mut options = IftopOptions::default();
         change(&mut options);
         options
     };
@@ -65,7 +65,7 @@ fn switches() {
     let gather = Effect::Gather;
     check('s', &with(|o| o.hide_source = true), &gather, ["Hide source host", "Show source host"]);
     check('d', &with(|o| o.hide_destination = true), &gather, ["Hide dest host", "Show dest host"]);
-    let ports = |port_display| Options { port_display, ..Options::default() };
+    let ports = |port_display| IftopOptions { port_display, ..IftopOptions::default() };
     check('p', &ports(PortDisplay::On), &gather, ["Port display ON", "Port display OFF"]);
     check('S', &ports(PortDisplay::Source), &gather, ["Port display SOURCE", "Port display OFF"]);
     check('D', &ports(PortDisplay::Destination), &gather, ["Port display DEST", "Port display OFF"]);

@@ -105,7 +105,7 @@ pub(super) const TRAFFIC: [Flow<'_>; 5] = [
 
 impl Test {
     /// A screen without anything on it.
-    pub(super) fn new(options: Options) -> Self {
+    pub(super) fn new(options: IftopOptions) -> Self {
         let names = Names { services: services(), ..Names::default() };
         let display = Display::new(options, Theme { colour: true, ascii: false }, names);
         Self { display, ledger: ledger(None), second: 0 }
@@ -113,7 +113,7 @@ impl Test {
 
     /// The screen of numbers and ports that iftop is compared with, after so many seconds of [`TRAFFIC`].
     pub(super) fn usual(seconds: u64) -> Self {
-        let mut test = Self::new(Options { port_display: PortDisplay::On, ..numbers() });
+        let mut test = Self::new(IftopOptions { port_display: PortDisplay::On, ..numbers() });
         test.run(seconds, &TRAFFIC);
         test
     }
@@ -224,8 +224,8 @@ impl Test {
 }
 
 /// Options without names.
-pub(super) fn numbers() -> Options {
-    Options { dns: false, ..Options::default() }
+pub(super) fn numbers() -> IftopOptions {
+    IftopOptions { dns: false, ..IftopOptions::default() }
 }
 
 /// The lines of a buffer, without blanks at their ends.

@@ -62,7 +62,7 @@ fn totals_of_rows() {
 
 #[test]
 fn bytes_per_second() {
-    let mut test = Test::new(Options { use_bytes: true, port_display: PortDisplay::On, ..numbers() });
+    let mut test = Test::new(IftopOptions { use_bytes: true, port_display: PortDisplay::On, ..numbers() });
     test.run(45, &TRAFFIC);
     check!(test.frame(100, 16));
 }
@@ -250,7 +250,7 @@ fn what_is_not_as_it_should_be() {
 
 #[test]
 fn bars_stand_behind_the_text_and_show_the_chosen_average() {
-    let mut test = Test::new(Options { max_bandwidth: Some(1 << 20), ..numbers() });
+    let mut test = Test::new(IftopOptions { max_bandwidth: Some(1 << 20), ..numbers() });
     // 281 Kbit/s.
     test.run(45, &[(("10.77.0.1", 1), ("10.77.0.2", 2), UDP, 281 * 128)]);
     let mut expected = [0; 24];
@@ -270,7 +270,7 @@ fn bars_stand_behind_the_text_and_show_the_chosen_average() {
 
 #[test]
 fn bars_follow_the_directions_that_are_shown() {
-    let mut test = Test::new(Options { max_bandwidth: Some(800_000), ..numbers() });
+    let mut test = Test::new(IftopOptions { max_bandwidth: Some(800_000), ..numbers() });
     let there = (("10.77.0.1", 1), ("10.77.0.2", 2), UDP, 20_000);
     let back = (("10.77.0.2", 2), ("10.77.0.1", 1), UDP, 50_000);
     test.run(40, &[there, back]);
@@ -304,7 +304,7 @@ fn the_automatic_scale_follows_what_is_on_the_screen_and_never_shrinks() {
 
 #[test]
 fn numbers_at_hundreds_of_gigabits_keep_their_columns() {
-    let mut test = Test::new(Options { show_totals: true, ..numbers() });
+    let mut test = Test::new(IftopOptions { show_totals: true, ..numbers() });
     // 400 Gbit/s for a minute are 3 TB.
     let flow = (("10.77.0.1", 1), ("10.77.0.2", 2), TCP, 50_000_000_000);
     test.run(60, &[flow]);
@@ -333,7 +333,7 @@ fn without_unicode_lines_are_ascii() {
 
 #[test]
 fn loopback_is_all_sent() {
-    let mut test = Test::new(Options { port_display: PortDisplay::On, ..numbers() });
+    let mut test = Test::new(IftopOptions { port_display: PortDisplay::On, ..numbers() });
     test.ledger = super::fixtures::ledger(None);
     test.ledger.attach(interface("lo", LO, true));
     let there = (("127.0.0.1", 40_000), ("127.0.0.1", 443), TCP, 1000);
@@ -364,7 +364,7 @@ fn groups() {
 
 #[test]
 fn line_modes_of_the_options() {
-    let mut test = Test::new(Options { line_display: LineDisplay::OneLineSent, ..numbers() });
+    let mut test = Test::new(IftopOptions { line_display: LineDisplay::OneLineSent, ..numbers() });
     test.run(3, &TRAFFIC);
     assert_eq!(test.list().len(), 3);
 }

@@ -11,7 +11,7 @@ use crate::{
 
 #[test]
 fn ports_off_make_one_row_of_all_protocols() {
-    let mut test = Test::new(Options { port_display: PortDisplay::On, ..numbers() });
+    let mut test = Test::new(IftopOptions { port_display: PortDisplay::On, ..numbers() });
     let pair = ["10.77.0.1", "10.77.0.2"];
     let flow = |port, protocol, bytes| ((pair[0], port), (pair[1], 443), protocol, bytes);
     test.run(40, &[flow(1, TCP, 1000), flow(2, UDP, 2000), flow(8, ICMP, 4000)]);
@@ -127,7 +127,7 @@ fn the_screen_filter_matches_either_end_and_leaves_totals_alone() {
 
 #[test]
 fn a_screen_filter_of_the_options_is_in_force_at_once() {
-    let filter = |text: &str| Options { screen_filter: Some(text.to_owned()), ..numbers() };
+    let filter = |text: &str| IftopOptions { screen_filter: Some(text.to_owned()), ..numbers() };
     let mut test = Test::new(filter("0\\.20"));
     test.run(3, &TRAFFIC);
     assert_eq!(test.ends(), ["10.77.0.1 10.77.0.20"]);

@@ -50,7 +50,8 @@ fn find(test: &mut Test) {
 
 /// The usual screen, with owners known.
 fn usual() -> Test {
-    let mut test = Test::new(crate::iftop::options::Options { port_display: PortDisplay::On, ..numbers() });
+    let mut test =
+        Test::new(crate::iftop::options::IftopOptions { port_display: PortDisplay::On, ..numbers() });
     for _ in 0..45 {
         test.record(VA, &TRAFFIC);
         find(&mut test);

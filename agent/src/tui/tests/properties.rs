@@ -109,7 +109,7 @@ proptest! {
 
     #[test]
     fn nothing_breaks_it(steps in prop::collection::vec(any_step(), 0..60), maximum in prop::option::of(1_u64..), filter in prop::option::of("[a-z.(]{0,4}")) {
-        let mut test = Test::new(Options { max_bandwidth: maximum, screen_filter: filter, ..Options::default() });
+        let mut test = Test::new(IftopOptions { max_bandwidth: maximum, screen_filter: filter, ..IftopOptions::default() });
         test.ledger.attach(interface("lo", LO, true));
         for step in steps {
             take(&mut test, step);
