@@ -389,7 +389,7 @@ mod tests {
             config("[screen]\nsort = \"40s\"\nuse-bytes = true\n[capture]\nslots = 4096\nhook = 'tcx'\n");
         let both = user.or(host);
         let resolved = options(&both);
-        assert_eq!((resolved.sort, resolved.use_bytes), (Sort::TwoSeconds, true));
+        assert_eq!((resolved.sort, resolved.use_bytes), (PairOrder::TwoSeconds, true));
         assert_eq!((both.interfaces, both.slots), (Some(vec!["eth0".to_owned()]), Some(4096)));
         assert_eq!(both.hook, Some(HookChoice::Tcx));
         assert_eq!(both.places[&Directive::Sort].to_string(), "c.toml:2:8: screen.sort");

@@ -1,6 +1,6 @@
 //! The keys of text mode.
 
-use super::options::{Options, PortDisplay, Sort};
+use super::options::{IftopOptions, PairOrder, PortDisplay};
 
 /// What follows a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,14 +74,14 @@ fn show_ports(options: &mut IftopOptions, toggle: impl FnOnce(PortDisplay) -> Po
     }
 }
 
-fn sort(options: &mut Options, sort: Sort) -> &'static str {
+fn sort(options: &mut IftopOptions, sort: PairOrder) -> &'static str {
     options.sort = sort;
     match sort {
-        Sort::TwoSeconds => "Sorting by column 1.\n\n",
-        Sort::TenSeconds => "Sorting by column 2.\n\n",
-        Sort::FortySeconds => "Sorting by column 3.\n\n",
-        Sort::Source => "Sorting by column source.\n\n",
-        Sort::Destination => "Sorting by column destination.\n\n",
+        PairOrder::TwoSeconds => "Sorting by column 1.\n\n",
+        PairOrder::TenSeconds => "Sorting by column 2.\n\n",
+        PairOrder::FortySeconds => "Sorting by column 3.\n\n",
+        PairOrder::Source => "Sorting by column source.\n\n",
+        PairOrder::Destination => "Sorting by column destination.\n\n",
     }
 }
 
@@ -143,11 +143,11 @@ mod tests {
     #[test]
     fn orders() {
         let sort = |key: &str| (messages(key).0.sort, messages(key).1[0]);
-        assert_eq!(sort("1"), (Sort::TwoSeconds, "Sorting by column 1."));
-        assert_eq!(sort("2"), (Sort::TenSeconds, "Sorting by column 2."));
-        assert_eq!(sort("3"), (Sort::FortySeconds, "Sorting by column 3."));
-        assert_eq!(sort("<"), (Sort::Source, "Sorting by column source."));
-        assert_eq!(sort(">"), (Sort::Destination, "Sorting by column destination."));
+        assert_eq!(sort("1"), (PairOrder::TwoSeconds, "Sorting by column 1."));
+        assert_eq!(sort("2"), (PairOrder::TenSeconds, "Sorting by column 2."));
+        assert_eq!(sort("3"), (PairOrder::FortySeconds, "Sorting by column 3."));
+        assert_eq!(sort("<"), (PairOrder::Source, "Sorting by column source."));
+        assert_eq!(sort(">"), (PairOrder::Destination, "Sorting by column destination."));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    options::Options,
-    pair::{Address, End},
+    options::IftopOptions,
+    pair::{PairAddress, PairEnd},
 };
 use crate::{flow::names::Names, format::Name, model::protocol::Kind};
 
@@ -22,7 +22,7 @@ pub struct Label {
 impl Label {
     /// The label of an end of a pair of this kind (`None`: kinds are not told apart, so no port is shown).
     #[must_use]
-    pub fn new(end: &End, kind: Option<Kind>, options: &Options, names: &Names) -> Self {
+    pub fn new(end: &PairEnd, kind: Option<Kind>, options: &IftopOptions, names: &Names) -> Self {
         let host = host(end.address, options, names);
         let Some(kind) = kind.filter(|_| end.port != 0) else { return Self { host, port: String::new() } };
         let host = if end.address.is_ipv6() { format!("[{host}]") } else { host };
@@ -104,17 +104,17 @@ mod tests {
         }
     }
 
-    fn label(address: Address, port: u16, kind: Option<Kind>, options: &Options) -> Label {
-        Label::new(&End { address, port }, kind, options, &names())
+    fn label(address: PairAddress, port: u16, kind: Option<Kind>, options: &IftopOptions) -> Label {
+        Label::new(&PairEnd { address, port }, kind, options, &names())
     }
 
-    fn shown(address: &str) -> Address {
-        Address::Shown(address.parse::<IpAddr>().unwrap())
+    fn shown(address: &str) -> PairAddress {
+        PairAddress::Shown(address.parse::<IpAddr>().unwrap())
     }
 
     /// With numbers and with names.
-    fn check(address: Address, port: u16, kind: Option<Kind>, numbers: &str, named: &str) {
-        let options = Options { dns: false, port_resolution: false, ..Options::default() };
+    fn check(address: PairAddress, port: u16, kind: Option<Kind>, numbers: &str, named: &str) {
+        let options = IftopOptions { dns: false, port_resolution: false, ..IftopOptions::default() };
         assert_eq!(label(address, port, kind, &options).fit_for_text(40), format!("{numbers:<40}"));
         assert_eq!(
             label(address, port, kind, &IftopOptions::default()).fit_for_text(40),
@@ -128,15 +128,15 @@ mod tests {
         check(shown("10.77.0.20"), 53, Some(Kind::UDP), "10.77.0.20:53", "10.77.0.20:domain");
         check(shown("fd77::1"), 22, Some(Kind::TCP), "[fd77::1]:22", "[me6.example.com]:ssh");
         check(shown("fd77::2"), 22, Some(Kind::UDP), "[fd77::2]:22", "[fd77::2]:22");
-        check(Address::HiddenV4, 40001, Some(Kind::UDP), " * :40001", " * :40001");
-        check(Address::HiddenV6, 53, Some(Kind::TCP), "[ * ]:53", "[ * ]:domain");
+        check(PairAddress::HiddenV4, 40001, Some(Kind::UDP), " * :40001", " * :40001");
+        check(PairAddress::HiddenV6, 53, Some(Kind::TCP), "[ * ]:53", "[ * ]:domain");
     }
 
     #[test]
     fn no_port_no_brackets() {
         check(shown("10.77.0.1"), 0, Some(Kind::UDP), "10.77.0.1", "me.example.com");
         check(shown("fd77::1"), 0, None, "fd77::1", "me6.example.com");
-        check(Address::HiddenV6, 0, None, " * ", " * ");
+        check(PairAddress::HiddenV6, 0, None, " * ", " * ");
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct IftopOptions {
     /// Whether rates are in bytes instead of bits.
     pub use_bytes: bool,
     /// The order of pairs.
-    pub sort: Sort,
+    pub sort: PairOrder,
     /// Whether pairs keep their places, and new ones are not listed.
     pub frozen: bool,
     /// How many lines the screen gives a pair.
@@ -74,7 +74,7 @@ impl Default for IftopOptions {
             hide_source: false,
             hide_destination: false,
             use_bytes: false,
-            sort: Sort::TenSeconds,
+            sort: PairOrder::TenSeconds,
             frozen: false,
             line_display: LineDisplay::TwoLine,
             show_totals: false,
@@ -160,7 +160,7 @@ impl PortDisplay {
 
 /// The order of pairs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Sort {
+pub enum PairOrder {
     /// Most traffic in the last two seconds first.
     TwoSeconds,
     /// Most traffic in the last ten seconds first.

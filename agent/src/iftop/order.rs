@@ -12,15 +12,15 @@ const LONGEST: usize = 2;
 
 /// What decides the place in an order by traffic: the direction that is the only one shown, then both, in each the window
 /// that is asked for and then the longer ones. Most comes first.
-pub(crate) type Rank = [[u64; 3]; 2];
+pub(crate) type PairRank = [[u64; 3]; 2];
 
 /// The window that an order is about; `None`: it is about hosts.
-pub(crate) const fn window(sort: Sort) -> Option<usize> {
+pub(crate) const fn window(sort: PairOrder) -> Option<usize> {
     match sort {
-        Sort::TwoSeconds => Some(0),
-        Sort::TenSeconds => Some(1),
-        Sort::FortySeconds => Some(LONGEST),
-        Sort::Source | Sort::Destination => None,
+        PairOrder::TwoSeconds => Some(0),
+        PairOrder::TenSeconds => Some(1),
+        PairOrder::FortySeconds => Some(LONGEST),
+        PairOrder::Source | PairOrder::Destination => None,
     }
 }
 
@@ -41,14 +41,14 @@ pub(crate) fn rank(sent: Amounts, received: Amounts, window: usize, display: Lin
 
 /// Puts pairs in the wanted order. Where iftop leaves them as they happen to come out of its table, their keys decide,
 /// so that equal pairs do not change places from one report to the next.
-pub(super) fn sort(pairs: &mut [Pair], options: &Options, names: &Names) {
-    let end = |pair: &Pair| match options.sort {
-        Sort::Destination => pair.key.right.address,
+pub(super) fn sort(pairs: &mut [ListedPair], options: &IftopOptions, names: &Names) {
+    let end = |pair: &ListedPair| match options.sort {
+        PairOrder::Destination => pair.key.right.address,
         _ => pair.key.left.address,
     };
     match window(options.sort) {
         Some(window) => {
-            let rank = |pair: &Pair| rank(pair.sent, pair.received, window, options.line_display);
+            let rank = |pair: &ListedPair| rank(pair.sent, pair.received, window, options.line_display);
             pairs.sort_unstable_by(|a, b| rank(b).cmp(&rank(a)).then_with(|| a.key.cmp(&b.key)));
         }
         None => by_host(pairs, |pair| label::host(end(pair), options, names).to_string()),
@@ -56,7 +56,7 @@ pub(super) fn sort(pairs: &mut [Pair], options: &Options, names: &Names) {
 }
 
 /// By host as text, byte by byte: 10.0.0.10 comes before 10.0.0.2. Equal hosts by traffic in the longest window.
-fn by_host(pairs: &mut [Pair], host: impl Fn(&Pair) -> String) {
+fn by_host(pairs: &mut [ListedPair], host: impl Fn(&ListedPair) -> String) {
     pairs.sort_by_cached_key(|pair| {
         let traffic = pair.sent.plus(pair.received).recent[LONGEST];
         (host(pair), std::cmp::Reverse(traffic), pair.key)
@@ -70,12 +70,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::iftop::pair::{Address, End, PairKey};
+    use crate::iftop::pair::{PairAddress, PairEnd, PairKey};
 
     /// A pair from 10.0.0.`left` to 10.0.0.`right`.
-    fn pair(left: u8, right: u8, sent: [u64; 3], received: [u64; 3]) -> Pair {
-        let end = |last| End { address: Address::Shown(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))), port: 0 };
-        Pair {
+    fn pair(left: u8, right: u8, sent: [u64; 3], received: [u64; 3]) -> ListedPair {
+        let end = |last| PairEnd {
+            address: PairAddress::Shown(IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))),
+            port: 0,
+        };
+        ListedPair {
             key: PairKey { left: end(left), right: end(right), kind: None },
             sent: Amounts { recent: sent, bytes: 0 },
             received: Amounts { recent: received, bytes: 0 },
@@ -83,17 +86,17 @@ mod tests {
     }
 
     /// The last numbers of both addresses, after sorting.
-    fn sorted(mut pairs: Vec<Pair>, options: &Options) -> Vec<(u8, u8)> {
+    fn sorted(mut pairs: Vec<ListedPair>, options: &IftopOptions) -> Vec<(u8, u8)> {
         sort(&mut pairs, options, &Names::default());
         let last = |address| match address {
-            Address::Shown(IpAddr::V4(address)) => address.octets()[3],
+            PairAddress::Shown(IpAddr::V4(address)) => address.octets()[3],
             _ => 0,
         };
         pairs.iter().map(|pair| (last(pair.key.left.address), last(pair.key.right.address))).collect()
     }
 
-    fn by(sort: Sort) -> Options {
-        Options { sort, ..Options::default() }
+    fn by(sort: PairOrder) -> IftopOptions {
+        IftopOptions { sort, ..IftopOptions::default() }
     }
 
     #[test]
@@ -105,9 +108,9 @@ mod tests {
             pair(4, 4, [0, 0, 0], [9, 20, 60]),
         ];
         let order = |sort| sorted(pairs.clone(), &by(sort)).iter().map(|(left, _)| *left).collect::<Vec<_>>();
-        assert_eq!(order(Sort::TwoSeconds), [4, 2, 3, 1]);
-        assert_eq!(order(Sort::TenSeconds), [1, 2, 4, 3]);
-        assert_eq!(order(Sort::FortySeconds), [2, 4, 1, 3]);
+        assert_eq!(order(PairOrder::TwoSeconds), [4, 2, 3, 1]);
+        assert_eq!(order(PairOrder::TenSeconds), [1, 2, 4, 3]);
+        assert_eq!(order(PairOrder::FortySeconds), [2, 4, 1, 3]);
     }
 
     #[test]
@@ -131,8 +134,8 @@ mod tests {
             pair(2, 10, [0, 0, 1], [0; 3]),
             pair(1, 10, [0, 0, 1], [0, 0, 1]),
         ];
-        assert_eq!(sorted(pairs.clone(), &by(Sort::Destination)), [(1, 10), (2, 10), (1, 2), (1, 20)]);
-        assert_eq!(sorted(pairs, &by(Sort::Source)), [(1, 10), (1, 2), (1, 20), (2, 10)]);
+        assert_eq!(sorted(pairs.clone(), &by(PairOrder::Destination)), [(1, 10), (2, 10), (1, 2), (1, 20)]);
+        assert_eq!(sorted(pairs, &by(PairOrder::Source)), [(1, 10), (1, 2), (1, 20), (2, 10)]);
     }
 
     #[test]
@@ -141,10 +144,10 @@ mod tests {
         let hosts = [(ten(1), "b".into()), (ten(2), "a".into())].into();
         let names = Names { hosts, ..Names::default() };
         let mut pairs = vec![pair(1, 9, [0; 3], [0; 3]), pair(2, 9, [0; 3], [0; 3])];
-        sort(&mut pairs, &by(Sort::Source), &names);
-        assert_eq!(pairs[0].key.left.address, Address::Shown(ten(2)));
-        sort(&mut pairs, &Options { dns: false, ..by(Sort::Source) }, &names);
-        assert_eq!(pairs[0].key.left.address, Address::Shown(ten(1)));
+        sort(&mut pairs, &by(PairOrder::Source), &names);
+        assert_eq!(pairs[0].key.left.address, PairAddress::Shown(ten(2)));
+        sort(&mut pairs, &IftopOptions { dns: false, ..by(PairOrder::Source) }, &names);
+        assert_eq!(pairs[0].key.left.address, PairAddress::Shown(ten(1)));
     }
 
     proptest! {
@@ -154,8 +157,8 @@ mod tests {
             amounts in prop::collection::vec((prop::array::uniform3(0_u64..3), prop::array::uniform3(0_u64..3)), 30),
             way in 0_usize..5,
         ) {
-            let sorts = [Sort::TwoSeconds, Sort::TenSeconds, Sort::FortySeconds, Sort::Source, Sort::Destination];
-            let mut pairs: Vec<Pair> =
+            let sorts = [PairOrder::TwoSeconds, PairOrder::TenSeconds, PairOrder::FortySeconds, PairOrder::Source, PairOrder::Destination];
+            let mut pairs: Vec<ListedPair> =
                 ends.iter().zip(&amounts).map(|((left, right), (sent, received))| pair(*left, *right, *sent, *received)).collect();
             let one = sorted(pairs.clone(), &by(sorts[way]));
             pairs.reverse();

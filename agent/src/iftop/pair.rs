@@ -9,7 +9,7 @@ use crate::{flow::row::Lane, model::protocol::Kind};
 
 /// The address of one end of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Address {
+pub enum PairAddress {
     /// Any IPv4 address.
     HiddenV4,
     /// Any IPv6 address.
@@ -18,7 +18,7 @@ pub enum Address {
     Shown(IpAddr),
 }
 
-impl Address {
+impl PairAddress {
     /// Whether it is an IPv6 address, hidden or not.
     #[must_use]
     pub const fn is_ipv6(self) -> bool {
@@ -38,9 +38,9 @@ impl Address {
 
 /// One end of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct End {
+pub struct PairEnd {
     /// Its address.
-    pub address: Address,
+    pub address: PairAddress,
     /// Its port; 0 if it is not shown, not known (fragments), or if there is none.
     pub port: u16,
 }
@@ -49,9 +49,9 @@ pub struct End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PairKey {
     /// The source, as iftop calls the left end whoever sends.
-    pub left: End,
+    pub left: PairEnd,
     /// The destination.
-    pub right: End,
+    pub right: PairEnd,
     /// The protocol; `None` while no ports are shown: then protocols are not told apart.
     pub kind: Option<Kind>,
 }
@@ -62,10 +62,10 @@ impl Hash for PairKey {
         let Self { left, right, kind } = self;
         for end in [left, right] {
             state.write_u128(match end.address {
-                Address::HiddenV4 => 0,
-                Address::HiddenV6 => 1,
-                Address::Shown(IpAddr::V4(address)) => address.to_ipv6_mapped().to_bits(),
-                Address::Shown(IpAddr::V6(address)) => address.to_bits(),
+                PairAddress::HiddenV4 => 0,
+                PairAddress::HiddenV6 => 1,
+                PairAddress::Shown(IpAddr::V4(address)) => address.to_ipv6_mapped().to_bits(),
+                PairAddress::Shown(IpAddr::V6(address)) => address.to_bits(),
             });
         }
         state.write_u32(u32::from(left.port) << 16 | u32::from(right.port));
@@ -108,7 +108,7 @@ impl From<&Lane> for Amounts {
 
 /// One pair of the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pair {
+pub struct ListedPair {
     /// Who.
     pub key: PairKey,
     /// From left to right.

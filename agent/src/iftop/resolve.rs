@@ -53,12 +53,12 @@ impl ValueError {
     }
 }
 
-const SORTS: &[(&str, Sort)] = &[
-    ("2s", Sort::TwoSeconds),
-    ("10s", Sort::TenSeconds),
-    ("40s", Sort::FortySeconds),
-    ("source", Sort::Source),
-    ("destination", Sort::Destination),
+const SORTS: &[(&str, PairOrder)] = &[
+    ("2s", PairOrder::TwoSeconds),
+    ("10s", PairOrder::TenSeconds),
+    ("40s", PairOrder::FortySeconds),
+    ("source", PairOrder::Source),
+    ("destination", PairOrder::Destination),
 ];
 
 const LINE_DISPLAYS: &[(&str, LineDisplay)] = &[
@@ -244,7 +244,7 @@ mod tests {
             hide_source: true,
             hide_destination: true,
             use_bytes: true,
-            sort: Sort::Destination,
+            sort: PairOrder::Destination,
             frozen: false,
             line_display: LineDisplay::OneLineReceived,
             show_totals: true,
@@ -354,6 +354,6 @@ mod tests {
         command_line.set(Directive::Sort, "2s");
         let (file, warnings) = config::parse("sort: foo", "rc");
         let (options, errors) = resolve(&command_line.or(file));
-        assert_eq!((options.sort, errors, warnings), (Sort::TwoSeconds, vec![], vec![]));
+        assert_eq!((options.sort, errors, warnings), (PairOrder::TwoSeconds, vec![], vec![]));
     }
 }

@@ -73,12 +73,12 @@ pub fn pairs(
     if options.frozen {
         let pair = |key: &PairKey| {
             let [sent, received] = amounts.get(key).copied().unwrap_or_default();
-            Pair { key: *key, sent, received }
+            ListedPair { key: *key, sent, received }
         };
         return previous.iter().map(pair).collect();
     }
-    let mut pairs: Vec<Pair> =
-        amounts.into_iter().map(|(key, [sent, received])| Pair { key, sent, received }).collect();
+    let mut pairs: Vec<ListedPair> =
+        amounts.into_iter().map(|(key, [sent, received])| ListedPair { key, sent, received }).collect();
     order::sort(&mut pairs, options, around.names);
     pairs
 }
@@ -122,8 +122,8 @@ pub(crate) fn parts(
 /// The pair of two ends in full detail, as far as it is shown.
 fn pair(left: (IpAddr, u16), right: (IpAddr, u16), kind: Kind, options: &IftopOptions) -> PairKey {
     let shown = options.port_display;
-    let end = |(address, port), hidden, with_port| End {
-        address: Address::new(address, hidden),
+    let end = |(address, port), hidden, with_port| PairEnd {
+        address: PairAddress::new(address, hidden),
         port: if with_port && kind.has_ports() { port } else { 0 },
     };
     PairKey {

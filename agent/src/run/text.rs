@@ -142,11 +142,16 @@ impl Printer {
         self.write(snapshot, options, &pairs)
     }
 
-    fn pairs(&self, snapshot: &Snapshot, options: &Options) -> Vec<Pair> {
+    fn pairs(&self, snapshot: &Snapshot, options: &IftopOptions) -> Vec<ListedPair> {
         view::pairs(snapshot, options, &self.around(), &self.order)
     }
 
-    fn write(&mut self, snapshot: &Snapshot, options: &Options, pairs: &[Pair]) -> anyhow::Result<()> {
+    fn write(
+        &mut self,
+        snapshot: &Snapshot,
+        options: &IftopOptions,
+        pairs: &[ListedPair],
+    ) -> anyhow::Result<()> {
         print(&text::report(snapshot, pairs, options, &self.around()))?;
         self.order = pairs.iter().map(|pair| pair.key).collect();
         Ok(())
@@ -158,12 +163,12 @@ impl Printer {
 }
 
 /// The addresses that a report lists.
-fn addresses(pairs: &[Pair], options: &Options) -> HashSet<IpAddr> {
+fn addresses(pairs: &[ListedPair], options: &IftopOptions) -> HashSet<IpAddr> {
     let listed = &pairs[..pairs.len().min(options.num_lines)];
     let ends = listed.iter().flat_map(|pair| [pair.key.left.address, pair.key.right.address]);
     ends.filter_map(|address| match address {
-        Address::Shown(address) => Some(address),
-        Address::HiddenV4 | Address::HiddenV6 => None,
+        PairAddress::Shown(address) => Some(address),
+        PairAddress::HiddenV4 | PairAddress::HiddenV6 => None,
     })
     .collect()
 }

@@ -38,8 +38,8 @@ use crate::{
     },
     format::Safe,
     iftop::{
-        options::{LineDisplay, Options, Sort},
-        pair::Address,
+        options::{IftopOptions, LineDisplay, PairOrder},
+        pair::PairAddress,
         view::{self, Surroundings},
     },
     model::owner::{Attribution, Owner},
@@ -398,14 +398,15 @@ impl Display {
         if !options.dns {
             return Vec::new();
         }
-        let all = self.screen.filter.is_some() || matches!(options.sort, Sort::Source | Sort::Destination);
+        let all = self.screen.filter.is_some()
+            || matches!(options.sort, PairOrder::Source | PairOrder::Destination);
         let more = all.then(|| self.list.any()).into_iter().flatten();
         let keys = self.list.shown(&self.screen.scroll).chain(more).map(|entry| &entry.key);
         let opened = self.detail.iter().map(|detail| &detail.entry.key);
         let addresses = keys.chain(opened).flat_map(|key| match key {
             EntryKey::Pair(pair) => [pair.left.address, pair.right.address].map(|address| match address {
-                Address::Shown(address) => Some(address),
-                Address::HiddenV4 | Address::HiddenV6 => None,
+                PairAddress::Shown(address) => Some(address),
+                PairAddress::HiddenV4 | PairAddress::HiddenV6 => None,
             }),
             EntryKey::Left(group) | EntryKey::Right(group) => match group {
                 crate::flow::group::GroupKey::Address(address) => [*address, None],

@@ -15,7 +15,7 @@ use crate::{
         row::{Part, RowView},
     },
     iftop::{
-        options::{LineDisplay, Options, Sort},
+        options::{IftopOptions, LineDisplay, PairOrder},
         order,
         pair::{Amounts, PairKey},
         view::{self, Surroundings},
@@ -178,7 +178,7 @@ pub(super) struct List {
     /// For an order by host: the hosts, by the numbers of entries.
     hosts: Vec<String>,
     /// What `listed` was made for; `None` when it has to be made anew.
-    made_for: Option<(Sort, LineDisplay, bool)>,
+    made_for: Option<(PairOrder, LineDisplay, bool)>,
     /// The part of `listed` that is in order.
     in_order: Range<usize>,
 }
@@ -375,7 +375,7 @@ impl List {
         listed.extend(numbers.into_iter().filter(matches).map(place));
         hosts.clear();
         if window.is_none() {
-            let side = usize::from(options.sort == Sort::Destination);
+            let side = usize::from(options.sort == PairOrder::Destination);
             hosts.extend(entries.iter().map(|entry| words.host(entry, side)));
         }
     }

@@ -268,11 +268,11 @@ fn option_key(screen: &mut Screen, key: Key, now: Duration) -> Effect {
         }
         'T' => toggle(&mut options.show_totals, "Show cumulative totals", "Hide cumulative totals"),
         'L' => toggle(&mut options.log_scale, "Logarithmic scale", "Linear scale"),
-        '1' => sort(options, Sort::TwoSeconds, "Sort by col 1"),
-        '2' => sort(options, Sort::TenSeconds, "Sort by col 2"),
-        '3' => sort(options, Sort::FortySeconds, "Sort by col 3"),
-        '<' => sort(options, Sort::Source, "Sort by source"),
-        '>' => sort(options, Sort::Destination, "Sort by dest"),
+        '1' => sort(options, PairOrder::TwoSeconds, "Sort by col 1"),
+        '2' => sort(options, PairOrder::TenSeconds, "Sort by col 2"),
+        '3' => sort(options, PairOrder::FortySeconds, "Sort by col 3"),
+        '<' => sort(options, PairOrder::Source, "Sort by source"),
+        '>' => sort(options, PairOrder::Destination, "Sort by dest"),
         'l' => return ask(screen, Purpose::ScreenFilter),
         'f' => return ask(screen, Purpose::NetFilter),
         '/' => return ask(screen, Purpose::Search),
@@ -308,7 +308,11 @@ const fn toggle(switch: &mut bool, on: &'static str, off: &'static str) -> &'sta
     if *switch { on } else { off }
 }
 
-const fn sort(options: &mut crate::iftop::options::Options, by: Sort, message: &'static str) -> &'static str {
+const fn sort(
+    options: &mut crate::iftop::options::IftopOptions,
+    by: PairOrder,
+    message: &'static str,
+) -> &'static str {
     options.sort = by;
     message
 }

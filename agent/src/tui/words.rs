@@ -68,7 +68,7 @@ impl Words<'_> {
     /// What a group is called.
     fn group(&self, key: &GroupKey) -> Name {
         let Self { options, names, .. } = self;
-        let address = |address| host(Address::Shown(address), options, names);
+        let address = |address| host(PairAddress::Shown(address), options, names);
         match key {
             GroupKey::Address(Some(of)) => address(*of),
             GroupKey::Pair(Some((local, remote))) => format!("{} {}", address(*local), address(*remote)),

@@ -8,7 +8,7 @@ use crate::{
         boundary::{Ipv4Boundary, Ipv6Boundary},
         row::Lane,
     },
-    iftop::options::{PortDisplay, Sort},
+    iftop::options::{PairOrder, PortDisplay},
 };
 
 const ETHERNET: InterfaceId = InterfaceId(1);
@@ -42,7 +42,7 @@ fn on_loopback((key, traffic): (RowKey, Traffic)) -> (RowKey, Traffic) {
     (RowKey { interface: LOOPBACK, ..key }, traffic)
 }
 
-fn list(rows: &[(RowKey, Traffic)], options: &Options, previous: &[PairKey]) -> Vec<Pair> {
+fn list(rows: &[(RowKey, Traffic)], options: &IftopOptions, previous: &[PairKey]) -> Vec<ListedPair> {
     let snapshot = Snapshot { rows: rows.to_vec(), ..Snapshot::default() };
     let around = Surroundings {
         names: &Names::default(),
@@ -53,13 +53,13 @@ fn list(rows: &[(RowKey, Traffic)], options: &Options, previous: &[PairKey]) -> 
 }
 
 /// A pair in one line: left, right, kind, bytes sent and received.
-fn describe(pair: &Pair) -> String {
-    let end = |end: End| match (end.address, end.port) {
-        (Address::Shown(address), 0) => address.to_string(),
-        (Address::Shown(IpAddr::V6(address)), port) => format!("[{address}]:{port}"),
-        (Address::Shown(address), port) => format!("{address}:{port}"),
-        (Address::HiddenV4, port) => format!("*4:{port}"),
-        (Address::HiddenV6, port) => format!("*6:{port}"),
+fn describe(pair: &ListedPair) -> String {
+    let end = |end: PairEnd| match (end.address, end.port) {
+        (PairAddress::Shown(address), 0) => address.to_string(),
+        (PairAddress::Shown(IpAddr::V6(address)), port) => format!("[{address}]:{port}"),
+        (PairAddress::Shown(address), port) => format!("{address}:{port}"),
+        (PairAddress::HiddenV4, port) => format!("*4:{port}"),
+        (PairAddress::HiddenV6, port) => format!("*6:{port}"),
     };
     let kind = pair.key.kind.map_or_else(|| "any".to_owned(), |kind| kind.to_string());
     format!(
@@ -264,8 +264,8 @@ prop_compose! {
     ) -> IftopOptions {
         let ports = [PortDisplay::Off, PortDisplay::Source, PortDisplay::Destination, PortDisplay::On][ports];
         let sort =
-            [Sort::TwoSeconds, Sort::TenSeconds, Sort::FortySeconds, Sort::Source, Sort::Destination][sort];
-        Options { hide_source, hide_destination, sort, ..with_ports(ports) }
+            [PairOrder::TwoSeconds, PairOrder::TenSeconds, PairOrder::FortySeconds, PairOrder::Source, PairOrder::Destination][sort];
+        IftopOptions { hide_source, hide_destination, sort, ..with_ports(ports) }
     }
 }
 
@@ -274,7 +274,7 @@ proptest! {
     fn every_byte_is_in_one_pair(rows in prop::collection::vec(any_row(), 0..40), options in any_options()) {
         let listed = list(&rows, &options, &[]);
         let expected: u64 = rows.iter().map(|(_, traffic)| traffic.bytes()).sum();
-        let both = |pair: &Pair| pair.sent.plus(pair.received);
+        let both = |pair: &ListedPair| pair.sent.plus(pair.received);
         prop_assert_eq!(listed.iter().map(|pair| both(pair).bytes).sum::<u64>(), expected);
         prop_assert_eq!(listed.iter().map(|pair| both(pair).recent[2]).sum::<u64>(), expected);
         let keys: HashSet<PairKey> = listed.iter().map(|pair| pair.key).collect();

@@ -105,13 +105,13 @@ fn interfaces(interfaces: &[InterfaceView]) -> String {
     }
 }
 
-const fn sort(sort: Sort) -> &'static str {
+const fn sort(sort: PairOrder) -> &'static str {
     match sort {
-        Sort::TwoSeconds => "2s",
-        Sort::TenSeconds => "10s",
-        Sort::FortySeconds => "40s",
-        Sort::Source => "source",
-        Sort::Destination => "destination",
+        PairOrder::TwoSeconds => "2s",
+        PairOrder::TenSeconds => "10s",
+        PairOrder::FortySeconds => "40s",
+        PairOrder::Source => "source",
+        PairOrder::Destination => "destination",
     }
 }
 

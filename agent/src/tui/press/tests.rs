@@ -117,7 +117,7 @@ fn orders() {
         messages(&mut screen, "132<>"),
         ["Sort by col 1", "Sort by col 3", "Sort by col 2", "Sort by source", "Sort by dest"]
     );
-    assert_eq!(screen.options.sort, Sort::Destination);
+    assert_eq!(screen.options.sort, PairOrder::Destination);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn hosts_are_in_the_order_of_their_text() {
     test.display.names_mut().hosts.extend([("10.77.0.20".parse().unwrap(), "a.example".into())]);
     test.keys("n");
     assert_eq!(test.ends()[2], "10.77.0.1 a.example");
-    assert_eq!(test.display.options().sort, Sort::Destination);
+    assert_eq!(test.display.options().sort, PairOrder::Destination);
 }
 
 #[test]
