@@ -14,14 +14,14 @@ pub struct Warning {
     /// Number of the line that the directive begins on, from 1.
     pub line: usize,
     /// What is wrong.
-    pub problem: Problem,
+    pub problem: IftoprcProblem,
     /// The directive's name as it was written.
     pub name: String,
 }
 
 /// What is wrong with a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Problem {
+pub enum IftoprcProblem {
     /// No directive has this name.
     #[error("unknown")]
     Unknown,
@@ -45,8 +45,8 @@ pub fn parse(text: &str, file: &str) -> (Directives, Vec<Warning>) {
             continue;
         }
         let problem = match Directive::named(name) {
-            None => Problem::Unknown,
-            Some(directive) if directives.get(directive).is_some() => Problem::Repeated,
+            None => IftoprcProblem::Unknown,
+            Some(directive) if directives.get(directive).is_some() => IftoprcProblem::Repeated,
             Some(directive) => {
                 directives.set(directive, value.trim());
                 continue;

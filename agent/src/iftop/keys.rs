@@ -4,7 +4,7 @@ use super::options::{IftopOptions, PairOrder, PortDisplay};
 
 /// What follows a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum KeyEffect {
     /// The program ends.
     Quit,
     /// This text is printed, complete with its line ends, then a report at once. The text may be empty.
@@ -17,10 +17,10 @@ pub enum Effect {
 
 /// What a key does. While the display is paused keys take effect, and what they did is told, but no report is printed.
 #[must_use]
-pub fn press(mut options: Options, key: char) -> (Options, Effect) {
+pub fn press(mut options: IftopOptions, key: char) -> (IftopOptions, KeyEffect) {
     let on_or_off = |state: bool, on: &'static str, off: &'static str| if state { on } else { off };
     let message = match key {
-        'q' => return (options, Effect::Quit),
+        'q' => return (options, KeyEffect::Quit),
         'u' => "",
         'n' => {
             options.dns = !options.dns;
@@ -49,17 +49,17 @@ pub fn press(mut options: Options, key: char) -> (Options, Effect) {
             options.frozen = !options.frozen;
             on_or_off(options.frozen, "Order frozen.\n\n", "Order unfrozen.\n\n")
         }
-        '1' => sort(&mut options, Sort::TwoSeconds),
-        '2' => sort(&mut options, Sort::TenSeconds),
-        '3' => sort(&mut options, Sort::FortySeconds),
-        '<' => sort(&mut options, Sort::Source),
-        '>' => sort(&mut options, Sort::Destination),
-        _ => return (options, Effect::Nothing),
+        '1' => sort(&mut options, PairOrder::TwoSeconds),
+        '2' => sort(&mut options, PairOrder::TenSeconds),
+        '3' => sort(&mut options, PairOrder::FortySeconds),
+        '<' => sort(&mut options, PairOrder::Source),
+        '>' => sort(&mut options, PairOrder::Destination),
+        _ => return (options, KeyEffect::Nothing),
     };
     let effect = match (options.paused, message) {
-        (false, message) => Effect::Report(message),
-        (true, "") => Effect::Nothing,
-        (true, message) => Effect::Message(message),
+        (false, message) => KeyEffect::Report(message),
+        (true, "") => KeyEffect::Nothing,
+        (true, message) => KeyEffect::Message(message),
     };
     (options, effect)
 }
@@ -97,8 +97,8 @@ mod tests {
             let (after, effect) = press(options, key);
             options = after;
             match effect {
-                Effect::Report(text) | Effect::Message(text) => messages.push(text.trim_end()),
-                Effect::Quit | Effect::Nothing => messages.push("-"),
+                KeyEffect::Report(text) | KeyEffect::Message(text) => messages.push(text.trim_end()),
+                KeyEffect::Quit | KeyEffect::Nothing => messages.push("-"),
             }
         }
         (options, messages)
@@ -152,26 +152,30 @@ mod tests {
 
     #[test]
     fn a_message_an_empty_line_and_a_report() {
-        assert_eq!(press(Options::default(), '1').1, Effect::Report("Sorting by column 1.\n\n"));
-        assert_eq!(press(Options::default(), 'u').1, Effect::Report(""));
+        assert_eq!(press(IftopOptions::default(), '1').1, KeyEffect::Report("Sorting by column 1.\n\n"));
+        assert_eq!(press(IftopOptions::default(), 'u').1, KeyEffect::Report(""));
     }
 
     #[test]
     fn nothing_is_reported_during_a_pause() {
-        let (paused, effect) = press(Options::default(), 'P');
-        assert_eq!(effect, Effect::Message("Pausing... press 'P' again to continue.\n"));
-        assert_eq!(press(paused.clone(), 'u').1, Effect::Nothing);
+        let (paused, effect) = press(IftopOptions::default(), 'P');
+        assert_eq!(effect, KeyEffect::Message("Pausing... press 'P' again to continue.\n"));
+        assert_eq!(press(paused.clone(), 'u').1, KeyEffect::Nothing);
         let (hidden, effect) = press(paused.clone(), 's');
-        assert_eq!(effect, Effect::Message("Hide source host\n\n"));
+        assert_eq!(effect, KeyEffect::Message("Hide source host\n\n"));
         assert!(hidden.hide_source);
-        assert_eq!(press(paused, 'P'), (Options::default(), Effect::Report("Continuing.\n\n")));
+        assert_eq!(press(paused, 'P'), (IftopOptions::default(), KeyEffect::Report("Continuing.\n\n")));
     }
 
     #[test]
     fn quit_and_keys_of_the_screen() {
-        assert_eq!(press(Options::default(), 'q'), (Options::default(), Effect::Quit));
+        assert_eq!(press(IftopOptions::default(), 'q'), (IftopOptions::default(), KeyEffect::Quit));
         for key in "bBtTLlfjkhx?!Q \n".chars() {
-            assert_eq!(press(Options::default(), key), (Options::default(), Effect::Nothing), "{key:?}");
+            assert_eq!(
+                press(IftopOptions::default(), key),
+                (IftopOptions::default(), KeyEffect::Nothing),
+                "{key:?}"
+            );
         }
     }
 }

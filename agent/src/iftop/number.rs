@@ -40,12 +40,12 @@ pub enum Base {
 
 /// An amount ready to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Amount {
+pub struct AmountText {
     digits: String,
     symbol: &'static str,
 }
 
-impl Amount {
+impl AmountText {
     /// An amount in its own unit. It moves to the next unit at 1000, not at the divisor: 1000 bytes are `0.98KB`.
     #[must_use]
     pub fn new(mut value: f64, unit: Unit, base: Base) -> Self {
@@ -92,7 +92,7 @@ impl Amount {
     }
 }
 
-impl fmt::Display for Amount {
+impl fmt::Display for AmountText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("{}{}", self.digits, self.symbol))
     }
@@ -105,8 +105,8 @@ mod tests {
     use super::*;
 
     fn check(value: f64, bits: &str, bytes: &str) {
-        assert_eq!(Amount::new(value, Unit::Bits, Base::Binary).to_string(), bits, "{value} bits");
-        assert_eq!(Amount::new(value, Unit::Bytes, Base::Binary).to_string(), bytes, "{value} bytes");
+        assert_eq!(AmountText::new(value, Unit::Bits, Base::Binary).to_string(), bits, "{value} bits");
+        assert_eq!(AmountText::new(value, Unit::Bytes, Base::Binary).to_string(), bytes, "{value} bytes");
     }
 
     #[test]
@@ -137,20 +137,20 @@ mod tests {
     #[test]
     fn the_last_unit_takes_any_size() {
         check(1e6 * 1_073_741_824.0, "1000000Gb", "1000000GB");
-        assert_eq!(Amount::total(u64::MAX).to_string(), "17179869184GB");
-        assert_eq!(Amount::rate(u64::MAX, 1.0, Unit::Bits).to_string(), "137438953472Gb");
+        assert_eq!(AmountText::total(u64::MAX).to_string(), "17179869184GB");
+        assert_eq!(AmountText::rate(u64::MAX, 1.0, Unit::Bits).to_string(), "137438953472Gb");
     }
 
     #[test]
     fn scale_labels() {
         // Five labels of the 64000 bit scale, and of the same in bytes: a tie in the last digit goes to the even one.
         let labels = |top: f64, unit| {
-            [1.0, 2.0, 3.0, 4.0, 5.0].map(|i| Amount::new(top * i / 5.0, unit, Base::Binary).to_string())
+            [1.0, 2.0, 3.0, 4.0, 5.0].map(|i| AmountText::new(top * i / 5.0, unit, Base::Binary).to_string())
         };
         assert_eq!(labels(64_000.0, Unit::Bits), ["12.5Kb", "25.0Kb", "37.5Kb", "50.0Kb", "62.5Kb"]);
         assert_eq!(labels(8_000.0, Unit::Bytes), ["1.56KB", "3.12KB", "4.69KB", "6.25KB", "7.81KB"]);
         assert_eq!(labels(104_857_600.0, Unit::Bits), ["20.0Mb", "40.0Mb", "60.0Mb", "80.0Mb", "100Mb"]);
-        let decimal = |value| Amount::new(value, Unit::Bits, Base::Decimal).to_string();
+        let decimal = |value| AmountText::new(value, Unit::Bits, Base::Decimal).to_string();
         assert_eq!(
             [10.0, 100.0, 1000.0, 1e4, 1e5, 1e6, 1e9].map(decimal),
             ["10b", "100b", "1.00Kb", "10.0Kb", "100Kb", "1.00Mb", "1.00Gb"]
@@ -159,26 +159,26 @@ mod tests {
 
     #[test]
     fn rates_are_in_the_wanted_unit_and_totals_in_bytes() {
-        assert_eq!(Amount::rate(200_000, 2.0, Unit::Bits).to_string(), "781Kb");
-        assert_eq!(Amount::rate(200_000, 2.0, Unit::Bytes).to_string(), "97.7KB");
-        assert_eq!(Amount::rate(200_000, 0.0, Unit::Bytes).to_string(), "0B");
-        assert_eq!(Amount::total(498_688).to_string(), "487KB");
+        assert_eq!(AmountText::rate(200_000, 2.0, Unit::Bits).to_string(), "781Kb");
+        assert_eq!(AmountText::rate(200_000, 2.0, Unit::Bytes).to_string(), "97.7KB");
+        assert_eq!(AmountText::rate(200_000, 0.0, Unit::Bytes).to_string(), "0B");
+        assert_eq!(AmountText::total(498_688).to_string(), "487KB");
     }
 
     #[test]
     fn columns_align_numbers() {
-        let column = |value| Amount::new(value, Unit::Bits, Base::Binary).column();
+        let column = |value| AmountText::new(value, Unit::Bits, Base::Binary).column();
         assert_eq!(column(0.0), "    0b");
         assert_eq!(column(840.0), "  840b");
         assert_eq!(column(800_000.0), "  781Kb");
         assert_eq!(column(8_000.0), " 7.81Kb");
-        assert_eq!(format!("{:>10}", Amount::total(0)), "        0B");
+        assert_eq!(format!("{:>10}", AmountText::total(0)), "        0B");
     }
 
     proptest! {
         #[test]
         fn any_total_is_printed_within_its_last_digit(bytes: u64) {
-            let text = Amount::total(bytes).to_string();
+            let text = AmountText::total(bytes).to_string();
             let at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap();
             let (number, symbol) = text.split_at(at);
             let power = Unit::Bytes.symbols().iter().position(|known| *known == symbol).unwrap();
@@ -194,8 +194,8 @@ mod tests {
 
         #[test]
         fn bits_are_eight_times_bytes(bytes: u64) {
-            let bits = Amount::new(bytes as f64 * 8.0, Unit::Bits, Base::Binary);
-            prop_assert_eq!(Amount::rate(bytes, 1.0, Unit::Bits), bits);
+            let bits = AmountText::new(bytes as f64 * 8.0, Unit::Bits, Base::Binary);
+            prop_assert_eq!(AmountText::rate(bytes, 1.0, Unit::Bits), bits);
         }
     }
 }

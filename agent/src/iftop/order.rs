@@ -2,8 +2,8 @@
 
 use super::{
     label,
-    options::{LineDisplay, Options, Sort},
-    pair::{Amounts, Pair},
+    options::{IftopOptions, LineDisplay, PairOrder},
+    pair::{ListedPair, PairAmounts},
 };
 use crate::flow::names::Names;
 
@@ -26,7 +26,12 @@ pub(crate) const fn window(sort: PairOrder) -> Option<usize> {
 
 /// The rank of what was sent and received, in an order by a window. All pairs' windows have the same length, so sums are in
 /// the order of rates.
-pub(crate) fn rank(sent: Amounts, received: Amounts, window: usize, display: LineDisplay) -> Rank {
+pub(crate) fn rank(
+    sent: PairAmounts,
+    received: PairAmounts,
+    window: usize,
+    display: LineDisplay,
+) -> PairRank {
     let from_window = |mut recent: [u64; 3]| {
         recent[..window].fill(0);
         recent
@@ -80,8 +85,8 @@ mod tests {
         };
         ListedPair {
             key: PairKey { left: end(left), right: end(right), kind: None },
-            sent: Amounts { recent: sent, bytes: 0 },
-            received: Amounts { recent: received, bytes: 0 },
+            sent: PairAmounts { recent: sent, bytes: 0 },
+            received: PairAmounts { recent: received, bytes: 0 },
         }
     }
 

@@ -75,14 +75,14 @@ impl Hash for PairKey {
 
 /// Amounts of one direction, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amounts {
+pub struct PairAmounts {
     /// In the last 2, 10 and 40 seconds: divide by the snapshot's `window_seconds` for a rate.
     pub recent: [u64; 3],
     /// Since the start.
     pub bytes: u64,
 }
 
-impl Amounts {
+impl PairAmounts {
     /// The sum of two.
     #[must_use]
     pub fn plus(self, other: Self) -> Self {
@@ -100,7 +100,7 @@ impl Amounts {
     }
 }
 
-impl From<&Lane> for Amounts {
+impl From<&Lane> for PairAmounts {
     fn from(lane: &Lane) -> Self {
         Self { recent: lane.recent, bytes: lane.bytes }
     }
@@ -112,7 +112,7 @@ pub struct ListedPair {
     /// Who.
     pub key: PairKey,
     /// From left to right.
-    pub sent: Amounts,
+    pub sent: PairAmounts,
     /// From right to left.
-    pub received: Amounts,
+    pub received: PairAmounts,
 }

@@ -4,9 +4,9 @@ use std::fmt::Write;
 
 use super::{
     label::Label,
-    number::{Amount, Unit},
-    options::Options,
-    pair::{Amounts, Pair},
+    number::{AmountText, Unit},
+    options::IftopOptions,
+    pair::{ListedPair, PairAmounts},
     view::{Surroundings, totals},
 };
 use crate::flow::snapshot::Snapshot;
@@ -48,7 +48,7 @@ struct Report {
     unit: Unit,
 }
 
-impl Report {
+impl TextReport {
     fn line(&mut self, left: &str, columns: &[&str]) {
         // Writing to a string cannot fail.
         let _ = write!(self.text, "{left:<LEFT$}");
@@ -63,13 +63,15 @@ impl Report {
         self.text.push('\n');
     }
 
-    fn amounts(&mut self, left: &str, amounts: &[Amount]) {
+    fn amounts(&mut self, left: &str, amounts: &[AmountText]) {
         let columns: Vec<String> = amounts.iter().map(ToString::to_string).collect();
         self.line(left, &columns.iter().map(String::as_str).collect::<Vec<_>>());
     }
 
-    fn rates(&self, amounts: Amounts) -> [Amount; 3] {
-        std::array::from_fn(|window| Amount::rate(amounts.recent[window], self.seconds[window], self.unit))
+    fn rates(&self, amounts: PairAmounts) -> [AmountText; 3] {
+        std::array::from_fn(|window| {
+            AmountText::rate(amounts.recent[window], self.seconds[window], self.unit)
+        })
     }
 
     fn pair(&mut self, number: usize, pair: &Pair, options: &Options, around: &Surroundings<'_>) {
@@ -79,7 +81,7 @@ impl Report {
             (format!("     {} <=", label(&pair.key.right)), pair.received),
         ] {
             let [two, ten, forty] = self.rates(amounts);
-            self.amounts(&left, &[two, ten, forty, Amount::total(amounts.bytes)]);
+            self.amounts(&left, &[two, ten, forty, AmountText::total(amounts.bytes)]);
         }
     }
 
@@ -98,10 +100,10 @@ impl Report {
         let peak = [totals.peak.sent, totals.peak.received, totals.peak.total];
         self.amounts(
             "Peak rate (sent/received/total):",
-            &peak.map(|rate| Amount::rate(rate, 1.0, self.unit)),
+            &peak.map(|rate| AmountText::rate(rate, 1.0, self.unit)),
         );
         let cumulative = [totals.sent.bytes, totals.received.bytes, both.bytes];
-        self.amounts("Cumulative (sent/received/total):", &cumulative.map(Amount::total));
+        self.amounts("Cumulative (sent/received/total):", &cumulative.map(AmountText::total));
     }
 }
 

@@ -11,7 +11,7 @@ use std::{
 use super::{
     options::IftopOptions,
     order,
-    pair::{Address, Amounts, End, Pair, PairKey},
+    pair::{ListedPair, PairAddress, PairAmounts, PairEnd, PairKey},
 };
 use crate::{
     flow::{
@@ -35,11 +35,11 @@ pub struct Surroundings<'a> {
 
 /// Both directions of everything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
+pub struct ViewTotals {
     /// Sent.
-    pub sent: Amounts,
+    pub sent: PairAmounts,
     /// Received.
-    pub received: Amounts,
+    pub received: PairAmounts,
     /// Highest two-second rates of the last 40 seconds.
     pub peak: RecentPeak,
 }
@@ -54,12 +54,13 @@ pub fn pairs(
     options: &IftopOptions,
     around: &Surroundings<'_>,
     previous: &[PairKey],
-) -> Vec<Pair> {
-    let mut amounts = HashMap::<PairKey, [Amounts; 2]>::new();
+) -> Vec<ListedPair> {
+    let mut amounts = HashMap::<PairKey, [PairAmounts; 2]>::new();
     for (key, traffic) in &snapshot.rows {
         for (pair, part) in parts(key, traffic, options, around) {
             let taken = part.of_traffic(traffic);
-            let (more_sent, more_received) = (Amounts::from(&taken.sent), Amounts::from(&taken.received));
+            let (more_sent, more_received) =
+                (PairAmounts::from(&taken.sent), PairAmounts::from(&taken.received));
             // As iftop forgets a flow 40 seconds after its last packet, totals included, so is it left out here, however
             // long the ledger keeps it.
             if more_sent.is_idle() && more_received.is_idle() {
@@ -85,10 +86,10 @@ pub fn pairs(
 
 /// The three lines below the list.
 #[must_use]
-pub fn totals(snapshot: &Snapshot) -> Totals {
-    Totals {
-        sent: Amounts::from(&snapshot.total.sent),
-        received: Amounts::from(&snapshot.total.received),
+pub fn totals(snapshot: &Snapshot) -> ViewTotals {
+    ViewTotals {
+        sent: PairAmounts::from(&snapshot.total.sent),
+        received: PairAmounts::from(&snapshot.total.received),
         peak: snapshot.recent_peak,
     }
 }

@@ -22,9 +22,9 @@ use crate::{
     format::Guard,
     host::names::Resolver,
     iftop::{
-        keys::{self, Effect},
-        options::Options,
-        pair::{Address, Pair, PairKey},
+        keys::{self, KeyEffect},
+        options::IftopOptions,
+        pair::{ListedPair, PairAddress, PairKey},
         text,
         view::{self, Surroundings},
     },
@@ -76,10 +76,10 @@ pub(super) async fn text(mut options: Options, mut plan: Plan) -> anyhow::Result
                 let (changed, effect) = keys::press(options, key);
                 options = changed;
                 match effect {
-                    Effect::Quit => return meter.finish().await.map(drop),
-                    Effect::Nothing => {}
-                    Effect::Message(text) => print(text)?,
-                    Effect::Report(text) => {
+                    KeyEffect::Quit => return meter.finish().await.map(drop),
+                    KeyEffect::Nothing => {}
+                    KeyEffect::Message(text) => print(text)?,
+                    KeyEffect::Report(text) => {
                         print(text)?;
                         printer.print(&meter.snapshot()?, &options)?;
                     }

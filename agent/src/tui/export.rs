@@ -13,9 +13,9 @@ use crate::{
     flow::snapshot::{InterfaceView, RecentPeak, Snapshot},
     format::{CsvCell, Name, json, moment::rfc3339},
     iftop::{
-        options::{Options, Sort},
-        pair::Amounts,
-        view::Totals,
+        options::{IftopOptions, PairOrder},
+        pair::PairAmounts,
+        view::ViewTotals,
     },
 };
 
@@ -49,7 +49,7 @@ pub(super) struct Heading<'a> {
     pub(super) written: SystemTime,
     pub(super) grouping: &'static str,
     pub(super) overview: &'a Snapshot,
-    pub(super) totals: Totals,
+    pub(super) totals: ViewTotals,
     pub(super) residue: &'a Residue,
     pub(super) words: Words<'a>,
 }
@@ -269,6 +269,6 @@ impl Row {
 }
 
 /// Bits per second, rounded: nobody measures less.
-fn rates(amounts: Amounts, overview: &Snapshot) -> [f64; 3] {
+fn rates(amounts: PairAmounts, overview: &Snapshot) -> [f64; 3] {
     std::array::from_fn(|window| super::frame::bits(amounts.recent, window, overview).round())
 }

@@ -17,7 +17,7 @@ use crate::{
     iftop::{
         options::{IftopOptions, LineDisplay, PairOrder},
         order,
-        pair::{Amounts, PairKey},
+        pair::{PairAmounts, PairKey},
         view::{self, Surroundings},
     },
     model::owner::Attribution,
@@ -90,9 +90,9 @@ pub(super) struct Entry {
     /// What it is about.
     pub key: EntryKey,
     /// From left to right.
-    pub sent: Amounts,
+    pub sent: PairAmounts,
     /// From right to left.
-    pub received: Amounts,
+    pub received: PairAmounts,
     /// How many rows it is made of.
     pub flows: u32,
     /// Whose it is, as far as that is shown: of the rows with an owner, the one with the most bytes in the longest window.
@@ -113,7 +113,7 @@ pub(super) struct Owned {
 impl Entry {
     /// An entry of no rows.
     pub(super) fn new(key: EntryKey) -> Self {
-        Self { key, sent: Amounts::default(), received: Amounts::default(), flows: 0, owner: None }
+        Self { key, sent: PairAmounts::default(), received: PairAmounts::default(), flows: 0, owner: None }
     }
 
     /// Takes up whose a row of the entry is.
@@ -209,7 +209,7 @@ impl List {
         for row in rows {
             for (key, part) in scope.shares(row) {
                 let taken = part.of_traffic(row.traffic);
-                let (sent, received) = (Amounts::from(&taken.sent), Amounts::from(&taken.received));
+                let (sent, received) = (PairAmounts::from(&taken.sent), PairAmounts::from(&taken.received));
                 if sent.is_idle() && received.is_idle() {
                     continue;
                 }

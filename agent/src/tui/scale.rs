@@ -1,8 +1,8 @@
 //! The scale above the list, and how long a bar is.
 
 use crate::iftop::{
-    number::{Amount, Base, Unit},
-    options::Options,
+    number::{AmountText, Base, Unit},
+    options::IftopOptions,
 };
 
 /// Right ends of the automatic scale, in bits per second. The first seven are iftop's.
@@ -119,7 +119,7 @@ impl Scale {
             .into_iter()
             .map(|rate| {
                 let column = self.column(rate);
-                let label = Amount::new(rate * per_bit, self.unit, base).to_string();
+                let label = AmountText::new(rate * per_bit, self.unit, base).to_string();
                 let last = usize::from(self.columns).saturating_sub(label.len());
                 let label_column = column.min(u16::try_from(last).unwrap_or(u16::MAX));
                 Tick { column, label, label_column }

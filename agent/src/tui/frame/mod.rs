@@ -121,7 +121,7 @@ impl Scene<'_> {
 
     /// A rate as a column of the screen.
     fn rate(&self, bytes: u64, window: usize) -> String {
-        Amount::rate(bytes, self.overview.window_seconds[window], self.unit()).column()
+        AmountText::rate(bytes, self.overview.window_seconds[window], self.unit()).column()
     }
 
     const fn unit(&self) -> Unit {

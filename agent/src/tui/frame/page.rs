@@ -106,7 +106,7 @@ fn sparklines(detail: &Detail, width: usize, scene: &Scene<'_>) -> Vec<Line<'sta
                 .collect();
             let title = if way == 0 { title } else { "" };
             let own = newest.iter().flatten().map(|sample| sample[way]).max().unwrap_or(0);
-            let most_of_it = format!(" max{}", Amount::rate(own, 1.0, scene.unit()).column());
+            let most_of_it = format!(" max{}", AmountText::rate(own, 1.0, scene.unit()).column());
             lines.push(Line::from(vec![
                 Span::raw(format!("{title:<LABEL$}{name:<LABEL$}")),
                 Span::styled(format!("{marks:>room$}"), style),

@@ -122,7 +122,7 @@ fn troubles(scene: &Scene<'_>) -> Vec<String> {
     let sides = || live.interfaces.iter().flat_map(|interface| [&interface.ingress, &interface.egress]);
     let untracked: u64 = sides().map(|side| side.untracked.bytes).sum();
     if untracked > 0 {
-        troubles.push(format!("untracked {}", Amount::total(untracked)));
+        troubles.push(format!("untracked {}", AmountText::total(untracked)));
     }
     let unparsed: u64 = sides().map(|side| side.unparsed.packets).sum();
     if unparsed > 0 {
@@ -131,7 +131,7 @@ fn troubles(scene: &Scene<'_>) -> Vec<String> {
     let residue: i64 = live.interfaces.iter().map(|interface| scene.residue.of(interface.id)).sum();
     if residue != 0 {
         let sign = if residue < 0 { "-" } else { "" };
-        troubles.push(format!("residue {sign}{}", Amount::total(residue.unsigned_abs())));
+        troubles.push(format!("residue {sign}{}", AmountText::total(residue.unsigned_abs())));
     }
     if live.late_ticks > 0 {
         troubles.push(format!("late ticks {}", live.late_ticks));

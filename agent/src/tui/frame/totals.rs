@@ -7,7 +7,7 @@ use super::{
     layout::{Layout, RATE},
 };
 use crate::{
-    iftop::{number::Amount, view},
+    iftop::{number::AmountText, view},
     tui::scale::Scale,
 };
 
@@ -45,8 +45,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, layout: &Layout, scale: &Scale, scen
                 canvas.text(column, line, value, RATE, Style::new());
             }
         };
-        value(CUMULATIVE, "cum:", &Amount::total(bytes).column());
-        value(PEAK, "peak:", &Amount::rate(peak, 1.0, scene.unit()).column());
+        value(CUMULATIVE, "cum:", &AmountText::total(bytes).column());
+        value(PEAK, "peak:", &AmountText::rate(peak, 1.0, scene.unit()).column());
         if let Some(column) = layout.total().filter(|column| first && *column >= PEAK.1 + RATE) {
             canvas.text(column, line, "rates:", RATE, Style::new());
         }
