@@ -11,7 +11,7 @@ use flowtally::{
     },
     iftop::options::{IftopOptions, PortDisplay},
     kernel::Drained,
-    tui::{Display, Key, Theme},
+    tui::{Display, PressedKey, Theme},
 };
 use harness::NetPair;
 use ratatui::{Frame, Terminal, TerminalOptions, Viewport, backend::CrosstermBackend, layout::Rect};
@@ -115,7 +115,7 @@ impl Screen {
 
     fn press(&mut self, keys: &str, ledger: &mut Ledger, now: Duration) {
         for key in keys.chars() {
-            self.display.press(Key::Char(key), ledger, now);
+            self.display.press(PressedKey::Char(key), ledger, now);
         }
     }
 

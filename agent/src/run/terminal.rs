@@ -220,35 +220,35 @@ pub(super) fn is_gone(error: &anyhow::Error) -> bool {
 }
 
 /// What happened, as far as it means anything to the screen.
-pub(super) fn key(event: &Event) -> Option<Key> {
+pub(super) fn key(event: &Event) -> Option<PressedKey> {
     match event {
         Event::Key(KeyEvent { kind: KeyEventKind::Release, .. }) => None,
         Event::Key(KeyEvent { code, modifiers, .. }) => Some(match code {
             KeyCode::Char(char) if modifiers.contains(KeyModifiers::CONTROL) => {
-                Key::Control(char.to_ascii_lowercase())
+                PressedKey::Control(char.to_ascii_lowercase())
             }
-            KeyCode::Char(_) if modifiers.contains(KeyModifiers::ALT) => Key::Other,
-            KeyCode::Char(char) => Key::Char(*char),
-            KeyCode::Enter => Key::Enter,
-            KeyCode::Esc => Key::Esc,
-            KeyCode::Backspace => Key::Backspace,
-            KeyCode::Delete => Key::Delete,
-            KeyCode::Left => Key::Left,
-            KeyCode::Right => Key::Right,
-            KeyCode::Up => Key::Up,
-            KeyCode::Down => Key::Down,
-            KeyCode::PageUp => Key::PageUp,
-            KeyCode::PageDown => Key::PageDown,
-            KeyCode::Home => Key::Home,
-            KeyCode::End => Key::End,
-            _ => Key::Other,
+            KeyCode::Char(_) if modifiers.contains(KeyModifiers::ALT) => PressedKey::Other,
+            KeyCode::Char(char) => PressedKey::Char(*char),
+            KeyCode::Enter => PressedKey::Enter,
+            KeyCode::Esc => PressedKey::Esc,
+            KeyCode::Backspace => PressedKey::Backspace,
+            KeyCode::Delete => PressedKey::Delete,
+            KeyCode::Left => PressedKey::Left,
+            KeyCode::Right => PressedKey::Right,
+            KeyCode::Up => PressedKey::Up,
+            KeyCode::Down => PressedKey::Down,
+            KeyCode::PageUp => PressedKey::PageUp,
+            KeyCode::PageDown => PressedKey::PageDown,
+            KeyCode::Home => PressedKey::Home,
+            KeyCode::End => PressedKey::End,
+            _ => PressedKey::Other,
         }),
         Event::Mouse(mouse) => match mouse.kind {
-            MouseEventKind::ScrollUp => Some(Key::WheelUp),
-            MouseEventKind::ScrollDown => Some(Key::WheelDown),
+            MouseEventKind::ScrollUp => Some(PressedKey::WheelUp),
+            MouseEventKind::ScrollDown => Some(PressedKey::WheelDown),
             _ => None,
         },
-        Event::Resize(..) => Some(Key::Resize),
+        Event::Resize(..) => Some(PressedKey::Resize),
         _ => None,
     }
 }
@@ -274,12 +274,12 @@ mod tests {
     fn keys() {
         let pressed = |code, modifiers| key(&Event::Key(KeyEvent::new(code, modifiers)));
         let none = KeyModifiers::NONE;
-        assert_eq!(pressed(KeyCode::Char('P'), KeyModifiers::SHIFT), Some(Key::Char('P')));
-        assert_eq!(pressed(KeyCode::Char('L'), KeyModifiers::CONTROL), Some(Key::Control('l')));
-        assert_eq!(pressed(KeyCode::Char('x'), KeyModifiers::ALT), Some(Key::Other));
-        assert_eq!(pressed(KeyCode::F(1), none), Some(Key::Other));
-        assert_eq!(pressed(KeyCode::PageDown, none), Some(Key::PageDown));
-        assert_eq!(key(&Event::Resize(80, 24)), Some(Key::Resize));
+        assert_eq!(pressed(KeyCode::Char('P'), KeyModifiers::SHIFT), Some(PressedKey::Char('P')));
+        assert_eq!(pressed(KeyCode::Char('L'), KeyModifiers::CONTROL), Some(PressedKey::Control('l')));
+        assert_eq!(pressed(KeyCode::Char('x'), KeyModifiers::ALT), Some(PressedKey::Other));
+        assert_eq!(pressed(KeyCode::F(1), none), Some(PressedKey::Other));
+        assert_eq!(pressed(KeyCode::PageDown, none), Some(PressedKey::PageDown));
+        assert_eq!(key(&Event::Resize(80, 24)), Some(PressedKey::Resize));
         assert_eq!(key(&Event::FocusGained), None);
     }
 }

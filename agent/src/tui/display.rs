@@ -197,7 +197,7 @@ impl Display {
     }
 
     /// Takes a key.
-    pub fn press(&mut self, key: Key, ledger: &mut Ledger, now: Duration) -> Wish {
+    pub fn press(&mut self, key: PressedKey, ledger: &mut Ledger, now: Duration) -> Wish {
         let before = self.screen.grouping;
         let effect = press(&mut self.screen, key, now);
         match effect {

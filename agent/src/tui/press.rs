@@ -18,7 +18,7 @@ const HINT: &str = "Press H or ? for help";
 /// A key, or what else happens at a terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "keys are called what is on them")]
-pub enum Key {
+pub enum PressedKey {
     Char(char),
     /// With the control key, in lower case.
     Control(char),
@@ -140,14 +140,14 @@ pub(super) fn press(screen: &mut Screen, key: Key, now: Duration) -> Effect {
 fn lines_key(lines: &mut Lines, key: Key) -> bool {
     let page = isize::try_from(lines.room).unwrap_or(isize::MAX);
     lines.scroll(match key {
-        Key::Up | Key::Char('k') => -1,
-        Key::Down | Key::Char('j') => 1,
-        Key::WheelUp => -NOTCH,
-        Key::WheelDown => NOTCH,
-        Key::PageUp => -page,
-        Key::PageDown => page,
-        Key::Home => isize::MIN,
-        Key::End => isize::MAX,
+        PressedKey::Up | PressedKey::Char('k') => -1,
+        PressedKey::Down | PressedKey::Char('j') => 1,
+        PressedKey::WheelUp => -NOTCH,
+        PressedKey::WheelDown => NOTCH,
+        PressedKey::PageUp => -page,
+        PressedKey::PageDown => page,
+        PressedKey::Home => isize::MIN,
+        PressedKey::End => isize::MAX,
         _ => return false,
     });
     true
@@ -161,19 +161,19 @@ enum Picked {
     Other,
 }
 
-fn picker_key(picker: &mut Picker, key: Key) -> Picked {
+fn picker_key(picker: &mut Picker, key: PressedKey) -> Picked {
     match key {
-        Key::Up | Key::WheelUp | Key::Char('k') => picker.step(-1),
-        Key::Down | Key::WheelDown | Key::Char('j') => picker.step(1),
-        Key::PageUp | Key::Home => picker.step(isize::MIN),
-        Key::PageDown | Key::End => picker.step(isize::MAX),
-        Key::Char(' ') => {
+        PressedKey::Up | PressedKey::WheelUp | PressedKey::Char('k') => picker.step(-1),
+        PressedKey::Down | PressedKey::WheelDown | PressedKey::Char('j') => picker.step(1),
+        PressedKey::PageUp | PressedKey::Home => picker.step(isize::MIN),
+        PressedKey::PageDown | PressedKey::End => picker.step(isize::MAX),
+        PressedKey::Char(' ') => {
             if let Some(candidate) = picker.candidates.get_mut(picker.cursor) {
                 candidate.chosen = !candidate.chosen;
             }
         }
-        Key::Enter => return Picked::Show(picker.chosen()),
-        Key::Esc | Key::Backspace | Key::Char('i') => return Picked::Close,
+        PressedKey::Enter => return Picked::Show(picker.chosen()),
+        PressedKey::Esc | PressedKey::Backspace | PressedKey::Char('i') => return Picked::Close,
         _ => return Picked::Other,
     }
     Picked::Moved
@@ -184,21 +184,21 @@ fn list_key(screen: &mut Screen, key: Key, now: Duration) -> Effect {
     let scroll = &mut screen.scroll;
     let page = isize::try_from(scroll.visible.max(1)).unwrap_or(isize::MAX);
     match key {
-        Key::Char('j') => scroll.scroll(1),
-        Key::Char('k') => scroll.scroll(-1),
-        Key::WheelDown => scroll.scroll(NOTCH),
-        Key::WheelUp => scroll.scroll(-NOTCH),
-        Key::Down => scroll.step(1),
-        Key::Up => scroll.step(-1),
-        Key::PageDown => scroll.step(page),
-        Key::PageUp => scroll.step(-page),
-        Key::Home => scroll.select(0),
-        Key::End => scroll.select(usize::MAX),
-        Key::Enter => {
+        PressedKey::Char('j') => scroll.scroll(1),
+        PressedKey::Char('k') => scroll.scroll(-1),
+        PressedKey::WheelDown => scroll.scroll(NOTCH),
+        PressedKey::WheelUp => scroll.scroll(-NOTCH),
+        PressedKey::Down => scroll.step(1),
+        PressedKey::Up => scroll.step(-1),
+        PressedKey::PageDown => scroll.step(page),
+        PressedKey::PageUp => scroll.step(-page),
+        PressedKey::Home => scroll.select(0),
+        PressedKey::End => scroll.select(usize::MAX),
+        PressedKey::Enter => {
             let selected = scroll.cursor.as_ref().and_then(|cursor| cursor.key.clone());
             return Effect::Open(selected);
         }
-        Key::Esc if scroll.cursor.is_some() => scroll.cursor = None,
+        PressedKey::Esc if scroll.cursor.is_some() => scroll.cursor = None,
         _ => return option_key(screen, key, now),
     }
     Effect::Nothing

@@ -58,33 +58,33 @@ impl Prompt {
     }
 
     /// Takes a key; those that mean nothing here do nothing.
-    pub(super) fn press(&mut self, key: Key) -> Typed {
+    pub(super) fn press(&mut self, key: PressedKey) -> Typed {
         match key {
-            Key::Enter => return Typed::Done(self.text.iter().collect()),
-            Key::Esc | Key::Control('g') => return Typed::Cancelled,
-            Key::Left => self.cursor = self.cursor.saturating_sub(1),
-            Key::Right => self.cursor = (self.cursor + 1).min(self.text.len()),
-            Key::Home | Key::Control('a') => self.cursor = 0,
-            Key::End | Key::Control('e') => self.cursor = self.text.len(),
-            Key::Backspace | Key::Control('h') => {
+            PressedKey::Enter => return Typed::Done(self.text.iter().collect()),
+            PressedKey::Esc | PressedKey::Control('g') => return Typed::Cancelled,
+            PressedKey::Left => self.cursor = self.cursor.saturating_sub(1),
+            PressedKey::Right => self.cursor = (self.cursor + 1).min(self.text.len()),
+            PressedKey::Home | PressedKey::Control('a') => self.cursor = 0,
+            PressedKey::End | PressedKey::Control('e') => self.cursor = self.text.len(),
+            PressedKey::Backspace | PressedKey::Control('h') => {
                 if let Some(before) = self.cursor.checked_sub(1) {
                     self.text.remove(before);
                     self.cursor = before;
                 }
             }
-            Key::Delete if self.cursor < self.text.len() => {
+            PressedKey::Delete if self.cursor < self.text.len() => {
                 self.text.remove(self.cursor);
             }
-            Key::Control('u') => {
+            PressedKey::Control('u') => {
                 self.text.clear();
                 self.cursor = 0;
             }
-            Key::Control('w') => {
+            PressedKey::Control('w') => {
                 let start = self.start_of_word();
                 self.text.drain(start..self.cursor);
                 self.cursor = start;
             }
-            Key::Char(char) if !char.is_control() => {
+            PressedKey::Char(char) if !char.is_control() => {
                 self.text.insert(self.cursor, char);
                 self.cursor += 1;
             }
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     /// What is left after some keys: the text with `|` at the cursor.
-    fn typed(before: &str, keys: &[Key]) -> String {
+    fn typed(before: &str, keys: &[PressedKey]) -> String {
         let mut prompt = Prompt::new(Purpose::Search, before);
         for key in keys {
             assert_eq!(prompt.press(*key), Typed::More);
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn keys_edit() {
-        use Key::{Backspace, Char, Control, Delete, End, Home, Left, Right};
+        use PressedKey::{Backspace, Char, Control, Delete, End, Home, Left, Right};
         assert_eq!(typed("port 53", &[]), "port 53|");
         assert_eq!(typed("port 53", &[Left, Left, Char('x')]), "port x|53");
         assert_eq!(typed("port 53", &[Home, Delete, Right]), "o|rt 53");
@@ -138,15 +138,15 @@ mod tests {
         assert_eq!(typed("port 53", &[Control('u'), Backspace, Delete]), "|");
         assert_eq!(typed("host a and  b  ", &[Control('w')]), "host a and  |");
         assert_eq!(typed("host a", &[Left, Left, Control('w'), Control('w')]), "| a");
-        assert_eq!(typed("é", &[Backspace, Char('ü'), Key::Up, Char('\t')]), "ü|");
+        assert_eq!(typed("é", &[Backspace, Char('ü'), PressedKey::Up, Char('\t')]), "ü|");
     }
 
     #[test]
     fn enter_accepts_and_escape_does_not() {
         let mut prompt = Prompt::new(Purpose::NetFilter, "tcp");
-        assert_eq!(prompt.press(Key::Enter), Typed::Done("tcp".to_owned()));
-        assert_eq!(prompt.press(Key::Esc), Typed::Cancelled);
-        assert_eq!(prompt.press(Key::Control('g')), Typed::Cancelled);
+        assert_eq!(prompt.press(PressedKey::Enter), Typed::Done("tcp".to_owned()));
+        assert_eq!(prompt.press(PressedKey::Esc), Typed::Cancelled);
+        assert_eq!(prompt.press(PressedKey::Control('g')), Typed::Cancelled);
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(prompt.visible(20), ("0123456789".to_owned(), 10));
         assert_eq!(prompt.visible(5), ("6789".to_owned(), 4));
         assert_eq!(prompt.visible(0), (String::new(), 0));
-        prompt.press(Key::Home);
+        prompt.press(PressedKey::Home);
         assert_eq!(prompt.visible(5), ("01234".to_owned(), 0));
     }
 

@@ -6,14 +6,14 @@ use super::*;
 use crate::iftop::options::IftopOptions;
 
 /// Any key, those of the help page most of all.
-pub(in crate::tui) fn any_key() -> impl Strategy<Value = Key> {
+pub(in crate::tui) fn any_key() -> impl Strategy<Value = PressedKey> {
     prop_oneof![
-        6 => prop::sample::select("hqPnNsdSDptbBTLjk123<>olf!/egirOF? ".chars().collect::<Vec<_>>()).prop_map(Key::Char),
-        1 => any::<char>().prop_map(Key::Char),
-        1 => prop::sample::select("acegluwhxz".chars().collect::<Vec<_>>()).prop_map(Key::Control),
+        6 => prop::sample::select("hqPnNsdSDptbBTLjk123<>olf!/egirOF? ".chars().collect::<Vec<_>>()).prop_map(PressedKey::Char),
+        1 => any::<char>().prop_map(PressedKey::Char),
+        1 => prop::sample::select("acegluwhxz".chars().collect::<Vec<_>>()).prop_map(PressedKey::Control),
         4 => prop::sample::select(vec![
-            Key::Enter, Key::Esc, Key::Backspace, Key::Delete, Key::Left, Key::Right, Key::Up, Key::Down, Key::PageUp,
-            Key::PageDown, Key::Home, Key::End, Key::WheelUp, Key::WheelDown, Key::Resize, Key::Other,
+            PressedKey::Enter, PressedKey::Esc, PressedKey::Backspace, PressedKey::Delete, PressedKey::Left, PressedKey::Right, PressedKey::Up, PressedKey::Down, PressedKey::PageUp,
+            PressedKey::PageDown, PressedKey::Home, PressedKey::End, PressedKey::WheelUp, PressedKey::WheelDown, PressedKey::Resize, PressedKey::Other,
         ]),
     ]
 }
@@ -28,7 +28,7 @@ fn screen() -> Screen {
 fn messages(screen: &mut Screen, keys: &str) -> Vec<String> {
     let mut messages = Vec::new();
     for key in keys.chars() {
-        press(screen, Key::Char(key), NOW);
+        press(screen, PressedKey::Char(key), NOW);
         messages.push(screen.message.as_ref().map_or_else(String::new, |message| message.text.clone()));
     }
     messages
@@ -37,8 +37,8 @@ fn messages(screen: &mut Screen, keys: &str) -> Vec<String> {
 /// A key with two states: what it changes, and what it says each time.
 fn check(key: char, changed: &Options, effect: &Effect, said: [&str; 2]) {
     let mut screen = screen();
-    for (options, text) in [(changed, said[0]), (&Options::default(), said[1])] {
-        let happened = press(&mut screen, Key::Char(key), NOW);
+    for (options, text) in [(changed, said[0]), (&IftopOptions::default(), said[1])] {
+        let happened = press(&mut screen, PressedKey::Char(key), NOW);
         assert_eq!(screen.options, *options, "{key}");
         assert_eq!(screen.message.as_ref().unwrap().text, text);
         if text == said[1] {
@@ -124,7 +124,9 @@ fn orders() {
 fn keys_that_mean_nothing_say_so() {
     assert_eq!(messages(&mut screen(), "Hx"), [HINT, HINT]);
     assert_eq!(messages(&mut screen(), "!"), ["Sorry, subshells have been disabled."]);
-    for key in [Key::Resize, Key::Other, Key::Esc, Key::Delete, Key::Control('x')] {
+    for key in
+        [PressedKey::Resize, PressedKey::Other, PressedKey::Esc, PressedKey::Delete, PressedKey::Control('x')]
+    {
         let mut screen = screen();
         assert_eq!(press(&mut screen, key, NOW), Effect::Nothing);
         assert_eq!(screen.message.unwrap().text, HINT, "{key:?}");
@@ -170,13 +172,13 @@ fn help_comes_and_goes() {
 fn keys_typed_into_a_line_do_nothing_else() {
     let mut screen = screen();
     messages(&mut screen, "lqPb");
-    assert_eq!(screen.options, Options::default());
-    press(&mut screen, Key::Enter, NOW);
+    assert_eq!(screen.options, IftopOptions::default());
+    press(&mut screen, PressedKey::Enter, NOW);
     assert_eq!(screen.options.screen_filter.as_deref(), Some("qPb"));
     assert!(screen.prompt.is_none() && screen.filter.is_some());
     messages(&mut screen, "l");
-    press(&mut screen, Key::Control('u'), NOW);
-    press(&mut screen, Key::Enter, NOW);
+    press(&mut screen, PressedKey::Control('u'), NOW);
+    press(&mut screen, PressedKey::Enter, NOW);
     assert!(screen.filter.is_none() && screen.options.screen_filter.is_none());
 }
 
@@ -185,7 +187,7 @@ fn texts_become_effects() {
     let typed = |keys: &str| {
         let mut screen = screen();
         messages(&mut screen, keys);
-        press(&mut screen, Key::Enter, NOW)
+        press(&mut screen, PressedKey::Enter, NOW)
     };
     assert_eq!(typed("f  tcp "), Effect::NetFilter("tcp".to_owned()));
     assert_eq!(typed("f"), Effect::NetFilter(String::new()));
@@ -206,10 +208,10 @@ fn pages_of_text_scroll_as_far_as_there_is_text() {
         let Page::Help(lines) = screen.page else { panic!("another page") };
         lines.first
     };
-    assert_eq!(first(&[Key::Down, Key::Char('j')]), 2);
-    assert_eq!(first(&[Key::PageDown, Key::Up]), 9);
-    assert_eq!(first(&[Key::End]), 20);
-    assert_eq!(first(&[Key::End, Key::PageUp, Key::Char('k')]), 9);
-    assert_eq!(first(&[Key::End, Key::Home, Key::WheelDown]), 3);
-    assert_eq!(first(&[Key::PageDown, Key::PageDown, Key::PageDown]), 20);
+    assert_eq!(first(&[PressedKey::Down, PressedKey::Char('j')]), 2);
+    assert_eq!(first(&[PressedKey::PageDown, PressedKey::Up]), 9);
+    assert_eq!(first(&[PressedKey::End]), 20);
+    assert_eq!(first(&[PressedKey::End, PressedKey::PageUp, PressedKey::Char('k')]), 9);
+    assert_eq!(first(&[PressedKey::End, PressedKey::Home, PressedKey::WheelDown]), 3);
+    assert_eq!(first(&[PressedKey::PageDown, PressedKey::PageDown, PressedKey::PageDown]), 20);
 }

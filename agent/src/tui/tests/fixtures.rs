@@ -17,8 +17,8 @@ use crate::{
         orient::Orientation,
         services::Services,
     },
-    iftop::options::{Options, PortDisplay},
-    tui::{Display, Key, Theme, Wish},
+    iftop::options::{IftopOptions, PortDisplay},
+    tui::{Display, PressedKey, Theme, Wish},
 };
 
 pub(super) const TCP: u8 = 6;
@@ -153,7 +153,7 @@ impl Test {
     }
 
     /// Presses a key.
-    pub(super) fn press(&mut self, key: Key) -> Wish {
+    pub(super) fn press(&mut self, key: PressedKey) -> Wish {
         let now = self.now();
         self.display.press(key, &mut self.ledger, now)
     }
@@ -161,7 +161,7 @@ impl Test {
     /// Types text, a key for each character.
     pub(super) fn keys(&mut self, keys: &str) {
         for key in keys.chars() {
-            let wish = self.press(if key == '\n' { Key::Enter } else { Key::Char(key) });
+            let wish = self.press(if key == '\n' { PressedKey::Enter } else { PressedKey::Char(key) });
             assert_eq!(wish, Wish::Nothing, "{key}");
         }
     }

@@ -12,8 +12,8 @@ use ratatui::{
 use super::fixtures::{ICMP, LO, TCP, TRAFFIC, Test, UDP, VA, interface, lines, numbers};
 use crate::{
     flow::row::InterfaceId,
-    iftop::options::{LineDisplay, Options, PortDisplay},
-    tui::{Candidate, Key},
+    iftop::options::{IftopOptions, LineDisplay, PortDisplay},
+    tui::{Candidate, PressedKey},
 };
 
 /// Names the snapshot after the test that asks for it.
@@ -113,8 +113,8 @@ fn help_on_a_narrow_screen() {
     let mut test = Test::usual(45);
     test.keys("?");
     test.frame(60, 16);
-    test.press(Key::PageDown);
-    test.press(Key::Down);
+    test.press(PressedKey::PageDown);
+    test.press(PressedKey::Down);
     check!(test.frame(60, 16));
 }
 
@@ -125,7 +125,7 @@ fn everything_about_one_row() {
     test.run(95, &[TRAFFIC[0], (("10.77.0.2", 5001), ("10.77.0.1", 40_001), UDP, 30_000)]);
     test.run(5, &[TRAFFIC[0]]);
     test.frame(80, 24);
-    test.press(Key::Enter);
+    test.press(PressedKey::Enter);
     test.run(7, &[(TRAFFIC[0].0, TRAFFIC[0].1, UDP, 300_000)]);
     check!(test.frame(80, 24));
 }
@@ -135,9 +135,9 @@ fn everything_about_a_group() {
     let mut test = Test::usual(30);
     test.keys("g");
     test.frame(100, 24);
-    test.press(Key::Down);
+    test.press(PressedKey::Down);
     test.frame(100, 24);
-    test.press(Key::Enter);
+    test.press(PressedKey::Enter);
     check!(test.frame(60, 24));
 }
 
@@ -158,8 +158,8 @@ fn interfaces_to_choose_from() {
             false,
         ),
     ]);
-    test.press(Key::Down);
-    test.press(Key::Down);
+    test.press(PressedKey::Down);
+    test.press(PressedKey::Down);
     test.keys(" ");
     check!(test.frame(80, 12));
 }
@@ -172,9 +172,9 @@ fn a_line_is_typed() {
     check!(test.frame(80, 12));
     let mut buffer = test.draw(80, 12);
     assert_eq!(test.display.draw(&mut buffer, test.now()), Some(Position::new(21, 0)));
-    test.press(Key::Left);
+    test.press(PressedKey::Left);
     assert_eq!(test.display.draw(&mut buffer, test.now()), Some(Position::new(20, 0)));
-    test.press(Key::Esc);
+    test.press(PressedKey::Esc);
     assert_eq!(test.display.draw(&mut buffer, test.now()), None);
 }
 
@@ -327,7 +327,7 @@ fn without_unicode_lines_are_ascii() {
     let mut test = Test::usual(10);
     test.display.theme.ascii = true;
     test.frame(80, 24);
-    test.press(Key::Enter);
+    test.press(PressedKey::Enter);
     assert!(test.frame(80, 24).is_ascii());
 }
 

@@ -102,7 +102,7 @@ fn the_screen_filter_matches_either_end_and_leaves_totals_alone() {
     let totals = test.line(23);
     let mut filtered = |text: &str| {
         test.keys("l");
-        test.press(Key::Control('u'));
+        test.press(PressedKey::Control('u'));
         test.keys(text);
         test.keys("\n");
         let ends: Vec<String> = test.ends();
@@ -120,7 +120,7 @@ fn the_screen_filter_matches_either_end_and_leaves_totals_alone() {
     test.keys("l5001\n");
     test.keys("l");
     test.keys("zzz");
-    test.press(Key::Esc);
+    test.press(PressedKey::Esc);
     assert_eq!(test.ends().len(), 1);
     assert!(test.line(20).contains(" only 5001 "), "{}", test.line(20));
 }
@@ -157,7 +157,7 @@ fn scrolling_stops_at_the_end_of_the_list() {
     test.keys("jj");
     assert_eq!(test.ends().first().unwrap(), "10.77.0.1 10.77.0.12");
     test.keys("k");
-    test.press(Key::WheelDown);
+    test.press(PressedKey::WheelDown);
     assert_eq!(test.ends().first().unwrap(), "10.77.0.1 10.77.0.14");
     test.keys(&"j".repeat(100));
     assert_eq!(test.ends().last().unwrap(), "10.77.0.1 10.77.0.59");
@@ -181,12 +181,12 @@ fn the_selection_follows_its_row() {
         test.press(key);
         selected(&mut test)
     };
-    assert_eq!(after(Key::Down).as_deref(), Some("10.77.0.10"));
-    assert_eq!(after(Key::Down).as_deref(), Some("10.77.0.11"));
-    assert_eq!(after(Key::PageDown).as_deref(), Some("10.77.0.20"));
-    assert_eq!(after(Key::End).as_deref(), Some("10.77.0.59"));
-    assert_eq!(after(Key::Home).as_deref(), Some("10.77.0.10"));
-    assert_eq!(after(Key::Up).as_deref(), Some("10.77.0.10"));
+    assert_eq!(after(PressedKey::Down).as_deref(), Some("10.77.0.10"));
+    assert_eq!(after(PressedKey::Down).as_deref(), Some("10.77.0.11"));
+    assert_eq!(after(PressedKey::PageDown).as_deref(), Some("10.77.0.20"));
+    assert_eq!(after(PressedKey::End).as_deref(), Some("10.77.0.59"));
+    assert_eq!(after(PressedKey::Home).as_deref(), Some("10.77.0.10"));
+    assert_eq!(after(PressedKey::Up).as_deref(), Some("10.77.0.10"));
     // Others grow: the selected row goes down, and the screen with it.
     let flows: Vec<String> = (40..60).map(|last| format!("10.77.0.{last}")).collect();
     let flows: Vec<_> =
@@ -197,7 +197,7 @@ fn the_selection_follows_its_row() {
     // It ends: the selection stays where it was.
     test.run(41, &flows);
     assert!(selected(&mut test).is_some());
-    test.press(Key::Esc);
+    test.press(PressedKey::Esc);
     assert_eq!(selected(&mut test), None);
 }
 
@@ -208,7 +208,7 @@ fn searching_goes_from_match_to_match() {
     assert_eq!(selected(&mut test).as_deref(), Some("10.77.0.50"));
     test.keys("/\n");
     assert_eq!(selected(&mut test).as_deref(), Some("10.77.0.51"));
-    test.press(Key::End);
+    test.press(PressedKey::End);
     test.keys("/\n");
     assert_eq!(selected(&mut test).as_deref(), Some("10.77.0.50"));
     test.keys("/zzz\n");
@@ -258,17 +258,17 @@ fn only_the_interfaces_that_are_chosen_are_shown() {
 #[test]
 fn choosing_interfaces() {
     let mut test = Test::usual(3);
-    assert_eq!(test.press(Key::Char('i')), Wish::ListInterfaces);
+    assert_eq!(test.press(PressedKey::Char('i')), Wish::ListInterfaces);
     let candidate =
         |name: &str, chosen| crate::tui::Candidate { name: name.to_owned(), about: String::new(), chosen };
     test.display.choose(vec![candidate("lo", false), candidate("va", true)]);
     test.keys(" ");
-    assert_eq!(test.press(Key::Enter), Wish::Show(vec!["lo".to_owned(), "va".to_owned()]));
+    assert_eq!(test.press(PressedKey::Enter), Wish::Show(vec!["lo".to_owned(), "va".to_owned()]));
     test.display.choose(vec![candidate("lo", false), candidate("va", true)]);
-    test.press(Key::Down);
+    test.press(PressedKey::Down);
     test.keys(" \n");
     assert!(test.line(0).starts_with(" Choose at least one interface "));
-    test.press(Key::Esc);
+    test.press(PressedKey::Esc);
     assert_eq!(test.ends().len(), 5);
 }
 
@@ -288,7 +288,7 @@ fn keys_without_a_frame_in_between_act_on_what_they_selected() {
     let mut test = Test::usual(3);
     test.frame(100, 24);
     let second = test.line(4).split_whitespace().next().unwrap().to_owned();
-    for key in [Key::Down, Key::Down, Key::Enter] {
+    for key in [PressedKey::Down, PressedKey::Down, PressedKey::Enter] {
         test.press(key);
     }
     assert!(test.line(2).starts_with(&format!("{second} <=> ")), "{}", test.line(2));
@@ -299,7 +299,7 @@ fn a_page_about_a_row_ends_when_rows_come_together_differently() {
     let mut test = Test::usual(3);
     test.frame(100, 24);
     for key in ["p", "s", "g"] {
-        test.press(Key::Enter);
+        test.press(PressedKey::Enter);
         assert!(test.line(2).contains(" <=> "), "{key}");
         test.keys(key);
         assert!(!test.line(2).contains(" <=> "), "{key}");
@@ -310,7 +310,7 @@ fn a_page_about_a_row_ends_when_rows_come_together_differently() {
 fn a_capture_filter_is_a_wish() {
     let mut test = Test::usual(3);
     test.keys("f port 53 ");
-    assert_eq!(test.press(Key::Enter), Wish::NetFilter("port 53".to_owned()));
+    assert_eq!(test.press(PressedKey::Enter), Wish::NetFilter("port 53".to_owned()));
     test.display.filter_installed("port 53", test.now());
     assert!(test.line(0).starts_with(" Installed new filter "));
     assert!(test.line(20).contains(" filter port 53 "));
@@ -353,9 +353,9 @@ fn groups_keep_what_they_got_from_rows_that_are_gone() {
     assert!(test.list()[2].contains(" 97.7KB "), "{}", test.list()[2]);
     test.keys("ggg");
     assert!(test.list()[0].contains(" 2.00MB "), "{}", test.list()[0]);
-    test.press(Key::Enter);
+    test.press(PressedKey::Enter);
     assert!(test.line(13).contains("2,100,000"), "{}", test.line(13));
-    test.press(Key::Esc);
+    test.press(PressedKey::Esc);
     test.display.show(Some(HashSet::from([InterfaceId(1)])), &test.ledger);
     assert!(test.list()[0].contains(" 977KB "), "{}", test.list()[0]);
     test.display.show(None, &test.ledger);

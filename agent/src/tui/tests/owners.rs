@@ -103,10 +103,10 @@ fn groups_by_owner() {
 fn a_row_page_says_whose_it_is() {
     let mut test = usual();
     test.frame(80, 24);
-    test.press(Key::Down);
-    test.press(Key::Down);
+    test.press(PressedKey::Down);
+    test.press(PressedKey::Down);
     test.frame(80, 24);
-    test.press(Key::Enter);
+    test.press(PressedKey::Enter);
     assert!(test.display.looks());
     test.display.set_owners_degraded(vec!["cgroup v2 is not mounted: no notes are taken".to_owned()]);
     check!(test.frame(80, 32));
@@ -116,7 +116,7 @@ fn a_row_page_says_whose_it_is() {
 fn open_files_of_a_rows_owners() {
     let mut test = usual();
     test.frame(80, 24);
-    assert_eq!(test.press(Key::Char('F')), Wish::Files);
+    assert_eq!(test.press(PressedKey::Char('F')), Wish::Files);
     let owners: Vec<u32> = test.display.owners().iter().map(|owner| owner.id.pid).collect();
     assert_eq!(owners, [812], "the first row's");
     test.display.show_files(vec!["curl 812: 1 open file".to_owned(), "  3  /tmp/a\x1b[2J".to_owned()]);
@@ -124,7 +124,7 @@ fn open_files_of_a_rows_owners() {
     assert_eq!(files[..2], ["curl 812: 1 open file", "  3  /tmp/a?[2J"]);
     test.press(Key::Esc);
     assert!(test.list()[0].contains("10.77.0.1:40001 <=> 10.77.0.2:5001"), "back to the row");
-    test.press(Key::Esc);
+    test.press(PressedKey::Esc);
     assert_eq!(test.ends().len(), 5);
 }
 
@@ -161,7 +161,7 @@ fn search_filter_and_file_know_owners() {
     let file = String::from_utf8(out).unwrap();
     assert!(file.lines().nth(1).unwrap().ends_with(",nginx/813 +1"), "{file}");
     test.keys("l");
-    test.press(Key::Control('u'));
+    test.press(PressedKey::Control('u'));
     test.keys("\n/curl\n");
     let found = test.display.screen.scroll.cursor.as_ref().map(|cursor| cursor.rank);
     assert_eq!(found, Some(0));

@@ -14,7 +14,7 @@ use crate::{
 /// What may happen.
 #[derive(Clone, Debug)]
 enum Step {
-    Key(crate::tui::Key),
+    Key(crate::tui::PressedKey),
     Seconds(u64, Vec<(u8, u8, u16, u64)>),
     Draw(u16, u16),
     Names,
