@@ -77,7 +77,7 @@ pub(super) async fn top(options: IftopOptions, mut plan: Plan) -> anyhow::Result
 struct Top {
     meter: Meter,
     display: Display,
-    screen: Screen,
+    screen: TerminalScreen,
     resolver: Resolver,
     /// SIGCONT: whoever had the terminal meanwhile left it in another state.
     continued: tokio::signal::unix::Signal,

@@ -50,7 +50,7 @@ const MOST_HOSTS: usize = 256;
 
 /// The screen and everything behind it, but for the books.
 pub struct Display {
-    pub(super) screen: Screen,
+    pub(super) screen: ScreenState,
     pub(super) theme: Theme,
     pub(super) list: List,
     /// The interfaces that are shown; `None`: all.
@@ -113,8 +113,8 @@ pub enum Wish {
 impl Display {
     /// The screen at the start.
     #[must_use]
-    pub fn new(options: Options, theme: Theme, names: Names) -> Self {
-        let (mut screen, complaint) = Screen::new(options);
+    pub fn new(options: IftopOptions, theme: Theme, names: Names) -> Self {
+        let (mut screen, complaint) = ScreenState::new(options);
         if let Some(complaint) = complaint {
             screen.say(complaint, Duration::ZERO);
         }
@@ -201,11 +201,11 @@ impl Display {
         let before = self.screen.grouping;
         let effect = press(&mut self.screen, key, now);
         match effect {
-            Effect::Nothing => {}
-            Effect::Quit => return Wish::Quit,
-            Effect::Suspend => return Wish::Suspend,
-            Effect::Repaint => return Wish::Repaint,
-            Effect::Gather => {
+            ScreenEffect::Nothing => {}
+            ScreenEffect::Quit => return Wish::Quit,
+            ScreenEffect::Suspend => return Wish::Suspend,
+            ScreenEffect::Repaint => return Wish::Repaint,
+            ScreenEffect::Gather => {
                 if before != self.screen.grouping || self.screen.options.frozen {
                     self.list.thaw();
                 }
@@ -219,11 +219,11 @@ impl Display {
                 Some(format) => return Wish::Export(name, format),
                 None => self.screen.say("Give the file a name that ends in .json or .csv", now),
             },
-            Effect::ForgetTotals => self.forget_totals(ledger),
-            Effect::ListInterfaces => return Wish::ListInterfaces,
-            Effect::Show(names) => return Wish::Show(names),
-            Effect::Open(key) => self.open(key, ledger),
-            Effect::Files(key) => {
+            ScreenEffect::ForgetTotals => self.forget_totals(ledger),
+            ScreenEffect::ListInterfaces => return Wish::ListInterfaces,
+            ScreenEffect::Show(names) => return Wish::Show(names),
+            ScreenEffect::Open(key) => self.open(key, ledger),
+            ScreenEffect::Files(key) => {
                 if self.detail.is_none() {
                     self.open(key, ledger);
                 }
@@ -232,7 +232,7 @@ impl Display {
                 }
             }
         }
-        if !matches!(self.screen.page, Page::Detail(..) | Page::Files(..)) {
+        if !matches!(self.screen.page, ScreenPage::Detail(..) | ScreenPage::Files(..)) {
             self.detail = None;
         }
         Wish::Nothing
@@ -272,7 +272,7 @@ impl Display {
     /// Shows the files that owners have open, a line each.
     pub fn show_files(&mut self, lines: Vec<String>) {
         if let Some(detail) = &self.detail {
-            self.screen.page = Page::Files(detail.entry.key.clone(), lines, Lines::default());
+            self.screen.page = ScreenPage::Files(detail.entry.key.clone(), lines, ShownLines::default());
         }
     }
 
@@ -315,7 +315,7 @@ impl Display {
         let first = self.list.shown(&self.screen.scroll).next().map(|entry| entry.key.clone());
         if let Some(key) = key.or(selected).or(first) {
             self.detail = Some(Detail::open(&key));
-            self.screen.page = Page::Detail(key, Lines::default());
+            self.screen.page = ScreenPage::Detail(key, ShownLines::default());
             self.update_detail(ledger);
         }
     }
@@ -333,7 +333,7 @@ impl Display {
         });
         match found {
             Some(rank) => {
-                screen.page = Page::List;
+                screen.page = ScreenPage::List;
                 screen.scroll.select(rank);
             }
             None => screen.say(format!("Not found: {}", Safe::new(text)), now),
@@ -348,7 +348,7 @@ impl Display {
 
     /// Shows the page on which interfaces are chosen.
     pub fn choose(&mut self, candidates: Vec<Candidate>) {
-        self.screen.page = Page::Interfaces(Picker { candidates, ..Picker::default() });
+        self.screen.page = ScreenPage::Interfaces(Picker { candidates, ..Picker::default() });
         self.detail = None;
     }
 
@@ -468,7 +468,9 @@ impl Display {
             picker.settle(layout.rows.len().saturating_sub(1));
         }
         let text = self.scene(Duration::ZERO).text(self.size).len();
-        if let Page::Help(lines) | Page::Detail(_, lines) | Page::Files(_, _, lines) = &mut self.screen.page {
+        if let ScreenPage::Help(lines) | ScreenPage::Detail(_, lines) | ScreenPage::Files(_, _, lines) =
+            &mut self.screen.page
+        {
             lines.settle(text, layout.rows.len());
         }
         self.fit_scale();

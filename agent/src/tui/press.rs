@@ -45,7 +45,7 @@ pub enum PressedKey {
 
 /// What has to follow a key, besides drawing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(super) enum ScreenEffect {
     /// Nothing.
     Nothing,
     /// The program ends.
@@ -79,14 +79,14 @@ pub(super) enum Effect {
 }
 
 /// What a key does. `now` is the time since the start.
-pub(super) fn press(screen: &mut Screen, key: Key, now: Duration) -> Effect {
+pub(super) fn press(screen: &mut ScreenState, key: PressedKey, now: Duration) -> ScreenEffect {
     match key {
-        Key::Control('c') => return Effect::Quit,
-        Key::Control('z') => return Effect::Suspend,
-        Key::Control('l') => return Effect::Repaint,
-        Key::Resize => {
+        PressedKey::Control('c') => return ScreenEffect::Quit,
+        PressedKey::Control('z') => return ScreenEffect::Suspend,
+        PressedKey::Control('l') => return ScreenEffect::Repaint,
+        PressedKey::Resize => {
             screen.say(HINT, now);
-            return Effect::Nothing;
+            return ScreenEffect::Nothing;
         }
         _ => {}
     }
@@ -94,18 +94,18 @@ pub(super) fn press(screen: &mut Screen, key: Key, now: Duration) -> Effect {
         return match prompt.press(key) {
             Typed::More => {
                 screen.prompt = Some(prompt);
-                Effect::Nothing
+                ScreenEffect::Nothing
             }
-            Typed::Cancelled => Effect::Nothing,
+            Typed::Cancelled => ScreenEffect::Nothing,
             Typed::Done(text) => typed(screen, prompt.purpose, text, now),
         };
     }
     let moved = match &mut screen.page {
-        Page::List => return list_key(screen, key, now),
-        Page::Interfaces(picker) => match picker_key(picker, key) {
+        ScreenPage::List => return list_key(screen, key, now),
+        ScreenPage::Interfaces(picker) => match picker_key(picker, key) {
             Picked::Moved => true,
             Picked::Close => {
-                screen.page = Page::List;
+                screen.page = ScreenPage::List;
                 true
             }
             Picked::Show(names) if names.is_empty() => {
@@ -113,21 +113,21 @@ pub(super) fn press(screen: &mut Screen, key: Key, now: Duration) -> Effect {
                 true
             }
             Picked::Show(names) => {
-                screen.page = Page::List;
-                return Effect::Show(names);
+                screen.page = ScreenPage::List;
+                return ScreenEffect::Show(names);
             }
             Picked::Other => false,
         },
-        Page::Files(of, _, lines) => match key {
-            Key::Esc | Key::Enter | Key::Backspace => {
-                screen.page = Page::Detail(of.clone(), Lines::default());
+        ScreenPage::Files(of, _, lines) => match key {
+            PressedKey::Esc | PressedKey::Enter | PressedKey::Backspace => {
+                screen.page = ScreenPage::Detail(of.clone(), ShownLines::default());
                 true
             }
             _ => lines_key(lines, key),
         },
-        Page::Help(lines) | Page::Detail(_, lines) => match key {
-            Key::Esc | Key::Enter | Key::Backspace => {
-                screen.page = Page::List;
+        ScreenPage::Help(lines) | ScreenPage::Detail(_, lines) => match key {
+            PressedKey::Esc | PressedKey::Enter | PressedKey::Backspace => {
+                screen.page = ScreenPage::List;
                 true
             }
             _ => lines_key(lines, key),
@@ -137,7 +137,7 @@ pub(super) fn press(screen: &mut Screen, key: Key, now: Duration) -> Effect {
 }
 
 /// Scrolls a text. Whether the key did.
-fn lines_key(lines: &mut Lines, key: Key) -> bool {
+fn lines_key(lines: &mut ShownLines, key: PressedKey) -> bool {
     let page = isize::try_from(lines.room).unwrap_or(isize::MAX);
     lines.scroll(match key {
         PressedKey::Up | PressedKey::Char('k') => -1,
@@ -180,7 +180,7 @@ fn picker_key(picker: &mut Picker, key: PressedKey) -> Picked {
 }
 
 /// A key while the list is on the screen.
-fn list_key(screen: &mut Screen, key: Key, now: Duration) -> Effect {
+fn list_key(screen: &mut ScreenState, key: PressedKey, now: Duration) -> ScreenEffect {
     let scroll = &mut screen.scroll;
     let page = isize::try_from(scroll.visible.max(1)).unwrap_or(isize::MAX);
     match key {
@@ -196,47 +196,47 @@ fn list_key(screen: &mut Screen, key: Key, now: Duration) -> Effect {
         PressedKey::End => scroll.select(usize::MAX),
         PressedKey::Enter => {
             let selected = scroll.cursor.as_ref().and_then(|cursor| cursor.key.clone());
-            return Effect::Open(selected);
+            return ScreenEffect::Open(selected);
         }
         PressedKey::Esc if scroll.cursor.is_some() => scroll.cursor = None,
         _ => return option_key(screen, key, now),
     }
-    Effect::Nothing
+    ScreenEffect::Nothing
 }
 
 /// A key that does the same wherever it is pressed.
-fn option_key(screen: &mut Screen, key: Key, now: Duration) -> Effect {
-    let Key::Char(key) = key else {
+fn option_key(screen: &mut ScreenState, key: PressedKey, now: Duration) -> ScreenEffect {
+    let PressedKey::Char(key) = key else {
         screen.say(HINT, now);
-        return Effect::Nothing;
+        return ScreenEffect::Nothing;
     };
     let options = &mut screen.options;
-    let mut effect = Effect::Nothing;
+    let mut effect = ScreenEffect::Nothing;
     let message = match key {
-        'q' => return Effect::Quit,
+        'q' => return ScreenEffect::Quit,
         'h' | '?' => {
             screen.page = match screen.page {
-                Page::Help(_) => Page::List,
-                _ => Page::Help(Lines::default()),
+                ScreenPage::Help(_) => ScreenPage::List,
+                _ => ScreenPage::Help(ShownLines::default()),
             };
-            return Effect::Nothing;
+            return ScreenEffect::Nothing;
         }
         'P' => {
             options.paused = !options.paused;
             if options.paused {
                 screen.say_until_next("Display paused");
-                return Effect::Pause;
+                return ScreenEffect::Pause;
             }
-            effect = Effect::Pause;
+            effect = ScreenEffect::Pause;
             "Display unpaused"
         }
         'o' => {
             options.frozen = !options.frozen;
             if options.frozen {
                 screen.say_until_next("Order frozen");
-                return Effect::Freeze;
+                return ScreenEffect::Freeze;
             }
-            effect = Effect::Gather;
+            effect = ScreenEffect::Gather;
             "Order unfrozen"
         }
         'n' => toggle(&mut options.dns, "DNS resolution on", "DNS resolution off"),
@@ -245,7 +245,7 @@ fn option_key(screen: &mut Screen, key: Key, now: Duration) -> Effect {
             let message = regroup(options, key);
             leave_detail(screen);
             screen.say(message, now);
-            return Effect::Gather;
+            return ScreenEffect::Gather;
         }
         't' => {
             use LineDisplay::{OneLineBoth, OneLineReceived, OneLineSent, TwoLine};
@@ -281,19 +281,19 @@ fn option_key(screen: &mut Screen, key: Key, now: Duration) -> Effect {
         'g' => {
             let grouping = screen.grouping.next();
             group(screen, grouping, now);
-            return Effect::Gather;
+            return ScreenEffect::Gather;
         }
         'O' => {
-            effect = Effect::Gather;
+            effect = ScreenEffect::Gather;
             toggle(&mut screen.owners, "Show owners", "Hide owners")
         }
         'F' => {
             let selected = screen.scroll.cursor.as_ref().and_then(|cursor| cursor.key.clone());
-            return Effect::Files(selected);
+            return ScreenEffect::Files(selected);
         }
         'i' => return Effect::ListInterfaces,
         'r' => {
-            effect = Effect::ForgetTotals;
+            effect = ScreenEffect::ForgetTotals;
             "Totals and peaks start again"
         }
         _ => HINT,
@@ -336,25 +336,25 @@ fn regroup(options: &mut crate::iftop::options::IftopOptions, key: char) -> &'st
 }
 
 /// Brings rows together in another way.
-fn group(screen: &mut Screen, by: Grouping, now: Duration) {
+fn group(screen: &mut ScreenState, by: Grouping, now: Duration) {
     screen.grouping = by;
-    if !matches!(screen.page, Page::Help(_)) {
-        screen.page = Page::List;
+    if !matches!(screen.page, ScreenPage::Help(_)) {
+        screen.page = ScreenPage::List;
     }
     screen.scroll.reset();
     screen.say(format!("Group by {}", by.name()), now);
 }
 
 /// An entry that is shown in full may not exist any more.
-fn leave_detail(screen: &mut Screen) {
-    if matches!(screen.page, Page::Detail(..) | Page::Files(..)) {
-        screen.page = Page::List;
+fn leave_detail(screen: &mut ScreenState) {
+    if matches!(screen.page, ScreenPage::Detail(..) | ScreenPage::Files(..)) {
+        screen.page = ScreenPage::List;
     }
 }
 
 /// Begins a line of text, with what it was before.
-fn ask(screen: &mut Screen, purpose: Purpose) -> Effect {
-    let Screen { options, search, .. } = screen;
+fn ask(screen: &mut ScreenState, purpose: Purpose) -> ScreenEffect {
+    let ScreenState { options, search, .. } = screen;
     let before = match purpose {
         Purpose::ScreenFilter => options.screen_filter.as_deref().unwrap_or_default(),
         Purpose::NetFilter => options.filter_code.as_deref().unwrap_or_default(),
@@ -362,11 +362,11 @@ fn ask(screen: &mut Screen, purpose: Purpose) -> Effect {
         Purpose::Export => "",
     };
     screen.prompt = Some(Prompt::new(purpose, before));
-    Effect::Nothing
+    ScreenEffect::Nothing
 }
 
 /// A text has been typed.
-fn typed(screen: &mut Screen, purpose: Purpose, text: String, now: Duration) -> Effect {
+fn typed(screen: &mut ScreenState, purpose: Purpose, text: String, now: Duration) -> ScreenEffect {
     match purpose {
         Purpose::ScreenFilter => {
             // A bad one removes the one before, as in iftop: what is listed never depends on text that can't be seen.
@@ -382,15 +382,15 @@ fn typed(screen: &mut Screen, purpose: Purpose, text: String, now: Duration) -> 
                 }
             };
             screen.scroll.first = 0;
-            Effect::Nothing
+            ScreenEffect::Nothing
         }
-        Purpose::NetFilter => Effect::NetFilter(text.trim().to_owned()),
+        Purpose::NetFilter => ScreenEffect::NetFilter(text.trim().to_owned()),
         Purpose::Search => {
             screen.search.clone_from(&text);
-            if text.is_empty() { Effect::Nothing } else { Effect::Search(text) }
+            if text.is_empty() { ScreenEffect::Nothing } else { ScreenEffect::Search(text) }
         }
-        Purpose::Export if text.is_empty() => Effect::Nothing,
-        Purpose::Export => Effect::Export(text),
+        Purpose::Export if text.is_empty() => ScreenEffect::Nothing,
+        Purpose::Export => ScreenEffect::Export(text),
     }
 }
 

@@ -22,19 +22,19 @@ const FIRST_BARS: usize = 1;
 
 /// The state of the screen.
 #[derive(Clone, Debug)]
-pub(super) struct Screen {
+pub(super) struct ScreenState {
     /// What iftop has too.
     pub options: IftopOptions,
     /// What rows are brought together by.
     pub grouping: Grouping,
     /// What is in the place of the list.
-    pub page: Page,
+    pub page: ScreenPage,
     /// Which part of the list is on the screen.
     pub scroll: Scroll,
     /// The text that is being typed.
     pub prompt: Option<Prompt>,
     /// What was said last.
-    pub message: Option<Message>,
+    pub message: Option<ShownMessage>,
     /// The automatic scale.
     pub scale: Automatic,
     /// Index of the window that bars show.
@@ -49,22 +49,22 @@ pub(super) struct Screen {
 
 /// What is in the place of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Page {
+pub(super) enum ScreenPage {
     /// The list itself.
     List,
     /// The keys.
-    Help(Lines),
+    Help(ShownLines),
     /// Everything about one entry.
-    Detail(EntryKey, Lines),
+    Detail(EntryKey, ShownLines),
     /// The files that the owners of an entry have open.
-    Files(EntryKey, Vec<String>, Lines),
+    Files(EntryKey, Vec<String>, ShownLines),
     /// The interfaces to choose from.
     Interfaces(Picker),
 }
 
 /// Which lines of a longer text are on the screen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Lines {
+pub(super) struct ShownLines {
     /// The first.
     pub first: usize,
     /// How many there are; known once they have been drawn.
@@ -73,7 +73,7 @@ pub(super) struct Lines {
     pub room: usize,
 }
 
-impl Lines {
+impl ShownLines {
     /// Moves by so many lines, as far as there are any.
     pub(super) fn scroll(&mut self, by: isize) {
         self.first = self.first.saturating_add_signed(by).min(self.count.saturating_sub(self.room));
@@ -88,14 +88,14 @@ impl Lines {
 
 /// What was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Message {
+pub(super) struct ShownMessage {
     /// The text.
     pub text: String,
     /// Since when it has been there, as a time since the start; `None`: it stays until there is another.
     since: Option<Duration>,
 }
 
-impl Message {
+impl ShownMessage {
     /// Whether it is still to be seen.
     #[must_use]
     pub(super) fn is_current(&self, now: Duration) -> bool {
@@ -241,7 +241,7 @@ impl Scroll {
     }
 }
 
-impl Screen {
+impl ScreenState {
     /// The screen at the start, and what is wrong with the options it got.
     #[must_use]
     pub(super) fn new(options: IftopOptions) -> (Self, Option<String>) {
@@ -272,22 +272,22 @@ impl Screen {
     #[must_use]
     pub(super) const fn looks(&self) -> bool {
         let grouped = self.grouping.0.of_owner().is_some();
-        self.owners || grouped || matches!(self.page, Page::Detail(..) | Page::Files(..))
+        self.owners || grouped || matches!(self.page, ScreenPage::Detail(..) | ScreenPage::Files(..))
     }
 
     /// Says something for a while.
     pub(super) fn say(&mut self, text: impl Into<String>, now: Duration) {
-        self.message = Some(Message { text: text.into(), since: Some(now) });
+        self.message = Some(ShownMessage { text: text.into(), since: Some(now) });
     }
 
     /// Says something until there is something else to say.
     pub(super) fn say_until_next(&mut self, text: impl Into<String>) {
-        self.message = Some(Message { text: text.into(), since: None });
+        self.message = Some(ShownMessage { text: text.into(), since: None });
     }
 
     /// Shows the list, from the top.
     pub(super) fn back_to_list(&mut self) {
-        self.page = Page::List;
+        self.page = ScreenPage::List;
         self.scroll.reset();
     }
 }

@@ -43,7 +43,7 @@ use crate::{
 
 /// Everything that a frame is made of.
 pub(super) struct Scene<'a> {
-    pub(super) screen: &'a Screen,
+    pub(super) screen: &'a ScreenState,
     pub(super) theme: Theme,
     /// The part of the list that is on the screen.
     pub(super) entries: Vec<&'a Entry>,
@@ -68,9 +68,9 @@ impl Scene<'_> {
         let scale = Scale::new(&self.screen.options, self.screen.scale, area.width);
         rows::scale(&mut canvas, &layout, &scale, self);
         match &self.screen.page {
-            Page::List => rows::list(&mut canvas, &layout, &scale, self),
-            Page::Interfaces(picker) => page::interfaces(&mut canvas, &layout, picker, self),
-            Page::Help(lines) | Page::Detail(_, lines) | Page::Files(_, _, lines) => {
+            ScreenPage::List => rows::list(&mut canvas, &layout, &scale, self),
+            ScreenPage::Interfaces(picker) => page::interfaces(&mut canvas, &layout, picker, self),
+            ScreenPage::Help(lines) | ScreenPage::Detail(_, lines) | ScreenPage::Files(_, _, lines) => {
                 page::text(&mut canvas, &layout, &self.text(area.as_size()), *lines);
             }
         }

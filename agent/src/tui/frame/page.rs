@@ -32,7 +32,7 @@ const VALUE: usize = 16;
 const NAMED: usize = 3;
 
 /// A text, as much of it as there is room for.
-pub(super) fn text(canvas: &mut Canvas<'_>, layout: &Layout, text: &[Line<'_>], lines: Lines) {
+pub(super) fn text(canvas: &mut Canvas<'_>, layout: &Layout, text: &[Line<'_>], lines: ShownLines) {
     for (place, line) in layout.rows.clone().zip(text.iter().skip(lines.first)) {
         canvas.line(0, place, line);
     }

@@ -20,12 +20,12 @@ pub(in crate::tui) fn any_key() -> impl Strategy<Value = PressedKey> {
 
 const NOW: Duration = Duration::from_secs(100);
 
-fn screen() -> Screen {
-    Screen::new(Options::default()).0
+fn screen() -> ScreenState {
+    ScreenState::new(IftopOptions::default()).0
 }
 
 /// The message after each of some keys.
-fn messages(screen: &mut Screen, keys: &str) -> Vec<String> {
+fn messages(screen: &mut ScreenState, keys: &str) -> Vec<String> {
     let mut messages = Vec::new();
     for key in keys.chars() {
         press(screen, PressedKey::Char(key), NOW);
@@ -35,7 +35,7 @@ fn messages(screen: &mut Screen, keys: &str) -> Vec<String> {
 }
 
 /// A key with two states: what it changes, and what it says each time.
-fn check(key: char, changed: &Options, effect: &Effect, said: [&str; 2]) {
+fn check(key: char, changed: &IftopOptions, effect: &ScreenEffect, said: [&str; 2]) {
     let mut screen = screen();
     for (options, text) in [(changed, said[0]), (&IftopOptions::default(), said[1])] {
         let happened = press(&mut screen, PressedKey::Char(key), NOW);
@@ -54,15 +54,15 @@ fn switches() {
         change(&mut options);
         options
     };
-    let none = Effect::Nothing;
+    let none = ScreenEffect::Nothing;
     check('n', &with(|o| o.dns = false), &none, ["DNS resolution off", "DNS resolution on"]);
     check('N', &with(|o| o.port_resolution = false), &none, ["Port resolution off", "Port resolution on"]);
     check('b', &with(|o| o.show_bars = false), &none, ["Bars off", "Bars on"]);
     check('T', &with(|o| o.show_totals = true), &none, ["Show cumulative totals", "Hide cumulative totals"]);
     check('L', &with(|o| o.log_scale = true), &none, ["Logarithmic scale", "Linear scale"]);
-    check('P', &with(|o| o.paused = true), &Effect::Pause, ["Display paused", "Display unpaused"]);
-    check('o', &with(|o| o.frozen = true), &Effect::Gather, ["Order frozen", "Order unfrozen"]);
-    let gather = Effect::Gather;
+    check('P', &with(|o| o.paused = true), &ScreenEffect::Pause, ["Display paused", "Display unpaused"]);
+    check('o', &with(|o| o.frozen = true), &ScreenEffect::Gather, ["Order frozen", "Order unfrozen"]);
+    let gather = ScreenEffect::Gather;
     check('s', &with(|o| o.hide_source = true), &gather, ["Hide source host", "Show source host"]);
     check('d', &with(|o| o.hide_destination = true), &gather, ["Hide dest host", "Show dest host"]);
     let ports = |port_display| IftopOptions { port_display, ..IftopOptions::default() };
@@ -128,7 +128,7 @@ fn keys_that_mean_nothing_say_so() {
         [PressedKey::Resize, PressedKey::Other, PressedKey::Esc, PressedKey::Delete, PressedKey::Control('x')]
     {
         let mut screen = screen();
-        assert_eq!(press(&mut screen, key, NOW), Effect::Nothing);
+        assert_eq!(press(&mut screen, key, NOW), ScreenEffect::Nothing);
         assert_eq!(screen.message.unwrap().text, HINT, "{key:?}");
     }
 }
@@ -150,22 +150,22 @@ fn what_ends_or_stops_the_program_does_so_everywhere() {
     for before in ["", "h", "l", "e"] {
         let mut screen = screen();
         messages(&mut screen, before);
-        assert_eq!(press(&mut screen, Key::Control('c'), NOW), Effect::Quit);
-        assert_eq!(press(&mut screen, Key::Control('z'), NOW), Effect::Suspend);
-        assert_eq!(press(&mut screen, Key::Control('l'), NOW), Effect::Repaint);
+        assert_eq!(press(&mut screen, PressedKey::Control('c'), NOW), ScreenEffect::Quit);
+        assert_eq!(press(&mut screen, PressedKey::Control('z'), NOW), ScreenEffect::Suspend);
+        assert_eq!(press(&mut screen, PressedKey::Control('l'), NOW), ScreenEffect::Repaint);
     }
-    assert_eq!(press(&mut screen(), Key::Char('q'), NOW), Effect::Quit);
+    assert_eq!(press(&mut screen(), PressedKey::Char('q'), NOW), ScreenEffect::Quit);
 }
 
 #[test]
 fn help_comes_and_goes() {
     let mut screen = screen();
     for (key, page) in [('h', true), ('h', false), ('?', true), ('?', false), ('h', true)] {
-        press(&mut screen, Key::Char(key), NOW);
-        assert_eq!(matches!(screen.page, Page::Help(_)), page);
+        press(&mut screen, PressedKey::Char(key), NOW);
+        assert_eq!(matches!(screen.page, ScreenPage::Help(_)), page);
     }
-    press(&mut screen, Key::Esc, NOW);
-    assert_eq!(screen.page, Page::List);
+    press(&mut screen, PressedKey::Esc, NOW);
+    assert_eq!(screen.page, ScreenPage::List);
 }
 
 #[test]
@@ -189,23 +189,23 @@ fn texts_become_effects() {
         messages(&mut screen, keys);
         press(&mut screen, PressedKey::Enter, NOW)
     };
-    assert_eq!(typed("f  tcp "), Effect::NetFilter("tcp".to_owned()));
-    assert_eq!(typed("f"), Effect::NetFilter(String::new()));
-    assert_eq!(typed("/ab"), Effect::Search("ab".to_owned()));
-    assert_eq!(typed("/"), Effect::Nothing);
-    assert_eq!(typed("ea.csv"), Effect::Export("a.csv".to_owned()));
-    assert_eq!(typed("e"), Effect::Nothing);
+    assert_eq!(typed("f  tcp "), ScreenEffect::NetFilter("tcp".to_owned()));
+    assert_eq!(typed("f"), ScreenEffect::NetFilter(String::new()));
+    assert_eq!(typed("/ab"), ScreenEffect::Search("ab".to_owned()));
+    assert_eq!(typed("/"), ScreenEffect::Nothing);
+    assert_eq!(typed("ea.csv"), ScreenEffect::Export("a.csv".to_owned()));
+    assert_eq!(typed("e"), ScreenEffect::Nothing);
 }
 
 #[test]
 fn pages_of_text_scroll_as_far_as_there_is_text() {
     let mut screen = screen();
-    let mut first = |keys: &[Key]| {
-        screen.page = Page::Help(Lines { first: 0, count: 30, room: 10 });
+    let mut first = |keys: &[PressedKey]| {
+        screen.page = ScreenPage::Help(ShownLines { first: 0, count: 30, room: 10 });
         for key in keys {
             press(&mut screen, *key, NOW);
         }
-        let Page::Help(lines) = screen.page else { panic!("another page") };
+        let ScreenPage::Help(lines) = screen.page else { panic!("another page") };
         lines.first
     };
     assert_eq!(first(&[PressedKey::Down, PressedKey::Char('j')]), 2);
