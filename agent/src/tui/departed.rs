@@ -69,7 +69,7 @@ impl Departed {
         &self,
         grouping: Grouping,
         shown: impl Fn(InterfaceId) -> bool,
-    ) -> impl Iterator<Item = (&EntryKey, Totals)> {
+    ) -> impl Iterator<Item = (&EntryKey, BothWays)> {
         let place = Grouping::ALL.iter().position(|known| *known == grouping);
         let groups = place.map(|place| &self.groups[place]).into_iter().flatten();
         groups.filter(move |((_, interface), _)| shown(*interface)).map(|((key, _), totals)| (key, *totals))

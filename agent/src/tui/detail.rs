@@ -27,7 +27,7 @@ pub(super) const SECONDS: usize = 40;
 #[derive(Clone, Debug)]
 pub(super) struct Detail {
     /// What it is about.
-    pub(super) entry: Entry,
+    pub(super) entry: ListEntry,
     /// All rows of it, added up. The peak is exact for one row only.
     pub(super) traffic: Traffic,
     /// How many rows.
@@ -37,14 +37,14 @@ pub(super) struct Detail {
     /// The highest rates of a second that have been seen, in bytes per second: sent, received, both.
     pub(super) peak: [u64; 3],
     /// What its rows have in common, or not.
-    pub(super) facts: Facts,
+    pub(super) facts: EntryFacts,
     /// The interval that comes next.
     next: u64,
 }
 
 /// What the rows of an entry are made of: each up to a number that nobody would read beyond.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Facts {
+pub(super) struct EntryFacts {
     pub(super) local: BTreeSet<IpAddr>,
     pub(super) remote: BTreeSet<IpAddr>,
     pub(super) local_ports: BTreeSet<(Kind, u16)>,
@@ -88,12 +88,12 @@ impl Detail {
     /// What is known of an entry, with as much of its past as the ledger has.
     pub(super) fn open(key: &EntryKey) -> Self {
         Self {
-            entry: Entry::new(key.clone()),
+            entry: ListEntry::new(key.clone()),
             traffic: Traffic::default(),
             flows: 0,
             seconds: VecDeque::new(),
             peak: [0; 3],
-            facts: Facts::default(),
+            facts: EntryFacts::default(),
             next: 0,
         }
     }
@@ -105,7 +105,7 @@ impl Detail {
         ledger: &Ledger,
         rows: impl Iterator<Item = RowView<'a>>,
         departed: impl Iterator<Item = (&'a EntryKey, [Count; 2])>,
-        entry: Option<Entry>,
+        entry: Option<ListEntry>,
         scope: &Scope<'_>,
         end: u64,
     ) {
@@ -116,7 +116,7 @@ impl Detail {
             self.entry.received.recent = [0; 3];
         }
         let key = self.entry.key.clone();
-        let (mut traffic, mut flows, mut facts) = (Traffic::default(), 0, Facts::default());
+        let (mut traffic, mut flows, mut facts) = (Traffic::default(), 0, EntryFacts::default());
         for row in rows {
             let Some(part) = scope.part(&key, row) else { continue };
             traffic.merge(&part.of_traffic(row.traffic));

@@ -17,7 +17,7 @@ use ratatui::{
 };
 
 use super::{
-    departed::Departed,
+    departed::DepartedTotals,
     detail::Detail,
     export::{self, Format, Heading},
     frame::{Layout, Scene, Theme, bits},
@@ -25,8 +25,8 @@ use super::{
     minutes::Minutes,
     press::{Effect, Key, press},
     residue::Residue,
-    screen::{Candidate, Lines, Page, Picker, Screen},
-    words::Words,
+    screen::{Candidate, Picker, ScreenPage, ScreenState, ShownLines},
+    words::EntryWords,
 };
 use crate::{
     flow::{
@@ -52,7 +52,7 @@ const MOST_HOSTS: usize = 256;
 pub struct Display {
     pub(super) screen: ScreenState,
     pub(super) theme: Theme,
-    pub(super) list: List,
+    pub(super) list: EntryList,
     /// The interfaces that are shown; `None`: all.
     shown: Option<HashSet<InterfaceId>>,
     names: Names,
@@ -63,9 +63,9 @@ pub struct Display {
     /// Everything as it is now.
     live: Snapshot,
     /// The rows at the beginning of the pause, and how many intervals had been closed then.
-    held: Option<Held>,
+    held: Option<HeldDisplay>,
     /// What groups got from rows that are gone.
-    departed: Departed,
+    departed: DepartedTotals,
     minutes: Minutes,
     residue: Residue,
     detail: Option<Detail>,
@@ -74,13 +74,13 @@ pub struct Display {
     size: Size,
 }
 
-struct Held {
+struct HeldDisplay {
     rows: Vec<(RowKey, Traffic, Arc<Attribution>)>,
-    departed: Departed,
+    departed: DepartedTotals,
     closed: u64,
 }
 
-impl Held {
+impl HeldDisplay {
     fn rows(&self) -> impl Iterator<Item = RowView<'_>> {
         self.rows.iter().map(|(key, traffic, owner)| RowView { key, traffic, owner })
     }
@@ -101,7 +101,7 @@ pub enum Wish {
     /// [`Display::say`].
     NetFilter(String),
     /// The list in this file, with [`Display::write`].
-    Export(String, Format),
+    Export(String, ExportFormat),
     /// The host's interfaces, for [`Display::choose`].
     ListInterfaces,
     /// These interfaces, with [`Display::show`].
@@ -121,7 +121,7 @@ impl Display {
         Self {
             screen,
             theme,
-            list: List::default(),
+            list: EntryList::default(),
             shown: None,
             names,
             loopback: HashSet::new(),
@@ -129,7 +129,7 @@ impl Display {
             overview: Snapshot::default(),
             live: Snapshot::default(),
             held: None,
-            departed: Departed::default(),
+            departed: DepartedTotals::default(),
             minutes: Minutes::default(),
             residue: Residue::default(),
             detail: None,
@@ -281,7 +281,7 @@ impl Display {
         if self.screen.options.paused {
             let rows = ledger.rows().map(|row| (*row.key, *row.traffic, Arc::clone(row.owner))).collect();
             let departed = self.departed.clone();
-            self.held = Some(Held { rows, departed, closed: ledger.closed() });
+            self.held = Some(HeldDisplay { rows, departed, closed: ledger.closed() });
         } else {
             self.held = None;
             self.refresh(ledger);
@@ -324,7 +324,7 @@ impl Display {
         let wanted = text.to_lowercase();
         self.arrange();
         let Self { screen, names, live, list, .. } = self;
-        let words = Words { options: &screen.options, names, interfaces: &live.interfaces };
+        let words = EntryWords { options: &screen.options, names, interfaces: &live.interfaces };
         let after = screen.scroll.cursor.as_ref().map(|cursor| cursor.rank);
         let found = list.search(&screen.options, after, |entry| {
             let contains = |text: String| text.to_lowercase().contains(&wanted);
@@ -374,7 +374,7 @@ impl Display {
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn write(&mut self, out: impl Write, format: Format, written: SystemTime) -> io::Result<usize> {
+    pub fn write(&mut self, out: impl Write, format: ExportFormat, written: SystemTime) -> io::Result<usize> {
         self.arrange();
         let Self { screen, names, list, overview, residue, .. } = self;
         let heading = Heading {
@@ -383,7 +383,7 @@ impl Display {
             overview,
             totals: view::totals(overview),
             residue,
-            words: Words { options: &screen.options, names, interfaces: &overview.interfaces },
+            words: EntryWords { options: &screen.options, names, interfaces: &overview.interfaces },
         };
         let entries = list.all(&screen.options);
         export::write(out, format, &heading, entries)?;

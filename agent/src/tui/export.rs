@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{list::Entry, residue::Residue, words::Words};
+use super::{list::ListEntry, residue::Residue, words::EntryWords};
 use crate::{
     flow::snapshot::{InterfaceView, RecentPeak, Snapshot},
     format::{CsvCell, Name, json, moment::rfc3339},
@@ -24,14 +24,14 @@ const SCHEMA: &str = "flowtally.screen/1";
 
 /// The form of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum ExportFormat {
     /// One document.
     Json,
     /// A header line and a line for each entry.
     Csv,
 }
 
-impl Format {
+impl ExportFormat {
     /// The form that a file's name asks for by its suffix.
     #[must_use]
     pub fn of(name: &str) -> Option<Self> {
@@ -51,7 +51,7 @@ pub(super) struct Heading<'a> {
     pub(super) overview: &'a Snapshot,
     pub(super) totals: ViewTotals,
     pub(super) residue: &'a Residue,
-    pub(super) words: Words<'a>,
+    pub(super) words: EntryWords<'a>,
 }
 
 /// Writes the list.
@@ -60,20 +60,20 @@ pub(super) struct Heading<'a> {
 /// Those of `out`.
 pub(super) fn write<'a>(
     mut out: impl Write,
-    format: Format,
+    format: ExportFormat,
     heading: &Heading<'_>,
-    entries: impl Iterator<Item = &'a Entry>,
+    entries: impl Iterator<Item = &'a ListEntry>,
 ) -> io::Result<()> {
-    let rows = entries.map(|entry| Row::new(entry, heading));
+    let rows = entries.map(|entry| ExportedRow::new(entry, heading));
     match format {
         Format::Json => {
             let rows: Vec<Row> = rows.collect();
             serde_json::to_writer(&mut out, &Document::new(heading, &rows))?;
             writeln!(out)?;
         }
-        Format::Csv => {
+        ExportFormat::Csv => {
             let mut writer = csv::Writer::from_writer(&mut out);
-            writer.write_record(Row::FIELDS)?;
+            writer.write_record(ExportedRow::FIELDS)?;
             for row in rows {
                 writer.write_record(row.values())?;
             }
@@ -85,7 +85,7 @@ pub(super) fn write<'a>(
 
 /// The document.
 #[derive(Serialize)]
-struct Document<'a> {
+struct ScreenDocument<'a> {
     schema: &'static str,
     written: String,
     seconds: f64,
@@ -97,13 +97,13 @@ struct Document<'a> {
     paused: bool,
     frozen: bool,
     late_ticks: u64,
-    interfaces: Vec<Interface<'a>>,
-    total: Total,
-    rows: &'a [Row],
+    interfaces: Vec<ExportedInterface<'a>>,
+    total: ExportedTotal,
+    rows: &'a [ExportedRow],
 }
 
-impl<'a> Document<'a> {
-    fn new(heading: &'a Heading<'_>, rows: &'a [Row]) -> Self {
+impl<'a> ScreenDocument<'a> {
+    fn new(heading: &'a Heading<'_>, rows: &'a [ExportedRow]) -> Self {
         let Heading { written, grouping, overview, totals, residue, words } = heading;
         let options: &IftopOptions = words.options;
         Self {
@@ -124,8 +124,12 @@ impl<'a> Document<'a> {
             paused: options.paused,
             frozen: options.frozen,
             late_ticks: overview.late_ticks,
-            interfaces: overview.interfaces.iter().map(|view| Interface::new(view, residue)).collect(),
-            total: Total::new(totals, overview),
+            interfaces: overview
+                .interfaces
+                .iter()
+                .map(|view| ExportedInterface::new(view, residue))
+                .collect(),
+            total: ExportedTotal::new(totals, overview),
             rows,
         }
     }
@@ -133,7 +137,7 @@ impl<'a> Document<'a> {
 
 /// What the status says of an interface. Its own counters are not read every second: only what lasts is a residue.
 #[derive(Serialize)]
-struct Interface<'a> {
+struct ExportedInterface<'a> {
     name: &'a str,
     hook: &'a str,
     degraded: &'a [String],
@@ -143,7 +147,7 @@ struct Interface<'a> {
     residue_bytes: i64,
 }
 
-impl<'a> Interface<'a> {
+impl<'a> ExportedInterface<'a> {
     fn new(view: &'a InterfaceView, residue: &Residue) -> Self {
         let InterfaceView { ingress, egress, .. } = view;
         Self {
@@ -160,7 +164,7 @@ impl<'a> Interface<'a> {
 
 /// The three lines at the bottom.
 #[derive(Serialize)]
-struct Total {
+struct ExportedTotal {
     sent_bytes: u64,
     received_bytes: u64,
     sent_bps_2s: f64,
@@ -212,8 +216,8 @@ struct Row {
     owner: Option<String>,
 }
 
-impl Row {
-    /// In the order of [`Row::values`].
+impl ExportedRow {
+    /// In the order of [`ExportedRow::values`].
     const FIELDS: [&'static str; 12] = [
         "source",
         "destination",

@@ -7,7 +7,7 @@ use std::{cmp::Ordering, hash::BuildHasher as _, ops::Range, sync::Arc};
 use flowtally_common::Count;
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table};
 
-use super::{filter::ScreenFilter, screen::Scroll, words::Words};
+use super::{filter::ScreenFilter, screen::Scroll, words::EntryWords};
 use crate::{
     flow::{
         group::{GroupBy, GroupKey},
@@ -86,7 +86,7 @@ pub(super) enum EntryKey {
 
 /// An entry of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
+pub(super) struct ListEntry {
     /// What it is about.
     pub key: EntryKey,
     /// From left to right.
@@ -110,7 +110,7 @@ pub(super) struct Owned {
     pub mixed: bool,
 }
 
-impl Entry {
+impl ListEntry {
     /// An entry of no rows.
     pub(super) fn new(key: EntryKey) -> Self {
         Self { key, sent: PairAmounts::default(), received: PairAmounts::default(), flows: 0, owner: None }
@@ -167,12 +167,12 @@ impl Scope<'_> {
 
 /// Entries by key, and those of them that are listed.
 #[derive(Clone, Debug, Default)]
-pub(super) struct List {
-    entries: Vec<Entry>,
+pub(super) struct EntryList {
+    entries: Vec<ListEntry>,
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
     /// What is listed; in order only where it is on the screen.
-    listed: Vec<Place>,
+    listed: Vec<RankedEntry>,
     /// The keys that keep their places.
     frozen: Option<Vec<EntryKey>>,
     /// For an order by host: the hosts, by the numbers of entries.
@@ -186,12 +186,12 @@ pub(super) struct List {
 /// An entry's number, with as much of its rank as decides nearly all comparisons: a million entries are far apart in
 /// memory.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct RankedEntry {
     rank: [u64; 3],
     number: u32,
 }
 
-impl List {
+impl EntryList {
     /// Brings rows together, in place of what was there.
     ///
     /// `departed` is what groups got from rows that are gone.
@@ -244,7 +244,7 @@ impl List {
             hash_table::Entry::Occupied(known) => *known.get(),
             hash_table::Entry::Vacant(free) => {
                 let number = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-                entries.push(Entry::new(key));
+                entries.push(ListEntry::new(key));
                 free.insert(number);
                 number
             }
@@ -257,7 +257,7 @@ impl List {
     }
 
     /// The entry of a key.
-    pub(super) fn get(&self, key: &EntryKey) -> Option<&Entry> {
+    pub(super) fn get(&self, key: &EntryKey) -> Option<&ListEntry> {
         self.find(key).map(|number| &self.entries[number as usize])
     }
 
@@ -271,7 +271,7 @@ impl List {
     /// much there is.
     pub(super) fn arrange(
         &mut self,
-        words: &Words<'_>,
+        words: &EntryWords<'_>,
         filter: Option<&ScreenFilter>,
         scroll: &mut Scroll,
         visible: usize,
@@ -288,7 +288,7 @@ impl List {
         }
         let frozen = self.frozen.is_some();
         let order = Order { entries: &self.entries, hosts: &self.hosts, options: words.options };
-        let compare = |a: &Place, b: &Place| order.compare(*a, *b);
+        let compare = |a: &RankedEntry, b: &RankedEntry| order.compare(*a, *b);
         let cursor = scroll.cursor.as_ref().and_then(|cursor| cursor.key.as_ref());
         let cursor = cursor.and_then(|key| self.find(key));
         let listed = &mut self.listed;
@@ -322,7 +322,7 @@ impl List {
     }
 
     /// Keeps the keys and their places from the moment in which the order is frozen.
-    fn freeze_or_thaw(&mut self, words: &Words<'_>) {
+    fn freeze_or_thaw(&mut self, words: &EntryWords<'_>) {
         if !words.options.frozen {
             self.frozen = None;
             return;
@@ -343,7 +343,7 @@ impl List {
     }
 
     /// Fills `listed`, in no order unless it is frozen: then what is gone is listed with zeros.
-    fn list(&mut self, words: &Words<'_>, filter: Option<&ScreenFilter>) {
+    fn list(&mut self, words: &EntryWords<'_>, filter: Option<&ScreenFilter>) {
         let options = words.options;
         let numbers: Vec<u32> = match self.frozen.take() {
             Some(keys) => {
@@ -356,13 +356,13 @@ impl List {
         let Self { entries, listed, hosts, .. } = self;
         let window = order::window(options.sort);
         let place = |number: u32| {
-            let Entry { sent, received, .. } = &entries[number as usize];
+            let ListEntry { sent, received, .. } = &entries[number as usize];
             let rank = window.map(|window| order::rank(*sent, *received, window, options.line_display));
             let rank = rank.map_or([0; 3], |[shown, both]| match options.line_display {
                 LineDisplay::TwoLine | LineDisplay::OneLineBoth => both,
                 LineDisplay::OneLineSent | LineDisplay::OneLineReceived => shown,
             });
-            Place { rank, number }
+            RankedEntry { rank, number }
         };
         let matches = |number: &u32| {
             filter.is_none_or(|filter| {
@@ -381,19 +381,19 @@ impl List {
     }
 
     /// What is on the screen, in order.
-    pub(super) fn shown(&self, scroll: &Scroll) -> impl Iterator<Item = &Entry> {
+    pub(super) fn shown(&self, scroll: &Scroll) -> impl Iterator<Item = &ListEntry> {
         let (first, end) = scroll.shown();
         let places = self.listed.get(first..end).unwrap_or_default();
         places.iter().map(|place| &self.entries[place.number as usize])
     }
 
     /// Everything that is listed, in no particular order.
-    pub(super) fn any(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn any(&self) -> impl Iterator<Item = &ListEntry> {
         self.listed.iter().map(|place| &self.entries[place.number as usize])
     }
 
     /// Everything that is listed, in order.
-    pub(super) fn all(&mut self, options: &Options) -> impl Iterator<Item = &Entry> {
+    pub(super) fn all(&mut self, options: &IftopOptions) -> impl Iterator<Item = &ListEntry> {
         if self.frozen.is_none() {
             self.sort_all(options);
         }
@@ -405,7 +405,7 @@ impl List {
         &mut self,
         options: &IftopOptions,
         after: Option<usize>,
-        wanted: impl Fn(&Entry) -> bool,
+        wanted: impl Fn(&ListEntry) -> bool,
     ) -> Option<usize> {
         let found: Vec<bool> = self.all(options).map(wanted).collect();
         let from = after.map_or(0, |rank| (rank + 1).min(found.len()));
@@ -416,14 +416,14 @@ impl List {
 
 /// What comes before what.
 struct Order<'a> {
-    entries: &'a [Entry],
+    entries: &'a [ListEntry],
     hosts: &'a [String],
     options: &'a IftopOptions,
 }
 
 impl Order<'_> {
-    fn compare(&self, a: Place, b: Place) -> Ordering {
-        let Options { sort, line_display, .. } = *self.options;
+    fn compare(&self, a: RankedEntry, b: RankedEntry) -> Ordering {
+        let IftopOptions { sort, line_display, .. } = *self.options;
         let by_traffic = |window| {
             let [a, b] = [a, b].map(|place| {
                 let entry = &self.entries[place.number as usize];

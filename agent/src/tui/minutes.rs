@@ -7,7 +7,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use hashbrown::HashMap;
 
-use super::list::{Entry, EntryKey};
+use super::list::{EntryKey, ListEntry};
 
 /// Length of a sample, the window that it is taken from.
 const SAMPLE: Duration = Duration::from_secs(10);
@@ -84,9 +84,9 @@ mod tests {
         iftop::pair::Amounts,
     };
 
-    fn entry(kind: Kind, bytes: u64) -> Entry {
-        let amounts = |bytes| Amounts { recent: [0, bytes, 0], bytes: 0 };
-        Entry {
+    fn entry(kind: Kind, bytes: u64) -> ListEntry {
+        let amounts = |bytes| PairAmounts { recent: [0, bytes, 0], bytes: 0 };
+        ListEntry {
             key: EntryKey::Left(GroupKey::Protocol(kind)),
             sent: amounts(bytes),
             received: amounts(2 * bytes),

@@ -1,6 +1,6 @@
 //! What stands in the two host columns: the text of both ends of whatever is listed.
 
-use super::list::{Entry, EntryKey};
+use super::list::{EntryKey, ListEntry};
 use crate::{
     flow::{group::GroupKey, names::Names, row::InterfaceId, snapshot::InterfaceView},
     format::Name,
@@ -14,15 +14,15 @@ use crate::{
 
 /// What is needed to put a list into words.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Words<'a> {
-    pub(super) options: &'a Options,
+pub(super) struct EntryWords<'a> {
+    pub(super) options: &'a IftopOptions,
     pub(super) names: &'a Names,
     pub(super) interfaces: &'a [InterfaceView],
 }
 
-impl Words<'_> {
+impl EntryWords<'_> {
     /// The left and the right end. Of a group, the end that it is no group by says how many conversations it is made of.
-    pub(super) fn ends(&self, entry: &Entry) -> [Label; 2] {
+    pub(super) fn ends(&self, entry: &ListEntry) -> [Label; 2] {
         let Self { options, names, .. } = self;
         let flows = || {
             Label::plain(match entry.flows {
@@ -47,7 +47,7 @@ impl Words<'_> {
     }
 
     /// The text by which an entry stands in an order by host: the left (0) or right (1) end without its port.
-    pub(super) fn host(&self, entry: &Entry, side: usize) -> String {
+    pub(super) fn host(&self, entry: &ListEntry, side: usize) -> String {
         match &entry.key {
             EntryKey::Pair(pair) => {
                 host([pair.left, pair.right][side].address, self.options, self.names).to_string()
@@ -60,7 +60,7 @@ impl Words<'_> {
     }
 
     /// Both ends, one after the other, for messages and titles.
-    pub(super) fn title(&self, entry: &Entry) -> String {
+    pub(super) fn title(&self, entry: &ListEntry) -> String {
         let [left, right] = self.ends(entry).map(|label| label.to_string());
         format!("{left} <=> {right}")
     }

@@ -67,7 +67,7 @@ pub(super) fn lines(width: u16, height: usize) -> Vec<Line<'static>> {
 
 /// A heading, or a key and what it does.
 #[derive(Clone, Copy, Default)]
-struct Cell {
+struct HelpCell {
     heading: &'static str,
     key: &'static str,
     text: &'static str,
@@ -87,8 +87,8 @@ fn arrange(height: usize) -> Vec<Vec<Cell>> {
     columns
 }
 
-fn cell(cell: Cell) -> [Span<'static>; 3] {
-    let Cell { heading, key, text } = cell;
+fn cell(cell: HelpCell) -> [Span<'static>; 3] {
+    let HelpCell { heading, key, text } = cell;
     if heading.is_empty() {
         let text = format!("{text:<width$}", width = COLUMN - KEY - 1);
         [Span::raw(" "), Span::styled(format!("{key:<KEY$}"), Theme::STRONG), Span::raw(text)]

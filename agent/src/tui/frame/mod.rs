@@ -29,12 +29,12 @@ pub(super) use self::layout::Layout;
 pub use self::theme::Theme;
 use super::{
     detail::Detail,
-    list::Entry,
+    list::ListEntry,
     minutes::Minutes,
     residue::Residue,
     scale::Scale,
-    screen::{Page, Screen},
-    words::Words,
+    screen::{ScreenPage, ScreenState},
+    words::EntryWords,
 };
 use crate::{
     flow::snapshot::Snapshot,
@@ -46,7 +46,7 @@ pub(super) struct Scene<'a> {
     pub(super) screen: &'a ScreenState,
     pub(super) theme: Theme,
     /// The part of the list that is on the screen.
-    pub(super) entries: Vec<&'a Entry>,
+    pub(super) entries: Vec<&'a ListEntry>,
     /// Rates and peaks, as they are shown; in a pause they stand still.
     pub(super) overview: &'a Snapshot,
     /// Everything as it is now.

@@ -7,8 +7,8 @@ use super::{
     layout::{ARROW, Layout, RATE, lines},
 };
 use crate::{
-    iftop::{number::Amount, options::LineDisplay, pair::Amounts},
-    tui::{list::Entry, scale::Scale, words::Words},
+    iftop::{number::AmountText, options::LineDisplay, pair::PairAmounts},
+    tui::{list::ListEntry, scale::Scale, words::EntryWords},
 };
 
 /// Blanks between an end and its owner in one line.
@@ -75,7 +75,7 @@ fn nothing(scene: &Scene<'_>) -> Option<&'static str> {
 }
 
 /// What each line of an entry is about, and how that looks.
-fn directions(entry: &Entry, scene: &Scene<'_>) -> Vec<(Amounts, Style)> {
+fn directions(entry: &ListEntry, scene: &Scene<'_>) -> Vec<(PairAmounts, Style)> {
     let theme = scene.theme;
     let (sent, received) = ((entry.sent, theme.sent()), (entry.received, theme.received()));
     match scene.screen.options.line_display {

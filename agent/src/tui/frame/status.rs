@@ -16,7 +16,7 @@ const NAMED: usize = 3;
 const MORE: &str = "...";
 
 /// A part of the rule. Where there is not room for all, the one with the least weight is left out first.
-struct Part {
+struct RulePart {
     weight: u8,
     text: String,
     style: Style,
@@ -30,7 +30,7 @@ pub(super) fn rule(canvas: &mut Canvas<'_>, layout: &Layout, scene: &Scene<'_>) 
     let mut parts = parts(scene);
     let mut complete = true;
     // Between and around the parts there are a blank, a piece of the rule and a blank.
-    let columns = |parts: &[Part], complete: bool| {
+    let columns = |parts: &[RulePart], complete: bool| {
         let more = if complete { 0 } else { MORE.len() + 3 };
         1 + more + parts.iter().map(|part| part.text.chars().count() + 3).sum::<usize>()
     };
@@ -40,10 +40,10 @@ pub(super) fn rule(canvas: &mut Canvas<'_>, layout: &Layout, scene: &Scene<'_>) 
         complete = false;
     }
     if !complete {
-        parts.push(Part { weight: 0, text: MORE.to_owned(), style: Style::new() });
+        parts.push(RulePart { weight: 0, text: MORE.to_owned(), style: Style::new() });
     }
     let mut column = 1_u16;
-    for Part { text, style, .. } in parts {
+    for RulePart { text, style, .. } in parts {
         let text = format!(" {text} ");
         canvas.text(column, line, &text, canvas.size.width.saturating_sub(column), style);
         column = column.saturating_add(u16::try_from(text.chars().count() + 1).unwrap_or(u16::MAX));
@@ -51,10 +51,10 @@ pub(super) fn rule(canvas: &mut Canvas<'_>, layout: &Layout, scene: &Scene<'_>) 
 }
 
 /// What there is to say, from left to right.
-fn parts(scene: &Scene<'_>) -> Vec<Part> {
+fn parts(scene: &Scene<'_>) -> Vec<RulePart> {
     let (screen, theme) = (scene.screen, scene.theme);
     let options = &screen.options;
-    let part = |weight, text: String, style| Part { weight, text, style };
+    let part = |weight, text: String, style| RulePart { weight, text, style };
     let plain = |weight, text| part(weight, text, Style::new());
     let mut parts = vec![plain(20, interfaces(&scene.live.interfaces))];
     if screen.grouping != Grouping(GroupBy::Flow) {

@@ -3,9 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use super::fixtures::Test;
-use crate::tui::{Format, Key};
+use crate::tui::{ExportFormat, PressedKey};
 
-fn written(test: &mut Test, format: Format) -> (String, usize) {
+fn written(test: &mut Test, format: ExportFormat) -> (String, usize) {
     let mut out = Vec::new();
     let moment = SystemTime::UNIX_EPOCH + Duration::from_hours(500_000);
     let count = test.display.write(&mut out, format, moment).unwrap();
@@ -18,7 +18,7 @@ fn csv_has_every_row_of_the_list_in_its_order() {
     test.keys("l10.77\n3");
     // Two lines of the list fit on this screen, and all of it goes to the file.
     test.frame(80, 8);
-    let (file, count) = written(&mut test, Format::Csv);
+    let (file, count) = written(&mut test, ExportFormat::Csv);
     assert_eq!(count, 4);
     insta::assert_snapshot!(file, @"
     source,destination,flows,sent_bytes,received_bytes,sent_bps_2s,sent_bps_10s,sent_bps_40s,received_bps_2s,received_bps_10s,received_bps_40s,owner
@@ -33,8 +33,8 @@ fn csv_has_every_row_of_the_list_in_its_order() {
 fn json_says_how_the_list_came_about() {
     let mut test = Test::usual(45);
     test.keys("gggg");
-    test.press(Key::Esc);
-    let (file, count) = written(&mut test, Format::Json);
+    test.press(PressedKey::Esc);
+    let (file, count) = written(&mut test, ExportFormat::Json);
     assert_eq!(count, 1);
     let document: serde_json::Value = serde_json::from_str(&file).unwrap();
     assert_eq!(document["schema"], "flowtally.screen/1");

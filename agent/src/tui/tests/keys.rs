@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::fixtures::{ICMP, LO, TCP, TRAFFIC, Test, UDP, interface, numbers};
 use crate::{
     flow::row::InterfaceId,
-    iftop::options::{Options, PortDisplay, Sort},
-    tui::{Format, Key, Wish},
+    iftop::options::{IftopOptions, PairOrder, PortDisplay},
+    tui::{ExportFormat, PressedKey, Wish},
 };
 
 #[test]
@@ -276,9 +276,9 @@ fn choosing_interfaces() {
 fn files_are_wanted_by_their_suffix() {
     let mut test = Test::usual(3);
     test.keys("ea.json");
-    assert_eq!(test.press(Key::Enter), Wish::Export("a.json".to_owned(), Format::Json));
+    assert_eq!(test.press(PressedKey::Enter), Wish::Export("a.json".to_owned(), ExportFormat::Json));
     test.keys("e/tmp/B.CSV");
-    assert_eq!(test.press(Key::Enter), Wish::Export("/tmp/B.CSV".to_owned(), Format::Csv));
+    assert_eq!(test.press(PressedKey::Enter), Wish::Export("/tmp/B.CSV".to_owned(), ExportFormat::Csv));
     test.keys("elist.txt\n");
     assert!(test.line(0).starts_with(" Give the file a name that ends in .json or .csv "));
 }

@@ -157,7 +157,7 @@ fn search_filter_and_file_know_owners() {
     test.keys("lnginx\n");
     assert_eq!(test.ends(), ["10.77.0.1:40002 10.77.0.20:5002"]);
     let mut out = Vec::new();
-    test.display.write(&mut out, Format::Csv, SystemTime::UNIX_EPOCH).unwrap();
+    test.display.write(&mut out, ExportFormat::Csv, SystemTime::UNIX_EPOCH).unwrap();
     let file = String::from_utf8(out).unwrap();
     assert!(file.lines().nth(1).unwrap().ends_with(",nginx/813 +1"), "{file}");
     test.keys("l");

@@ -7,8 +7,8 @@ use ratatui::{buffer::Buffer, layout::Rect};
 
 use super::fixtures::{Flow, LO, TCP, Test, UDP, VA, interface};
 use crate::{
-    iftop::options::Options,
-    tui::{Candidate, Format, Wish, press::tests::any_key},
+    iftop::options::IftopOptions,
+    tui::{Candidate, ExportFormat, Wish, press::tests::any_key},
 };
 
 /// What may happen.
@@ -117,7 +117,7 @@ proptest! {
         for (width, height) in [(1, 1), (0, 0), (80, 24), (40, 8)] {
             take(&mut test, Step::Draw(width, height));
         }
-        test.display.write(&mut Vec::new(), Format::Csv, std::time::SystemTime::UNIX_EPOCH).unwrap();
+        test.display.write(&mut Vec::new(), ExportFormat::Csv, std::time::SystemTime::UNIX_EPOCH).unwrap();
     }
 
     /// Whatever is on the screen is what a full sort would have put there.
