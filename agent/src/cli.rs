@@ -196,10 +196,10 @@ pub struct ReportArgs {
     pub top: Option<usize>,
     /// What comes first
     #[arg(long, value_enum, default_value_t)]
-    pub sort: report::Sort,
+    pub sort: report::ReportSort,
     /// Which way traffic must go to count for order and shares
     #[arg(long, value_enum, default_value_t)]
-    pub direction: report::Direction,
+    pub direction: report::ReportDirection,
     /// Rates in bits or bytes per second (text only; other formats have the unit in the name)
     #[arg(long, value_enum, default_value_t)]
     pub units: report::Units,

@@ -20,8 +20,8 @@ use crate::flow::{group::GroupBy, snapshot::Snapshot};
 pub(super) fn write(
     out: &mut impl Write,
     snapshot: &Snapshot,
-    request: &Request,
-    context: &Context<'_>,
+    request: &ReportRequest,
+    context: &ReportContext<'_>,
 ) -> io::Result<()> {
     let fields = Fields::new(snapshot, context);
     let mut groupings: Vec<_> = request.groupings().collect();

@@ -126,7 +126,7 @@ pub(super) struct Fields<'a> {
     /// Names by [`InterfaceId`]: ids are small and dense.
     interfaces: Vec<&'a str>,
     snapshot: &'a Snapshot,
-    context: &'a Context<'a>,
+    context: &'a ReportContext<'a>,
 }
 
 impl<'a> Fields<'a> {

@@ -27,8 +27,8 @@ const SCHEMA: &str = "flowtally.report/1";
 pub(super) fn write(
     out: &mut impl Write,
     snapshot: &Snapshot,
-    request: &Request,
-    context: &Context<'_>,
+    request: &ReportRequest,
+    context: &ReportContext<'_>,
 ) -> io::Result<()> {
     let report = Report { snapshot, request, context, fields: Fields::new(snapshot, context) };
     serde_json::to_writer(&mut *out, &report)?;

@@ -32,7 +32,7 @@ const BLOCK: usize = 64 * 1024;
 
 /// What a report says beside the snapshot.
 #[derive(Clone, Copy, Debug)]
-pub struct Context<'a> {
+pub struct ReportContext<'a> {
     /// When measuring started.
     pub started: SystemTime,
     /// Names of services, and of hosts if they were looked up.
@@ -43,7 +43,7 @@ pub struct Context<'a> {
     pub width: usize,
 }
 
-impl Context<'_> {
+impl ReportContext<'_> {
     /// When measuring started, as RFC 3339 text in UTC to the second. A clock that is outside what such a text can
     /// say must not cost the report: it gets the nearest that can.
     fn started(&self) -> String {
@@ -58,14 +58,14 @@ impl Context<'_> {
 pub fn write(
     out: impl Write,
     snapshot: &Snapshot,
-    request: &Request,
-    context: &Context<'_>,
+    request: &ReportRequest,
+    context: &ReportContext<'_>,
 ) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(BLOCK, out);
     match request.format {
-        Format::Text => text::write(&mut out, snapshot, request, context)?,
-        Format::Json => json::write(&mut out, snapshot, request, context)?,
-        Format::Csv => csv::write(&mut out, snapshot, request, context)?,
+        ReportFormat::Text => text::write(&mut out, snapshot, request, context)?,
+        ReportFormat::Json => json::write(&mut out, snapshot, request, context)?,
+        ReportFormat::Csv => csv::write(&mut out, snapshot, request, context)?,
     }
     out.flush()
 }

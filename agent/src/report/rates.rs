@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::request::Direction;
+use super::request::ReportDirection;
 use crate::flow::row::{Lane, Traffic};
 
 /// Bits in a byte.

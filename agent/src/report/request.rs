@@ -15,41 +15,41 @@ pub fn default_groupings() -> Vec<GroupBy> {
 
 /// What to print, of what is in the snapshot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct ReportRequest {
     /// The tables. For each one except `flow`, the snapshot must hold the groups.
     pub by: Vec<GroupBy>,
     /// Rows of a table; `None` for [`DEFAULT_TOP`] in text, all in JSON and CSV.
     pub top: Option<usize>,
     /// Which rows come first.
-    pub sort: Sort,
+    pub sort: ReportSort,
     /// Which way the traffic goes that counts for order and shares.
-    pub direction: Direction,
+    pub direction: ReportDirection,
     /// The unit of rates in text. JSON and CSV have the unit in each field's name.
     pub units: Units,
     /// How to print it.
-    pub format: Format,
+    pub format: ReportFormat,
 }
 
-impl Default for Request {
+impl Default for ReportRequest {
     fn default() -> Self {
         Self {
             by: default_groupings(),
             top: None,
-            sort: Sort::default(),
-            direction: Direction::default(),
+            sort: ReportSort::default(),
+            direction: ReportDirection::default(),
             units: Units::default(),
-            format: Format::default(),
+            format: ReportFormat::default(),
         }
     }
 }
 
-impl Request {
+impl ReportRequest {
     /// Most rows in a table.
     #[must_use]
     pub fn limit(&self) -> usize {
         self.top.unwrap_or(match self.format {
-            Format::Text => DEFAULT_TOP,
-            Format::Json | Format::Csv => usize::MAX,
+            ReportFormat::Text => DEFAULT_TOP,
+            ReportFormat::Json | ReportFormat::Csv => usize::MAX,
         })
     }
 
@@ -61,7 +61,7 @@ impl Request {
 
 /// What rows are sorted by, highest first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Sort {
+pub enum ReportSort {
     /// Bytes since the start
     #[default]
     Bytes,
@@ -80,7 +80,7 @@ pub enum Sort {
     Peak,
 }
 
-impl Sort {
+impl ReportSort {
     /// Index of the averaging window, if it is one.
     pub(super) const fn window(self) -> Option<usize> {
         match self {
@@ -94,7 +94,7 @@ impl Sort {
 
 /// Which way traffic goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Direction {
+pub enum ReportDirection {
     /// Sent and received
     #[default]
     Both,
@@ -118,7 +118,7 @@ pub enum Units {
 
 /// How a report is printed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum ReportFormat {
     /// Tables for people
     #[default]
     Text,

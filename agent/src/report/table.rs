@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{
     rates,
-    request::{Direction, Request, Sort},
+    request::{ReportDirection, ReportRequest, ReportSort},
 };
 use crate::flow::{
     group::{GroupBy, GroupKey},
@@ -105,14 +105,14 @@ fn cut<'a>(
 }
 
 /// The amount that `sort` stands for. All rows share the windows' lengths, so that bytes order as rates do.
-fn rank(lane: &Lane, sort: Sort) -> u64 {
+fn rank(lane: &Lane, sort: ReportSort) -> u64 {
     match sort {
-        Sort::Bytes => lane.bytes,
-        Sort::Packets => lane.packets,
-        Sort::Last2 => lane.recent[0],
-        Sort::Last10 => lane.recent[1],
-        Sort::Last40 => lane.recent[2],
-        Sort::Peak => lane.peak,
+        ReportSort::Bytes => lane.bytes,
+        ReportSort::Packets => lane.packets,
+        ReportSort::Last2 => lane.recent[0],
+        ReportSort::Last10 => lane.recent[1],
+        ReportSort::Last40 => lane.recent[2],
+        ReportSort::Peak => lane.peak,
     }
 }
 

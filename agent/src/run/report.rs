@@ -34,7 +34,7 @@ const RESOLVE: Duration = Duration::from_secs(3);
 
 /// Measures, then prints.
 pub(super) async fn report(args: ReportArgs) -> anyhow::Result<()> {
-    let request = Request {
+    let request = ReportRequest {
         by: if args.by.is_empty() { default_groupings(args.format) } else { args.by },
         top: args.top,
         sort: args.sort,
@@ -77,10 +77,10 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<()> {
 }
 
 /// A CSV file is one table, and that is the flows.
-fn default_groupings(format: report::Format) -> Vec<GroupBy> {
+fn default_groupings(format: report::ReportFormat) -> Vec<GroupBy> {
     match format {
-        report::Format::Csv => vec![GroupBy::Flow],
-        report::Format::Text | report::Format::Json => report::default_groupings(),
+        report::ReportFormat::Csv => vec![GroupBy::Flow],
+        report::ReportFormat::Text | report::ReportFormat::Json => report::default_groupings(),
     }
 }
 
@@ -91,7 +91,7 @@ fn create(path: &Path) -> anyhow::Result<(File, String)> {
 }
 
 /// The addresses that the report prints.
-fn addresses(snapshot: &Snapshot, request: &Request) -> HashSet<IpAddr> {
+fn addresses(snapshot: &Snapshot, request: &ReportRequest) -> HashSet<IpAddr> {
     let mut addresses = HashSet::new();
     for table in report::tables(snapshot, request) {
         for row in &table.rows {

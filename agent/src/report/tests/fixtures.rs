@@ -49,7 +49,7 @@ pub(super) fn names() -> Names {
     Names { hosts, services }
 }
 
-pub(super) fn context(names: &Names) -> Context<'_> {
+pub(super) fn context(names: &Names) -> ReportContext<'_> {
     let started = SystemTime::UNIX_EPOCH + STARTED;
     Context { started, names, resolve: false, width: DEFAULT_WIDTH }
 }

@@ -26,13 +26,13 @@ const FIELDS: &str = "interface,protocol,vlan,local_address,local_port,remote_ad
 
 const OWNER: &str = "pid,start_time,command,executable,user,uid,container,netns,owner_reason,owner_count";
 
-fn by(by: &[GroupBy]) -> Request {
-    Request { by: by.to_vec(), ..Request::default() }
+fn by(by: &[GroupBy]) -> ReportRequest {
+    ReportRequest { by: by.to_vec(), ..ReportRequest::default() }
 }
 
 #[test]
 fn a_flow_is_flat_and_in_order() {
-    let request = Request { format: Format::Json, top: Some(1), ..by(&[]) };
+    let request = ReportRequest { format: ReportFormat::Json, top: Some(1), ..by(&[]) };
     let names = names();
     let report = print(&busy(), &request, &context(&names));
     let expected = r#""flows":[{"interface":"eth0","protocol":"tcp","vlan":0,"local_address":"10.0.0.5","local_port":51234,"remote_address":"192.0.2.10","remote_port":443,"sent_bytes":52428800,"sent_packets":600000,"received_bytes":1610612736,"received_packets":1234567,"sent_bps_2s":52428800,"sent_bps_10s":20971520,"sent_bps_40s":20971520,"received_bps_2s":1610612736,"received_bps_10s":644245094,"received_bps_40s":644245094,"peak_sent_bps":52428800,"peak_received_bps":1610612736,"pid":null,"start_time":null,"command":null,"executable":null,"user":null,"uid":null,"container":null,"netns":null,"owner_reason":null,"owner_count":null,"owners":null}]}"#;
@@ -146,8 +146,8 @@ fn two_prefixes_of_subnet_share_one_array() {
 #[test]
 fn names_are_fields_only_when_asked() {
     let names = names();
-    let request = Request { format: Format::Json, ..by(&[GroupBy::Remote]) };
-    let asked = Context { resolve: true, ..context(&names) };
+    let request = ReportRequest { format: ReportFormat::Json, ..by(&[GroupBy::Remote]) };
+    let asked = ReportContext { resolve: true, ..context(&names) };
     let report: Value = serde_json::from_str(&print(&busy(), &request, &asked)).unwrap();
     for array in ["flows", "remote"] {
         assert_eq!(report[array][0]["remote_name"], "cdn.example.net");
@@ -156,7 +156,7 @@ fn names_are_fields_only_when_asked() {
     let report = json(&busy(), &request, &names);
     assert_eq!(report["flows"][0].get("remote_name"), None);
 
-    let report = print(&busy(), &Request { format: Format::Csv, ..by(&[]) }, &asked);
+    let report = print(&busy(), &ReportRequest { format: ReportFormat::Csv, ..by(&[]) }, &asked);
     assert_eq!(report.lines().next().unwrap(), format!("{FIELDS},local_name,remote_name,{OWNER}"));
     assert!(report.lines().nth(1).unwrap().contains(",,cdn.example.net,"));
 }
@@ -207,8 +207,8 @@ fn csv_of_groups_is_stacked() {
 fn a_clock_that_is_wrong_does_not_cost_the_report() {
     let names = names();
     let started = |started| {
-        let request = Request { format: Format::Json, ..by(&[]) };
-        let report = print(&busy(), &request, &Context { started, ..context(&names) });
+        let request = ReportRequest { format: ReportFormat::Json, ..by(&[]) };
+        let report = print(&busy(), &request, &ReportContext { started, ..context(&names) });
         serde_json::from_str::<Value>(&report).unwrap()["started"].clone()
     };
     let epoch = SystemTime::UNIX_EPOCH;
@@ -235,9 +235,9 @@ fn a_broken_pipe_stays_one() {
     // More than any buffer holds, so that the error arrives in the middle as well.
     let row = snapshot.rows[0];
     snapshot.rows.resize(5_000, row);
-    for format in [Format::Text, Format::Json, Format::Csv] {
+    for format in [ReportFormat::Text, ReportFormat::Json, ReportFormat::Csv] {
         for top in [Some(1), Some(5_000)] {
-            let request = Request { top, format, ..by(&[GroupBy::Flow]) };
+            let request = ReportRequest { top, format, ..by(&[GroupBy::Flow]) };
             let names = names();
             let error = write(Broken, &snapshot, &request, &context(&names)).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{format:?}, {top:?}");

@@ -65,9 +65,16 @@ fn rows(most: u64) -> impl Strategy<Value = Vec<(RowKey, Traffic)>> {
     vec((key(), traffic), 0..40)
 }
 
-fn request() -> impl Strategy<Value = Request> {
-    let sort = [Sort::Bytes, Sort::Packets, Sort::Last2, Sort::Last10, Sort::Last40, Sort::Peak];
-    let direction = [Direction::Both, Direction::Sent, Direction::Received];
+fn request() -> impl Strategy<Value = ReportRequest> {
+    let sort = [
+        ReportSort::Bytes,
+        ReportSort::Packets,
+        ReportSort::Last2,
+        ReportSort::Last10,
+        ReportSort::Last40,
+        ReportSort::Peak,
+    ];
+    let direction = [ReportDirection::Both, ReportDirection::Sent, ReportDirection::Received];
     (
         proptest::sample::subsequence(ALL.to_vec(), 0..=ALL.len()),
         proptest::option::of(0..50_usize),
@@ -75,13 +82,13 @@ fn request() -> impl Strategy<Value = Request> {
         proptest::sample::select(direction.to_vec()),
         prop_oneof![Just(Units::Bits), Just(Units::Bytes)],
     )
-        .prop_map(|(by, top, sort, direction, units)| Request {
+        .prop_map(|(by, top, sort, direction, units)| ReportRequest {
             by,
             top,
             sort,
             direction,
             units,
-            format: Format::Text,
+            format: ReportFormat::Text,
         })
 }
 
@@ -97,8 +104,8 @@ proptest! {
     fn json_parses_back_and_adds_up(rows in rows(PLENTY)) {
         let names = names();
         let snapshot = snapshot(rows, &names.services);
-        let report = json(&snapshot, &Request { by: ALL.to_vec(), ..Request::default() }, &names);
-        let Traffic { sent, received } = snapshot.total;
+        let report = json(&snapshot, &ReportRequest { by: ALL.to_vec(), ..ReportRequest::default() }, &names);
+        let Traffic { sent, received, .. } = snapshot.total;
         let expected = [
             ("sent_bytes", sent.bytes),
             ("sent_packets", sent.packets),
@@ -164,10 +171,10 @@ proptest! {
         // Groups that are empty: sums of such amounts are not for this test.
         let mut snapshot = snapshot(Vec::new(), &names.services);
         snapshot.rows = rows;
-        for format in [Format::Text, Format::Json, Format::Csv] {
-            let request = Request { format, ..request.clone() };
-            let report = print(&snapshot, &request, &Context { resolve, width, ..context(&names) });
-            if format == Format::Text {
+        for format in [ReportFormat::Text, ReportFormat::Json, ReportFormat::Csv] {
+            let request = ReportRequest { format, ..request.clone() };
+            let report = print(&snapshot, &request, &ReportContext { resolve, width, ..context(&names) });
+            if format == ReportFormat::Text {
                 prop_assert!(!report.contains(|char: char| char.is_control() && char != '\n'));
             }
         }
@@ -186,9 +193,9 @@ proptest! {
                 }
             };
             naive.retain(|(_, traffic)| match request.direction {
-                Direction::Both => true,
-                Direction::Sent => traffic.sent.bytes + traffic.sent.packets > 0,
-                Direction::Received => traffic.received.bytes + traffic.received.packets > 0,
+                ReportDirection::Both => true,
+                ReportDirection::Sent => traffic.sent.bytes + traffic.sent.packets > 0,
+                ReportDirection::Received => traffic.received.bytes + traffic.received.packets > 0,
             });
             naive.sort_by_key(|(key, traffic)| {
                 let amount = amount(traffic, request.sort, request.direction);
@@ -207,14 +214,14 @@ proptest! {
 }
 
 /// What the request sorts by, added up the plain way.
-fn amount(traffic: &Traffic, sort: Sort, direction: Direction) -> u64 {
+fn amount(traffic: &Traffic, sort: ReportSort, direction: ReportDirection) -> u64 {
     let of = |lane: &Lane| match sort {
-        Sort::Bytes => lane.bytes,
-        Sort::Packets => lane.packets,
-        Sort::Last2 => lane.recent[0],
-        Sort::Last10 => lane.recent[1],
-        Sort::Last40 => lane.recent[2],
-        Sort::Peak => lane.peak,
+        ReportSort::Bytes => lane.bytes,
+        ReportSort::Packets => lane.packets,
+        ReportSort::Last2 => lane.recent[0],
+        ReportSort::Last10 => lane.recent[1],
+        ReportSort::Last40 => lane.recent[2],
+        ReportSort::Peak => lane.peak,
     };
     let (sent, received) = (of(&traffic.sent), of(&traffic.received));
     match direction {
@@ -225,6 +232,6 @@ fn amount(traffic: &Traffic, sort: Sort, direction: Direction) -> u64 {
     }
 }
 
-fn amount_of_bytes(traffic: &Traffic, direction: Direction) -> u64 {
-    amount(traffic, Sort::Bytes, direction)
+fn amount_of_bytes(traffic: &Traffic, direction: ReportDirection) -> u64 {
+    amount(traffic, ReportSort::Bytes, direction)
 }

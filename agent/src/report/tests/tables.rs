@@ -18,7 +18,7 @@ fn three() -> Snapshot {
     snapshot(rows, &names().services)
 }
 
-fn ports(snapshot: &Snapshot, request: &Request) -> Vec<u16> {
+fn ports(snapshot: &Snapshot, request: &ReportRequest) -> Vec<u16> {
     let tables = tables(snapshot, request);
     let ports = tables[0].rows.iter().map(|row| match row.key {
         Key::Flow(RowKey { local_port, .. }) => *local_port,
@@ -30,7 +30,7 @@ fn ports(snapshot: &Snapshot, request: &Request) -> Vec<u16> {
 #[test]
 fn highest_first_and_equals_by_bytes_then_key() {
     let by = |sort, direction| {
-        let request = Request { by: vec![GroupBy::Flow], sort, direction, ..Request::default() };
+        let request = ReportRequest { by: vec![GroupBy::Flow], sort, direction, ..ReportRequest::default() };
         ports(&three(), &request)
     };
     assert_eq!(by(Sort::Bytes, Direction::Both), [2, 1, 3]);
@@ -45,34 +45,38 @@ fn highest_first_and_equals_by_bytes_then_key() {
 
 #[test]
 fn rows_without_traffic_in_the_direction_are_left_out() {
-    let request = Request { by: vec![GroupBy::Flow], direction: Direction::Received, ..Request::default() };
+    let request = ReportRequest {
+        by: vec![GroupBy::Flow],
+        direction: ReportDirection::Received,
+        ..ReportRequest::default()
+    };
     assert_eq!(ports(&three(), &request), [2]);
 }
 
 #[test]
 fn what_is_cut_off_is_added_up() {
-    let request = Request { by: vec![GroupBy::Flow], top: Some(1), ..Request::default() };
+    let request = ReportRequest { by: vec![GroupBy::Flow], top: Some(1), ..ReportRequest::default() };
     let snapshot = three();
     assert_eq!(ports(&snapshot, &request), [2]);
     assert_eq!(tables(&snapshot, &request)[0].rest, Rest { rows: 2, bytes: 200 });
 
-    let none = Request { top: Some(0), ..request };
+    let none = ReportRequest { top: Some(0), ..request };
     assert_eq!(tables(&snapshot, &none)[0].rest, Rest { rows: 3, bytes: 310 });
 }
 
 #[test]
 fn only_text_is_cut_unasked() {
-    let limit = |format, top| Request { top, format, ..Request::default() }.limit();
-    assert_eq!(limit(Format::Text, None), DEFAULT_TOP);
-    assert_eq!(limit(Format::Json, None), usize::MAX);
-    assert_eq!(limit(Format::Csv, Some(7)), 7);
+    let limit = |format, top| ReportRequest { top, format, ..ReportRequest::default() }.limit();
+    assert_eq!(limit(ReportFormat::Text, None), DEFAULT_TOP);
+    assert_eq!(limit(ReportFormat::Json, None), usize::MAX);
+    assert_eq!(limit(ReportFormat::Csv, Some(7)), 7);
 }
 
 #[test]
 fn a_grouping_asked_twice_is_one_table() {
     let by = vec![GroupBy::Port, GroupBy::Flow, GroupBy::Port];
     let snapshot = three();
-    let tables = tables(&snapshot, &Request { by, ..Request::default() });
+    let tables = tables(&snapshot, &ReportRequest { by, ..ReportRequest::default() });
     let groupings: Vec<_> = tables.iter().map(|table| table.by).collect();
     assert_eq!(groupings, [GroupBy::Port, GroupBy::Flow]);
 }

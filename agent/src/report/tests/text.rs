@@ -16,36 +16,36 @@ use crate::{
 };
 
 /// A report on `width` columns.
-fn text(snapshot: &Snapshot, request: &Request, width: usize) -> String {
+fn text(snapshot: &Snapshot, request: &ReportRequest, width: usize) -> String {
     let names = names();
-    print(snapshot, request, &Context { width, ..context(&names) })
+    print(snapshot, request, &ReportContext { width, ..context(&names) })
 }
 
 #[test]
 fn default_report() {
-    assert_snapshot!(text(&troubled(), &Request::default(), 100));
+    assert_snapshot!(text(&troubled(), &ReportRequest::default(), 100));
 }
 
 #[test]
 fn default_report_on_80_columns() {
-    assert_snapshot!(text(&busy(), &Request::default(), 80));
+    assert_snapshot!(text(&busy(), &ReportRequest::default(), 80));
 }
 
 #[test]
 fn default_report_on_200_columns() {
-    assert_snapshot!(text(&busy(), &Request::default(), 200));
+    assert_snapshot!(text(&busy(), &ReportRequest::default(), 200));
 }
 
 #[test]
 fn every_grouping_cut_to_two() {
-    let request = Request { by: ALL.to_vec(), top: Some(2), ..Request::default() };
+    let request = ReportRequest { by: ALL.to_vec(), top: Some(2), ..ReportRequest::default() };
     assert_snapshot!(text(&busy(), &request, 100));
 }
 
 #[test]
 fn owners_and_what_is_theirs() {
     let by = ALL.into_iter().filter(|by| by.of_owner().is_some() || *by == GroupBy::Flow).collect();
-    let request = Request { by, ..Request::default() };
+    let request = ReportRequest { by, ..ReportRequest::default() };
     let mut snapshot = busy_with_owners();
     snapshot.owners_degraded = vec!["cgroup v2 is not mounted: sockets are not noted.".to_owned()];
     assert_snapshot!(text(&snapshot, &request, 120));
@@ -53,12 +53,12 @@ fn owners_and_what_is_theirs() {
 
 #[test]
 fn one_direction_in_bytes_by_a_window() {
-    let request = Request {
+    let request = ReportRequest {
         by: vec![GroupBy::Flow],
-        sort: Sort::Last40,
-        direction: Direction::Sent,
+        sort: ReportSort::Last40,
+        direction: ReportDirection::Sent,
         units: Units::Bytes,
-        ..Request::default()
+        ..ReportRequest::default()
     };
     assert_snapshot!(text(&busy(), &request, 80));
 }
@@ -73,7 +73,11 @@ fn idle_report() {
 #[test]
 fn nothing_in_the_direction_asked() {
     let rows = vec![(frames(Kind::Frame(0x88cc)), traffic((0, 0), (600, 3)))];
-    let request = Request { by: vec![GroupBy::Flow], direction: Direction::Sent, ..Request::default() };
+    let request = ReportRequest {
+        by: vec![GroupBy::Flow],
+        direction: ReportDirection::Sent,
+        ..ReportRequest::default()
+    };
     let report = text(&snapshot(rows, &names().services), &request, 100);
     assert!(report.contains("\nFlows: none, by bytes, sent only\n"), "{report}");
 }
@@ -81,7 +85,7 @@ fn nothing_in_the_direction_asked() {
 #[test]
 fn with_a_filter_the_untracked_are_in_no_total() {
     let snapshot = Snapshot { filter: Some("port 443".to_owned()), ..troubled() };
-    let report = text(&snapshot, &Request::default(), 200);
+    let report = text(&snapshot, &ReportRequest::default(), 200);
     assert!(
         report.contains("in no row and, whether the filter (-f) means them or not, in no total"),
         "{report}"
@@ -107,7 +111,7 @@ fn names_are_printed_only_when_asked_and_cannot_command_the_terminal() {
     assert!(report.contains("evil?[2J?.example"), "{report}");
     assert!(!report.contains('\u{1b}'));
 
-    let report = print(&busy(), &Request::default(), &context(&names));
+    let report = print(&busy(), &ReportRequest::default(), &context(&names));
     assert!(report.contains("192.0.2.10:443") && !report.contains("evil"), "{report}");
 }
 
@@ -117,15 +121,15 @@ fn windows_as_long_as_the_measurement_are_left_out() {
         let mut snapshot = busy();
         snapshot.elapsed = Duration::from_secs_f64(elapsed);
         snapshot.window_seconds = windows;
-        let request = Request { by: vec![GroupBy::Protocol], sort, ..Request::default() };
+        let request = ReportRequest { by: vec![GroupBy::Protocol], sort, ..ReportRequest::default() };
         let report = text(&snapshot, &request, 120);
         let header = report.lines().find(|line| line.starts_with("protocol")).unwrap();
         header.split_whitespace().skip(3).collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(header(1.0, [1.0; 3], Sort::Bytes), "sent received packets peak");
-    assert_eq!(header(10.0, [2.0, 10.0, 10.0], Sort::Bytes), "2s sent received packets peak");
-    assert_eq!(header(10.0, [2.0, 10.0, 10.0], Sort::Last40), "2s 40s sent received packets peak");
-    assert_eq!(header(60.0, [2.0, 10.0, 40.0], Sort::Bytes), "2s 10s 40s sent received packets peak");
+    assert_eq!(header(1.0, [1.0; 3], ReportSort::Bytes), "sent received packets peak");
+    assert_eq!(header(10.0, [2.0, 10.0, 10.0], ReportSort::Bytes), "2s sent received packets peak");
+    assert_eq!(header(10.0, [2.0, 10.0, 10.0], ReportSort::Last40), "2s 40s sent received packets peak");
+    assert_eq!(header(60.0, [2.0, 10.0, 40.0], ReportSort::Bytes), "2s 10s 40s sent received packets peak");
 }
 
 #[test]
@@ -146,11 +150,11 @@ fn messages_and_kinds_have_names() {
     ];
     for (key, expected) in rows {
         let snapshot = snapshot(vec![(key, one)], &names().services);
-        let request = Request { by: vec![GroupBy::Flow], ..Request::default() };
+        let request = ReportRequest { by: vec![GroupBy::Flow], ..ReportRequest::default() };
         let report = print(&snapshot, &request, &context(&names()));
         assert!(report.lines().any(|line| line.starts_with(expected)), "{expected}: {report}");
     }
     let no_names = Names::default();
-    let report = print(&busy(), &Request::default(), &context(&no_names));
+    let report = print(&busy(), &ReportRequest::default(), &context(&no_names));
     assert!(!report.contains("https"), "{report}");
 }

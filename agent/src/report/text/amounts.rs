@@ -43,7 +43,7 @@ enum Amount {
 pub(super) struct Amounts<'a> {
     columns: Vec<Amount>,
     snapshot: &'a Snapshot,
-    request: &'a Request,
+    request: &'a ReportRequest,
 }
 
 impl<'a> Amounts<'a> {
@@ -78,7 +78,7 @@ impl<'a> Amounts<'a> {
     }
 
     /// Adds a row's cells.
-    pub(super) fn cells(&self, grid: &mut Grid, traffic: &Traffic, direction: Direction) {
+    pub(super) fn cells(&self, grid: &mut Grid, traffic: &Traffic, direction: ReportDirection) {
         let lane = rates::lane(traffic, direction);
         for amount in &self.columns {
             self.cell(grid, *amount, traffic, &lane);
@@ -129,11 +129,11 @@ impl Amount {
         }
     }
 
-    fn is_sorted_by(self, sort: Sort) -> bool {
+    fn is_sorted_by(self, sort: ReportSort) -> bool {
         match self {
             Self::Window(at) => sort.window() == Some(at),
-            Self::Packets => sort == Sort::Packets,
-            Self::Peak => sort == Sort::Peak,
+            Self::Packets => sort == ReportSort::Packets,
+            Self::Peak => sort == ReportSort::Peak,
             _ => false,
         }
     }

@@ -45,7 +45,7 @@ pub(super) struct Labels<'a> {
 }
 
 impl<'a> Labels<'a> {
-    pub(super) fn new(context: &Context<'a>) -> Self {
+    pub(super) fn new(context: &ReportContext<'a>) -> Self {
         Self { names: context.names, resolve: context.resolve }
     }
 

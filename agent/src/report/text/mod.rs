@@ -30,8 +30,8 @@ const NAMED: usize = 8;
 pub(super) fn write(
     out: &mut impl Write,
     snapshot: &Snapshot,
-    request: &Request,
-    context: &Context<'_>,
+    request: &ReportRequest,
+    context: &ReportContext<'_>,
 ) -> io::Result<()> {
     let out = &mut Guard::new(out);
     let width = context.width;
@@ -73,10 +73,12 @@ fn totals(snapshot: &Snapshot, request: &Request) -> Grid {
     let mut columns = vec![Column { title: "", align: Align::Left, fit: Fit::Always }];
     columns.extend(amounts.columns());
     let mut grid = Grid::new(columns);
-    for (name, direction) in
-        [("sent", Direction::Sent), ("received", Direction::Received), ("total", Direction::Both)]
-    {
-        if request.direction == Direction::Both || request.direction == direction {
+    for (name, direction) in [
+        ("sent", ReportDirection::Sent),
+        ("received", ReportDirection::Received),
+        ("total", ReportDirection::Both),
+    ] {
+        if request.direction == ReportDirection::Both || request.direction == direction {
             grid.cell(name);
             amounts.cells(&mut grid, &snapshot.total, direction);
         }

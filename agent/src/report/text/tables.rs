@@ -18,7 +18,7 @@ use crate::{
         snapshot::Snapshot,
     },
     report::{
-        Context,
+        ReportContext,
         fields::{NOT_IP, interface_name, interface_names},
         request::{Direction, Request, Sort},
         table::{Key, Row, Table},
@@ -108,17 +108,17 @@ impl<'a> Printer<'a> {
             }
         }
         let sort = match self.request.sort {
-            Sort::Bytes => "bytes",
-            Sort::Packets => "packets",
-            Sort::Last2 => "2s rate",
-            Sort::Last10 => "10s rate",
-            Sort::Last40 => "40s rate",
-            Sort::Peak => "peak",
+            ReportSort::Bytes => "bytes",
+            ReportSort::Packets => "packets",
+            ReportSort::Last2 => "2s rate",
+            ReportSort::Last10 => "10s rate",
+            ReportSort::Last40 => "40s rate",
+            ReportSort::Peak => "peak",
         };
         let direction = match self.request.direction {
-            Direction::Both => "",
-            Direction::Sent => ", sent only",
-            Direction::Received => ", received only",
+            ReportDirection::Both => "",
+            ReportDirection::Sent => ", sent only",
+            ReportDirection::Received => ", received only",
         };
         writeln!(out, ", by {sort}{direction}")
     }
