@@ -8,10 +8,10 @@ use std::{
 use csv::{ErrorKind, Writer};
 
 use super::{
-    Context,
-    fields::{AMOUNTS, Fields, IDENTITY, NAMES, OWNER},
-    request::Request,
-    table::{Key, Row, Table, table},
+    ReportContext,
+    fields::{AMOUNTS, IDENTITY, NAMES, OWNER, RowFields},
+    request::ReportRequest,
+    table::{ReportTable, TableKey, TableRow, table},
 };
 use crate::flow::{group::GroupBy, snapshot::Snapshot};
 
@@ -23,13 +23,13 @@ pub(super) fn write(
     request: &ReportRequest,
     context: &ReportContext<'_>,
 ) -> io::Result<()> {
-    let fields = Fields::new(snapshot, context);
+    let fields = RowFields::new(snapshot, context);
     let mut groupings: Vec<_> = request.groupings().collect();
     if groupings.is_empty() {
         groupings.push(GroupBy::Flow);
     }
     let keyed = groupings != [GroupBy::Flow];
-    let mut lines = Lines { writer: Writer::from_writer(out), fields, keyed, cell: String::new() };
+    let mut lines = CsvLines { writer: Writer::from_writer(out), fields, keyed, cell: String::new() };
     lines.header().map_err(into_io)?;
     for by in groupings {
         lines.table(&table(snapshot, request, by)).map_err(into_io)?;
@@ -38,16 +38,16 @@ pub(super) fn write(
 }
 
 /// The lines of the file.
-struct Lines<'a, W: Write> {
+struct CsvLines<'a, W: Write> {
     writer: Writer<W>,
-    fields: Fields<'a>,
+    fields: RowFields<'a>,
     /// Whether the columns `by` and `key` are there.
     keyed: bool,
     /// Where a cell is made: one buffer for millions of them.
     cell: String,
 }
 
-impl<W: Write> Lines<'_, W> {
+impl<W: Write> CsvLines<'_, W> {
     fn header(&mut self) -> csv::Result<()> {
         let keys = self.keyed.then_some(["by", "key"]);
         let names = self.fields.with_names().then_some(NAMES);
@@ -55,16 +55,16 @@ impl<W: Write> Lines<'_, W> {
         self.writer.write_record(columns.chain(names.into_iter().flatten()).chain(OWNER))
     }
 
-    fn table(&mut self, table: &Table<'_>) -> csv::Result<()> {
+    fn table(&mut self, table: &ReportTable<'_>) -> csv::Result<()> {
         table.rows.iter().try_for_each(|row| self.row(table.by, row))
     }
 
-    fn row(&mut self, by: GroupBy, row: &Row<'_>) -> csv::Result<()> {
+    fn row(&mut self, by: GroupBy, row: &TableRow<'_>) -> csv::Result<()> {
         if self.keyed {
             self.cell(by)?;
             match row.key {
-                Key::Flow(_) => self.cell("")?,
-                Key::Group(key) => self.cell(self.fields.key(key))?,
+                TableKey::Flow(_) => self.cell("")?,
+                TableKey::Group(key) => self.cell(self.fields.key(key))?,
             }
         }
         for (_, value) in self.fields.of(by, row) {

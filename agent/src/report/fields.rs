@@ -140,8 +140,8 @@ impl<'a> Fields<'a> {
     }
 
     /// The values of [`IDENTITY`].
-    fn identity(&self, known: Known) -> [Value<'a>; 7] {
-        let Known { interface, kind, vlan, local, local_port, remote, remote_port } = known;
+    fn identity(&self, known: KnownOwner) -> [Value<'a>; 7] {
+        let KnownOwner { interface, kind, vlan, local, local_port, remote, remote_port } = known;
         [
             Value::of(interface, |id| Value::Name(self.interface(id).as_bytes())),
             Value::of(kind, Value::Kind),
@@ -179,7 +179,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The values of [`NAMES`].
-    fn names(&self, known: Known) -> [Value<'a>; 2] {
+    fn names(&self, known: KnownOwner) -> [Value<'a>; 2] {
         let hosts = &self.context.names.hosts;
         [known.local, known.remote]
             .map(|end| Value::of(end.and_then(|address| hosts.get(&address)), |name| Value::Text(name)))
@@ -189,9 +189,9 @@ impl<'a> Fields<'a> {
     pub(crate) fn of(
         &self,
         by: GroupBy,
-        row: &Row<'a>,
+        row: &TableRow<'a>,
     ) -> impl Iterator<Item = (&'static str, Value<'a>)> + use<'a> {
-        let known = Known::of(by, row.key);
+        let known = KnownOwner::of(by, row.key);
         let identity = IDENTITY.into_iter().zip(self.identity(known));
         let amounts = AMOUNTS.into_iter().zip(self.amounts(row.traffic).map(Value::Number));
         let names = self.with_names().then(|| NAMES.into_iter().zip(self.names(known)));
@@ -200,14 +200,14 @@ impl<'a> Fields<'a> {
     }
 
     /// The values of [`OWNER`].
-    fn owner(&self, row: &Row<'a>) -> [Value<'a>; 10] {
+    fn owner(&self, row: &TableRow<'a>) -> [Value<'a>; 10] {
         match row.key {
-            Key::Flow(_) => row.owner.map_or([Value::Null; 10], of_attribution),
-            Key::Group(GroupKey::Owner(key)) => match self.snapshot.in_common.get(key) {
+            TableKey::Flow(_) => row.owner.map_or([Value::Null; 10], of_attribution),
+            TableKey::Group(GroupKey::Owner(key)) => match self.snapshot.in_common.get(key) {
                 Some(common) => of_common(key, common),
                 None => of_attribution(&key.example),
             },
-            Key::Group(_) => [Value::Null; 10],
+            TableKey::Group(_) => [Value::Null; 10],
         }
     }
 
@@ -216,9 +216,9 @@ impl<'a> Fields<'a> {
         row: &Row<'a>,
     ) -> Option<impl Iterator<Item = impl Iterator<Item = (&'static str, Value<'a>)>>> {
         let owners: &'a [Owner] = match row.key {
-            Key::Flow(_) => &row.owner?.owners,
-            Key::Group(GroupKey::Owner(key)) if key.part == OwnerPart::Process => &key.example.owners,
-            Key::Group(_) => return None,
+            TableKey::Flow(_) => &row.owner?.owners,
+            TableKey::Group(GroupKey::Owner(key)) if key.part == OwnerPart::Process => &key.example.owners,
+            TableKey::Group(_) => return None,
         };
         let fields = |owner| OWNER.into_iter().zip(of_owner(owner));
         (owners.len() > 1).then(|| owners.iter().map(fields))
@@ -330,7 +330,7 @@ impl Serialize for GroupName<'_> {
 
 /// What all conversations of a row have in common, by what they were folded by.
 #[derive(Clone, Copy, Default)]
-struct Known {
+struct KnownOwner {
     interface: Option<InterfaceId>,
     kind: Option<Kind>,
     vlan: Option<u16>,
@@ -340,24 +340,26 @@ struct Known {
     remote_port: Option<u16>,
 }
 
-impl Known {
-    fn of(by: GroupBy, key: Key<'_>) -> Self {
+impl KnownOwner {
+    fn of(by: GroupBy, key: TableKey<'_>) -> Self {
         match key {
-            Key::Flow(row) => Self::row(row),
-            Key::Group(GroupKey::Address(local)) if by == GroupBy::Local => {
+            TableKey::Flow(row) => Self::row(row),
+            TableKey::Group(GroupKey::Address(local)) if by == GroupBy::Local => {
                 Self { local: *local, ..Self::default() }
             }
-            Key::Group(GroupKey::Address(remote)) => Self { remote: *remote, ..Self::default() },
-            Key::Group(GroupKey::Service(_) | GroupKey::Subnet(_) | GroupKey::Owner(_)) => Self::default(),
-            Key::Group(GroupKey::Pair(pair)) => Self {
+            TableKey::Group(GroupKey::Address(remote)) => Self { remote: *remote, ..Self::default() },
+            TableKey::Group(GroupKey::Service(_) | GroupKey::Subnet(_) | GroupKey::Owner(_)) => {
+                Self::default()
+            }
+            TableKey::Group(GroupKey::Pair(pair)) => Self {
                 local: pair.map(|(local, _)| local),
                 remote: pair.map(|(_, remote)| remote),
                 ..Self::default()
             },
-            Key::Group(GroupKey::Port(kind, _) | GroupKey::Protocol(kind)) => {
+            TableKey::Group(GroupKey::Port(kind, _) | GroupKey::Protocol(kind)) => {
                 Self { kind: Some(*kind), ..Self::default() }
             }
-            Key::Group(GroupKey::Interface(id)) => Self { interface: Some(*id), ..Self::default() },
+            TableKey::Group(GroupKey::Interface(id)) => Self { interface: Some(*id), ..Self::default() },
         }
     }
 

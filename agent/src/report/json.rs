@@ -9,10 +9,10 @@ use serde::{
 };
 
 use super::{
-    Context,
-    fields::{AMOUNTS, Fields, Value},
-    request::Request,
-    table::{Key, Row, Table, table},
+    ReportContext,
+    fields::{AMOUNTS, RowFields, Value},
+    request::ReportRequest,
+    table::{ReportTable, TableKey, TableRow, table},
 };
 use crate::flow::{
     group::{GroupBy, GroupKey},
@@ -36,14 +36,14 @@ pub(super) fn write(
 }
 
 /// The document.
-struct Report<'a> {
+struct ReportDocument<'a> {
     snapshot: &'a Snapshot,
-    request: &'a Request,
-    context: &'a Context<'a>,
-    fields: Fields<'a>,
+    request: &'a ReportRequest,
+    context: &'a ReportContext<'a>,
+    fields: RowFields<'a>,
 }
 
-impl Serialize for Report<'_> {
+impl Serialize for ReportDocument<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self { snapshot, request, context, fields } = self;
         let mut map = serializer.serialize_map(None)?;
@@ -58,8 +58,11 @@ impl Serialize for Report<'_> {
         map.serialize_entry("filtered_out_bytes", &snapshot.filtered_out.bytes)?;
         map.serialize_entry("filtered_out_packets", &snapshot.filtered_out.packets)?;
         map.serialize_entry("owners_degraded", &snapshot.owners_degraded)?;
-        map.serialize_entry("total", &Total { fields, traffic: &snapshot.total })?;
-        map.serialize_entry("flows", &Rows { fields, tables: &[table(snapshot, request, GroupBy::Flow)] })?;
+        map.serialize_entry("total", &GrandTotal { fields, traffic: &snapshot.total })?;
+        map.serialize_entry(
+            "flows",
+            &RowViews { fields, tables: &[table(snapshot, request, GroupBy::Flow)] },
+        )?;
 
         // Two prefixes of `subnet` are two groupings of one name, and a name can be in the document only once: their
         // rows follow each other in one array, told apart by the prefix in each key.
@@ -69,31 +72,31 @@ impl Serialize for Report<'_> {
                 .extract_if(.., |by| by.to_string() == first)
                 .map(|by| table(snapshot, request, by))
                 .collect();
-            map.serialize_entry(&first, &Rows { fields, tables: &tables })?;
+            map.serialize_entry(&first, &RowViews { fields, tables: &tables })?;
         }
         map.end()
     }
 }
 
 /// The grand total.
-struct Total<'a> {
-    fields: &'a Fields<'a>,
+struct GrandTotal<'a> {
+    fields: &'a RowFields<'a>,
     traffic: &'a Traffic,
 }
 
-impl Serialize for Total<'_> {
+impl Serialize for GrandTotal<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(AMOUNTS.into_iter().zip(self.fields.amounts(self.traffic)))
     }
 }
 
 /// An array of rows.
-struct Rows<'a> {
-    fields: &'a Fields<'a>,
-    tables: &'a [Table<'a>],
+struct RowViews<'a> {
+    fields: &'a RowFields<'a>,
+    tables: &'a [ReportTable<'a>],
 }
 
-impl Serialize for Rows<'_> {
+impl Serialize for RowViews<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut rows = serializer.serialize_seq(None)?;
         for table in self.tables {
@@ -107,9 +110,9 @@ impl Serialize for Rows<'_> {
 
 /// One row, flat.
 struct Record<'a> {
-    fields: &'a Fields<'a>,
+    fields: &'a RowFields<'a>,
     by: GroupBy,
-    row: &'a Row<'a>,
+    row: &'a TableRow<'a>,
 }
 
 impl Serialize for Record<'_> {
@@ -126,29 +129,29 @@ impl Serialize for Record<'_> {
         }
         map.serialize_entry(
             "owners",
-            &Fields::owners(self.row).map(|owners| Owners(owners.map(Iterator::collect).collect())),
+            &RowFields::owners(self.row).map(|owners| OwnerViews(owners.map(Iterator::collect).collect())),
         )?;
         map.end()
     }
 }
 
 /// The owners of a socket that several have.
-struct Owners<'a>(Vec<Vec<(&'static str, Value<'a>)>>);
+struct OwnerViews<'a>(Vec<Vec<(&'static str, Value<'a>)>>);
 
-impl Serialize for Owners<'_> {
+impl Serialize for OwnerViews<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut owners = serializer.serialize_seq(Some(self.0.len()))?;
         for owner in &self.0 {
-            owners.serialize_element(&Owner(owner))?;
+            owners.serialize_element(&ReportedOwner(owner))?;
         }
         owners.end()
     }
 }
 
 /// One of them.
-struct Owner<'a>(&'a [(&'static str, Value<'a>)]);
+struct ReportedOwner<'a>(&'a [(&'static str, Value<'a>)]);
 
-impl Serialize for Owner<'_> {
+impl Serialize for ReportedOwner<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().copied())
     }
@@ -159,13 +162,13 @@ struct Interfaces<'a>(&'a [InterfaceView]);
 
 impl Serialize for Interfaces<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(Interface::from))
+        serializer.collect_seq(self.0.iter().map(ReportedInterface::from))
     }
 }
 
 /// One of them.
 #[derive(Serialize)]
-struct Interface<'a> {
+struct ReportedInterface<'a> {
     name: &'a str,
     index: u32,
     hook: &'a str,
@@ -174,7 +177,7 @@ struct Interface<'a> {
     egress: Side,
 }
 
-impl<'a> From<&'a InterfaceView> for Interface<'a> {
+impl<'a> From<&'a InterfaceView> for ReportedInterface<'a> {
     fn from(view: &'a InterfaceView) -> Self {
         Self {
             name: &view.name,

@@ -15,11 +15,11 @@ use crate::flow::{
 
 /// The rows of one grouping: sorted, and cut where the request ends.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Table<'a> {
+pub struct ReportTable<'a> {
     /// What the rows were folded by.
     pub by: GroupBy,
     /// The rows, highest first.
-    pub rows: Vec<Row<'a>>,
+    pub rows: Vec<TableRow<'a>>,
     /// What the rows that were cut off amount to.
     pub rest: Rest,
 }
@@ -35,9 +35,9 @@ pub struct Rest {
 
 /// One row of a table.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Row<'a> {
+pub struct TableRow<'a> {
     /// What it is.
-    pub key: Key<'a>,
+    pub key: TableKey<'a>,
     /// What it sent and received.
     pub traffic: &'a Traffic,
     /// Whose a conversation is; `None` for groups, and where owners are no matter.
@@ -49,7 +49,7 @@ pub struct Row<'a> {
 
 /// What a row of a table is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Key<'a> {
+pub enum TableKey<'a> {
     /// A conversation.
     Flow(&'a RowKey),
     /// A group of conversations.
@@ -58,12 +58,12 @@ pub enum Key<'a> {
 
 /// One table for each grouping asked, in that order, each only once.
 #[must_use]
-pub fn tables<'a>(snapshot: &'a Snapshot, request: &Request) -> Vec<Table<'a>> {
+pub fn tables<'a>(snapshot: &'a Snapshot, request: &ReportRequest) -> Vec<ReportTable<'a>> {
     request.groupings().map(|by| table(snapshot, request, by)).collect()
 }
 
 /// The table of one grouping.
-pub(super) fn table<'a>(snapshot: &'a Snapshot, request: &Request, by: GroupBy) -> Table<'a> {
+pub(super) fn table<'a>(snapshot: &'a Snapshot, request: &ReportRequest, by: GroupBy) -> ReportTable<'a> {
     if by == GroupBy::Flow {
         let owners = snapshot.owners.iter().map(|owner| Some(&**owner)).chain(std::iter::repeat(None));
         let rows = snapshot.rows.iter().zip(owners);
@@ -118,8 +118,8 @@ fn rank(lane: &Lane, sort: ReportSort) -> u64 {
 
 /// Highest first; equals by bytes (at `2s`, most rows have been silent), then by key, so that the same snapshot
 /// gives the same report.
-fn order(a: &Row<'_>, b: &Row<'_>, direction: Direction) -> Ordering {
-    let bytes = |row: &Row<'_>| rates::lane(row.traffic, direction).bytes;
+fn order(a: &TableRow<'_>, b: &TableRow<'_>, direction: ReportDirection) -> Ordering {
+    let bytes = |row: &TableRow<'_>| rates::lane(row.traffic, direction).bytes;
     let order = b.rank.cmp(&a.rank).then_with(|| bytes(b).cmp(&bytes(a))).then_with(|| a.key.cmp(&b.key));
     order.then_with(|| a.owner.cmp(&b.owner))
 }

@@ -96,14 +96,14 @@ fn addresses(snapshot: &Snapshot, request: &ReportRequest) -> HashSet<IpAddr> {
     for table in report::tables(snapshot, request) {
         for row in &table.rows {
             match &row.key {
-                report::Key::Flow(key) => {
+                report::TableKey::Flow(key) => {
                     addresses.extend(key.local_address().into_iter().chain(key.remote_address()));
                 }
-                report::Key::Group(GroupKey::Address(address)) => addresses.extend(address.iter()),
-                report::Key::Group(GroupKey::Pair(pair)) => {
+                report::TableKey::Group(GroupKey::Address(address)) => addresses.extend(address.iter()),
+                report::TableKey::Group(GroupKey::Pair(pair)) => {
                     addresses.extend(pair.iter().flat_map(|(local, remote)| [*local, *remote]));
                 }
-                report::Key::Group(_) => {}
+                report::TableKey::Group(_) => {}
             }
         }
     }

@@ -185,11 +185,11 @@ proptest! {
         let names = names();
         let snapshot = snapshot(rows, &names.services);
         for table in tables(&snapshot, &request) {
-            let mut naive: Vec<(Key<'_>, &Traffic)> = match table.by {
-                GroupBy::Flow => snapshot.rows.iter().map(|(key, traffic)| (Key::Flow(key), traffic)).collect(),
+            let mut naive: Vec<(TableKey<'_>, &Traffic)> = match table.by {
+                GroupBy::Flow => snapshot.rows.iter().map(|(key, traffic)| (TableKey::Flow(key), traffic)).collect(),
                 by => {
                     let (_, groups) = snapshot.groups.iter().find(|(kept, _)| *kept == by).unwrap();
-                    groups.iter().map(|(key, traffic)| (Key::Group(key), traffic)).collect()
+                    groups.iter().map(|(key, traffic)| (TableKey::Group(key), traffic)).collect()
                 }
             };
             naive.retain(|(_, traffic)| match request.direction {

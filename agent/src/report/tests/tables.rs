@@ -21,8 +21,8 @@ fn three() -> Snapshot {
 fn ports(snapshot: &Snapshot, request: &ReportRequest) -> Vec<u16> {
     let tables = tables(snapshot, request);
     let ports = tables[0].rows.iter().map(|row| match row.key {
-        Key::Flow(RowKey { local_port, .. }) => *local_port,
-        Key::Group(_) => unreachable!("only flows were asked for"),
+        TableKey::Flow(RowKey { local_port, .. }) => *local_port,
+        TableKey::Group(_) => unreachable!("only flows were asked for"),
     });
     ports.collect()
 }

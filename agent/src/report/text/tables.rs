@@ -20,8 +20,8 @@ use crate::{
     report::{
         ReportContext,
         fields::{NOT_IP, interface_name, interface_names},
-        request::{Direction, Request, Sort},
-        table::{Key, Row, Table},
+        request::{ReportDirection, ReportRequest, ReportSort},
+        table::{ReportTable, TableKey, TableRow},
     },
 };
 
@@ -69,8 +69,8 @@ impl<'a> Printer<'a> {
         let mut grid = Grid::new(columns);
         for row in &table.rows {
             match row.key {
-                Key::Flow(key) => self.flow(&mut grid, key, row.owner, &optional),
-                Key::Group(key) => self.group(&mut grid, key),
+                TableKey::Flow(key) => self.flow(&mut grid, key, row.owner, &optional),
+                TableKey::Group(key) => self.group(&mut grid, key),
             }
             self.amounts.cells(&mut grid, row.traffic, self.request.direction);
         }
@@ -82,7 +82,7 @@ impl<'a> Printer<'a> {
     }
 
     /// `Remote addresses: 20 of 345, by bytes sent`
-    fn title(&self, out: &mut impl Write, table: &Table<'_>) -> io::Result<()> {
+    fn title(&self, out: &mut impl Write, table: &ReportTable<'_>) -> io::Result<()> {
         match table.by {
             GroupBy::Flow => write!(out, "Flows")?,
             GroupBy::Local => write!(out, "Local addresses")?,
@@ -207,9 +207,9 @@ struct Optional {
 }
 
 impl Optional {
-    fn of(table: &Table<'_>, interfaces: &[&str]) -> Self {
-        let tagged = |key| matches!(key, Key::Flow(RowKey { vlan: 1.., .. }));
-        let looked = |row: &Row<'_>| row.owner.is_some_and(|owner| owner.reason != Reason::NotLooked);
+    fn of(table: &ReportTable<'_>, interfaces: &[&str]) -> Self {
+        let tagged = |key| matches!(key, TableKey::Flow(RowKey { vlan: 1.., .. }));
+        let looked = |row: &TableRow<'_>| row.owner.is_some_and(|owner| owner.reason != Reason::NotLooked);
         Self {
             interface: interfaces.len() > 1,
             vlan: table.rows.iter().any(|row| tagged(row.key)),
