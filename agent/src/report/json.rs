@@ -173,8 +173,8 @@ struct ReportedInterface<'a> {
     index: u32,
     hook: &'a str,
     degraded: &'a [String],
-    ingress: Side,
-    egress: Side,
+    ingress: DirectionView,
+    egress: DirectionView,
 }
 
 impl<'a> From<&'a InterfaceView> for ReportedInterface<'a> {
@@ -184,15 +184,15 @@ impl<'a> From<&'a InterfaceView> for ReportedInterface<'a> {
             index: view.index,
             hook: &view.hook,
             degraded: &view.degraded,
-            ingress: Side::from(&view.ingress),
-            egress: Side::from(&view.egress),
+            ingress: DirectionView::from(&view.ingress),
+            egress: DirectionView::from(&view.egress),
         }
     }
 }
 
 /// One direction of an interface.
 #[derive(Serialize)]
-struct Side {
+struct DirectionView {
     counted_bytes: u64,
     counted_packets: u64,
     kernel_bytes: u64,
@@ -210,7 +210,7 @@ struct Side {
     follows: &'static str,
 }
 
-impl From<&Reconciliation> for Side {
+impl From<&Reconciliation> for DirectionView {
     fn from(side: &Reconciliation) -> Self {
         Self {
             counted_bytes: side.counted.bytes,

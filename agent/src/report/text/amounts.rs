@@ -19,7 +19,7 @@ use crate::{
 
 /// One column of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Amount {
+enum AmountColumn {
     /// Part of all bytes.
     Share,
     /// Average rate of the whole measured time.
@@ -40,31 +40,33 @@ enum Amount {
 
 /// The columns of numbers of a report.
 #[derive(Debug)]
-pub(super) struct Amounts<'a> {
-    columns: Vec<Amount>,
+pub(super) struct AmountColumns<'a> {
+    columns: Vec<AmountColumn>,
     snapshot: &'a Snapshot,
     request: &'a ReportRequest,
 }
 
-impl<'a> Amounts<'a> {
+impl<'a> AmountColumns<'a> {
     /// Those of the rows of tables.
-    pub(super) fn of_rows(snapshot: &'a Snapshot, request: &'a Request) -> Self {
-        let mut columns = vec![Amount::Share, Amount::Rate];
+    pub(super) fn of_rows(snapshot: &'a Snapshot, request: &'a ReportRequest) -> Self {
+        let mut columns = vec![AmountColumn::Share, AmountColumn::Rate];
         columns.extend(windows(snapshot, request.sort));
         columns.extend(match request.direction {
-            Direction::Both => [Some(Amount::Sent), Some(Amount::Received)].into_iter().flatten(),
-            Direction::Sent => [Some(Amount::Sent), None].into_iter().flatten(),
-            Direction::Received => [Some(Amount::Received), None].into_iter().flatten(),
+            ReportDirection::Both => {
+                [Some(AmountColumn::Sent), Some(AmountColumn::Received)].into_iter().flatten()
+            }
+            ReportDirection::Sent => [Some(AmountColumn::Sent), None].into_iter().flatten(),
+            ReportDirection::Received => [Some(AmountColumn::Received), None].into_iter().flatten(),
         });
-        columns.extend([Amount::Packets, Amount::Peak]);
+        columns.extend([AmountColumn::Packets, AmountColumn::Peak]);
         Self { columns, snapshot, request }
     }
 
     /// Those of the grand total, where a line is a direction.
-    pub(super) fn of_total(snapshot: &'a Snapshot, request: &'a Request) -> Self {
-        let mut columns = vec![Amount::Bytes, Amount::Packets, Amount::Rate];
+    pub(super) fn of_total(snapshot: &'a Snapshot, request: &'a ReportRequest) -> Self {
+        let mut columns = vec![AmountColumn::Bytes, AmountColumn::Packets, AmountColumn::Rate];
         columns.extend(windows(snapshot, request.sort));
-        columns.push(Amount::Peak);
+        columns.push(AmountColumn::Peak);
         Self { columns, snapshot, request }
     }
 
@@ -85,27 +87,29 @@ impl<'a> Amounts<'a> {
         }
     }
 
-    fn cell(&self, grid: &mut Grid, amount: Amount, traffic: &Traffic, lane: &Lane) {
+    fn cell(&self, grid: &mut Grid, amount: AmountColumn, traffic: &Traffic, lane: &Lane) {
         let Self { snapshot, request, .. } = self;
         let rate = |bytes_per_second: f64| Rate(bytes_per_second, request.units);
         let cell: &dyn Display = match amount {
-            Amount::Share => {
+            AmountColumn::Share => {
                 let whole = rates::lane(&snapshot.total, request.direction).bytes;
-                &Share { part: lane.bytes, whole }
+                &Percentage { part: lane.bytes, whole }
             }
-            Amount::Rate => &rate(rates::average(lane.bytes, snapshot.elapsed)),
-            Amount::Window(at) => &rate(rates::per_second(lane.recent[at], snapshot.window_seconds[at])),
-            Amount::Sent => &Size(traffic.sent.bytes),
-            Amount::Received => &Size(traffic.received.bytes),
-            Amount::Bytes => &Size(lane.bytes),
-            Amount::Packets => &Number(lane.packets),
-            Amount::Peak => &rate(lane.peak as f64),
+            AmountColumn::Rate => &rate(rates::average(lane.bytes, snapshot.elapsed)),
+            AmountColumn::Window(at) => {
+                &rate(rates::per_second(lane.recent[at], snapshot.window_seconds[at]))
+            }
+            AmountColumn::Sent => &Size(traffic.sent.bytes),
+            AmountColumn::Received => &Size(traffic.received.bytes),
+            AmountColumn::Bytes => &Size(lane.bytes),
+            AmountColumn::Packets => &Number(lane.packets),
+            AmountColumn::Peak => &rate(lane.peak as f64),
         };
         grid.cell(cell);
     }
 }
 
-impl Amount {
+impl AmountColumn {
     const fn title(self, units: Units) -> &'static str {
         match self {
             Self::Share => "share",
@@ -141,8 +145,8 @@ impl Amount {
 
 /// The windows that say anything: one as long as the measurement repeats its rate. The one that is sorted by always
 /// shows.
-fn windows(snapshot: &Snapshot, sort: Sort) -> impl Iterator<Item = Amount> {
+fn windows(snapshot: &Snapshot, sort: ReportSort) -> impl Iterator<Item = AmountColumn> {
     let elapsed = snapshot.elapsed.as_secs_f64();
     let shorter = snapshot.window_seconds.map(|seconds| seconds > 0.0 && seconds < elapsed);
-    (0..shorter.len()).filter(move |at| shorter[*at] || sort.window() == Some(*at)).map(Amount::Window)
+    (0..shorter.len()).filter(move |at| shorter[*at] || sort.window() == Some(*at)).map(AmountColumn::Window)
 }

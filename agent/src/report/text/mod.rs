@@ -45,7 +45,7 @@ pub(super) fn write(
         paragraph(out, width, &format!("Nothing was seen in {seconds:.1} s on {interfaces}."))?;
     } else {
         totals(snapshot, request).write(out, width)?;
-        let printer = Printer::new(snapshot, request, context);
+        let printer = TablePrinter::new(snapshot, request, context);
         for table in tables(snapshot, request) {
             writeln!(out)?;
             printer.table(out, &table)?;

@@ -40,7 +40,7 @@ pub(super) fn reconciliation(out: &mut impl Write, snapshot: &Snapshot, width: u
 }
 
 /// One direction of an interface.
-struct Side<'a> {
+struct DirectionNotes<'a> {
     interface: &'a InterfaceView,
     direction: &'static str,
     amounts: &'a Reconciliation,
@@ -53,13 +53,10 @@ impl Side<'_> {
     }
 }
 
-fn sides(snapshot: &Snapshot) -> impl Iterator<Item = Side<'_>> {
+fn sides(snapshot: &Snapshot) -> impl Iterator<Item = DirectionNotes<'_>> {
     snapshot.interfaces.iter().flat_map(|interface| {
-        [("sent", &interface.egress), ("received", &interface.ingress)].map(|(direction, amounts)| Side {
-            interface,
-            direction,
-            amounts,
-        })
+        [("sent", &interface.egress), ("received", &interface.ingress)]
+            .map(|(direction, amounts)| DirectionNotes { interface, direction, amounts })
     })
 }
 
@@ -93,7 +90,7 @@ fn table(sides: &[Side<'_>]) -> Grid {
 
 /// Says what the kernel's counters count, as far as it differs from the wire also why `counted` and `kernel` differ
 /// without a residue.
-fn follows(out: &mut impl Write, sides: &[Side<'_>], width: usize) -> io::Result<()> {
+fn follows(out: &mut impl Write, sides: &[DirectionNotes<'_>], width: usize) -> io::Result<()> {
     const ALL: [(Follows, &str); 6] = [
         (Follows::Wire, "frames as they are on the wire"),
         (Follows::SuperPackets, "super-packets, before they are cut into frames or after they are joined"),
@@ -117,7 +114,7 @@ fn follows(out: &mut impl Write, sides: &[Side<'_>], width: usize) -> io::Result
 
 /// `eth0 sent 1.00 KiB, eth0 received`
 fn list<'a>(
-    sides: impl Iterator<Item = &'a Side<'a>>,
+    sides: impl Iterator<Item = &'a DirectionNotes<'a>>,
     amount: impl Fn(&Reconciliation) -> Option<Count>,
 ) -> String {
     let side = |side: &Side<'_>| {

@@ -41,7 +41,7 @@ pub(super) struct Printer<'a> {
     width: usize,
     labels: Labels<'a>,
     interfaces: Vec<&'a str>,
-    amounts: Amounts<'a>,
+    amounts: AmountColumns<'a>,
     in_common: &'a HashMap<OwnerKey, Common>,
 }
 
@@ -52,7 +52,7 @@ impl<'a> Printer<'a> {
             width: context.width,
             labels: Labels::new(context),
             interfaces: interface_names(snapshot),
-            amounts: Amounts::of_rows(snapshot, request),
+            amounts: AmountColumns::of_rows(snapshot, request),
             in_common: &snapshot.in_common,
         }
     }
