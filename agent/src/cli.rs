@@ -225,10 +225,10 @@ pub struct DeletedArgs {
     pub min_size: u64,
     /// List what each process holds, in place of files
     #[arg(long, value_enum)]
-    pub by: Option<files::By>,
+    pub by: Option<files::DeletedBy>,
     /// What comes first
     #[arg(long, value_enum, default_value_t)]
-    pub sort: files::Sort,
+    pub sort: files::DeletedSort,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: files::Format,
@@ -260,7 +260,7 @@ pub struct InspectArgs {
     pub seconds: u64,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
-    pub format: files::Format,
+    pub format: files::PageFormat,
     /// What to measure; by default loopback too.
     #[command(flatten)]
     pub capture: CaptureArgs,

@@ -25,7 +25,7 @@ pub enum Storage {
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
+pub enum DeletedKind {
     /// A file that had a name.
     File,
     /// A directory that was removed.
@@ -42,11 +42,11 @@ pub enum Kind {
 
 /// A file without a name.
 #[derive(Clone, Debug)]
-pub struct File {
+pub struct DeletedFile {
     /// Which.
     pub id: FileId,
     /// What it is.
-    pub kind: Kind,
+    pub kind: DeletedKind,
     /// What it takes.
     pub storage: Storage,
     /// Its last name.
@@ -54,12 +54,12 @@ pub struct File {
     /// Length in bytes, and bytes that are taken; `None` for one that is mapped by a process and could not be asked.
     pub sizes: Option<(u64, u64)>,
     /// Who holds it, by PID.
-    pub holders: Vec<Holder>,
+    pub holders: Vec<FileHolder>,
 }
 
 /// A process that holds a file.
 #[derive(Clone, Debug)]
-pub struct Holder {
+pub struct FileHolder {
     /// The process's place in [`Deleted::processes`].
     pub process: usize,
     /// In which ways, descriptors last.
@@ -79,9 +79,9 @@ pub struct Sum {
 #[derive(Clone, Debug, Default)]
 pub struct Deleted {
     /// The files, each once.
-    pub files: Vec<File>,
+    pub files: Vec<DeletedFile>,
     /// Processes that hold any.
-    pub processes: Vec<Process>,
+    pub processes: Vec<Owner>,
     /// Processes that were looked at.
     pub looked: usize,
     /// Processes among them that could not be read.
@@ -90,7 +90,7 @@ pub struct Deleted {
 
 /// What one process holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Share {
+pub(super) struct ProcessShare {
     /// The process's place in [`Deleted::processes`].
     pub process: usize,
     /// On disk.
@@ -101,7 +101,7 @@ pub(super) struct Share {
     pub alone: u64,
 }
 
-impl File {
+impl DeletedFile {
     /// Bytes that it takes; 0 where that is not known.
     #[must_use]
     pub fn held(&self) -> u64 {
@@ -142,7 +142,7 @@ impl Deleted {
             let file = files.entry(seen.id).or_insert_with(|| File::new(&seen));
             match file.holders.iter_mut().find(|holder| holder.process == seen.process) {
                 Some(holder) => holder.holds.push(seen.hold),
-                None => file.holders.push(Holder { process: seen.process, holds: vec![seen.hold] }),
+                None => file.holders.push(FileHolder { process: seen.process, holds: vec![seen.hold] }),
             }
         }
         let mut files: Vec<_> = files.into_values().collect();
@@ -156,15 +156,15 @@ impl Deleted {
     }
 
     /// Only what is asked for, in the order that is asked for.
-    pub fn select(&mut self, request: &Request) {
+    pub fn select(&mut self, request: &DeletedRequest) {
         self.files.retain(|file| file.at_least() >= request.min_size);
         let processes = &self.processes;
-        let pid = |file: &File| file.holders.first().map(|holder| processes[holder.process].id);
+        let pid = |file: &DeletedFile| file.holders.first().map(|holder| processes[holder.process].id);
         match request.sort {
-            Sort::Held => self.files.sort_by_key(|file| std::cmp::Reverse((file.held(), file.size()))),
-            Sort::Size => self.files.sort_by_key(|file| std::cmp::Reverse((file.size(), file.held()))),
-            Sort::Pid => self.files.sort_by_key(pid),
-            Sort::Path => self.files.sort_by(|one, other| one.path.cmp(&other.path)),
+            DeletedSort::Held => self.files.sort_by_key(|file| std::cmp::Reverse((file.held(), file.size()))),
+            DeletedSort::Size => self.files.sort_by_key(|file| std::cmp::Reverse((file.size(), file.held()))),
+            DeletedSort::Pid => self.files.sort_by_key(pid),
+            DeletedSort::Path => self.files.sort_by(|one, other| one.path.cmp(&other.path)),
         }
     }
 
@@ -183,12 +183,12 @@ impl Deleted {
     }
 
     /// What each process holds, in the order that is asked for. A file that several hold counts for each of them.
-    pub(super) fn shares(&self, sort: Sort) -> Vec<Share> {
-        let mut shares: HashMap<usize, Share> = HashMap::new();
+    pub(super) fn shares(&self, sort: DeletedSort) -> Vec<ProcessShare> {
+        let mut shares: HashMap<usize, ProcessShare> = HashMap::new();
         for file in &self.files {
             for holder in &file.holders {
                 let process = holder.process;
-                let share = shares.entry(process).or_insert(Share {
+                let share = shares.entry(process).or_insert(ProcessShare {
                     process,
                     disk: Sum::default(),
                     memory: Sum::default(),
@@ -199,27 +199,27 @@ impl Deleted {
                     Storage::Memory => share.memory.add(file),
                 }
                 // A segment of System V outlives whoever is attached to it.
-                if file.holders.len() == 1 && file.kind != Kind::SystemVShm {
+                if file.holders.len() == 1 && file.kind != DeletedKind::SystemVShm {
                     share.alone += file.held();
                 }
             }
         }
         let mut shares: Vec<_> = shares.into_values().collect();
-        let id = |share: &Share| self.processes[share.process].id;
+        let id = |share: &ProcessShare| self.processes[share.process].id;
         shares.sort_unstable_by_key(id);
         match sort {
-            Sort::Pid => {}
-            Sort::Held | Sort::Size => {
+            DeletedSort::Pid => {}
+            DeletedSort::Held | DeletedSort::Size => {
                 shares.sort_by_key(|share| std::cmp::Reverse((share.disk.held, share.memory.held)));
             }
-            Sort::Path => shares.sort_by_key(|share| &self.processes[share.process].command),
+            DeletedSort::Path => shares.sort_by_key(|share| &self.processes[share.process].command),
         }
         shares
     }
 }
 
 impl Sum {
-    const fn add(&mut self, file: &File) {
+    const fn add(&mut self, file: &DeletedFile) {
         self.files += 1;
         if let Some((_, held)) = file.sizes {
             self.held += held;
@@ -231,8 +231,8 @@ impl File {
     fn new(seen: &Sighting) -> Self {
         let (kind, by_name) = kind(&seen.path);
         let (kind, storage) = match seen.facts {
-            Some(facts) if facts.directory => (Kind::Directory, facts.storage),
-            Some(facts) if facts.storage == Storage::Disk => (Kind::File, Storage::Disk),
+            Some(facts) if facts.directory => (DeletedKind::Directory, facts.storage),
+            Some(facts) if facts.storage == Storage::Disk => (DeletedKind::File, Storage::Disk),
             Some(facts) => (kind, facts.storage),
             None => (kind, by_name),
         };
@@ -248,18 +248,20 @@ impl File {
 }
 
 /// What a file in memory is, by its name; and what a file of such a name takes, as far as a name can tell.
-fn kind(path: &[u8]) -> (Kind, Storage) {
+fn kind(path: &[u8]) -> (DeletedKind, Storage) {
     let kind = match path {
-        [b'/', b'm', b'e', b'm', b'f', b'd', b':', ..] => Kind::Memfd,
-        [b'/', b'S', b'Y', b'S', b'V', key @ ..] if key.iter().all(u8::is_ascii_hexdigit) => Kind::SystemVShm,
-        b"/dev/zero" => Kind::SharedAnonymous,
-        _ if path.starts_with(b"/dev/shm/") => Kind::PosixShm,
-        _ => return (Kind::File, Storage::Disk),
+        [b'/', b'm', b'e', b'm', b'f', b'd', b':', ..] => DeletedKind::Memfd,
+        [b'/', b'S', b'Y', b'S', b'V', key @ ..] if key.iter().all(u8::is_ascii_hexdigit) => {
+            DeletedKind::SystemVShm
+        }
+        b"/dev/zero" => DeletedKind::SharedAnonymous,
+        _ if path.starts_with(b"/dev/shm/") => DeletedKind::PosixShm,
+        _ => return (DeletedKind::File, Storage::Disk),
     };
     (kind, Storage::Memory)
 }
 
-impl Kind {
+impl DeletedKind {
     /// In one word, for machines.
     #[must_use]
     pub const fn code(self) -> &'static str {

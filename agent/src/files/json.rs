@@ -11,7 +11,7 @@ use crate::{flow::owner::Owner, report::rfc3339};
 const SCHEMA: &str = "flowtally.deleted/1";
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct DeletedDocument<'a> {
     schema: &'static str,
     disk_files: u64,
     disk_bytes: u64,
@@ -75,10 +75,10 @@ struct ShareView<'a> {
 }
 
 /// Writes the document and a line feed.
-pub(super) fn write(out: &mut impl Write, deleted: &Deleted, request: &Request) -> io::Result<()> {
+pub(super) fn write(out: &mut impl Write, deleted: &Deleted, request: &DeletedRequest) -> io::Result<()> {
     let [disk, memory] = [Storage::Disk, Storage::Memory].map(|storage| deleted.sum(storage));
     let shares = || deleted.shares(request.sort).into_iter().map(|share| ShareView::new(deleted, share));
-    let document = Document {
+    let document = DeletedDocument {
         schema: SCHEMA,
         disk_files: disk.files,
         disk_bytes: disk.held,
@@ -88,7 +88,7 @@ pub(super) fn write(out: &mut impl Write, deleted: &Deleted, request: &Request) 
         processes_looked_at: deleted.looked,
         processes_unreadable: deleted.unreadable,
         files: deleted.files.iter().map(|file| FileView::new(deleted, file)).collect(),
-        processes: (request.by == Some(By::Process)).then(|| shares().collect()),
+        processes: (request.by == Some(DeletedBy::Process)).then(|| shares().collect()),
     };
     serde_json::to_writer(&mut *out, &document)?;
     writeln!(out)
@@ -97,7 +97,7 @@ pub(super) fn write(out: &mut impl Write, deleted: &Deleted, request: &Request) 
 impl<'a> FileView<'a> {
     fn new(deleted: &'a Deleted, file: &File) -> Self {
         let (major, minor) = file.id.device;
-        let holder = |holder: &Holder| HolderView {
+        let holder = |holder: &FileHolder| HolderView {
             process: ProcessView::new(&deleted.processes[holder.process]),
             holds: holder
                 .holds
@@ -126,7 +126,7 @@ impl<'a> FileView<'a> {
 }
 
 impl<'a> ShareView<'a> {
-    fn new(deleted: &'a Deleted, share: Share) -> Self {
+    fn new(deleted: &'a Deleted, share: ProcessShare) -> Self {
         Self {
             process: ProcessView::new(&deleted.processes[share.process]),
             disk_files: share.disk.files,

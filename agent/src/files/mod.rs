@@ -27,27 +27,27 @@ pub use self::{
 
 /// What is printed, of the files there are.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Request {
+pub struct DeletedRequest {
     /// Only files that hold at least so many bytes.
     pub min_size: u64,
     /// Processes in place of files.
-    pub by: Option<By>,
+    pub by: Option<DeletedBy>,
     /// What comes first.
-    pub sort: Sort,
+    pub sort: DeletedSort,
     /// How to print.
-    pub format: Format,
+    pub format: PageFormat,
 }
 
 /// What a line is about, other than a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum By {
+pub enum DeletedBy {
     /// What each process holds
     Process,
 }
 
 /// What comes first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Sort {
+pub enum DeletedSort {
     /// What holds most space
     #[default]
     Held,
@@ -61,7 +61,7 @@ pub enum Sort {
 
 /// How to print.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum PageFormat {
     /// Tables for people
     #[default]
     Text,
@@ -73,11 +73,11 @@ pub enum Format {
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(out: impl Write, deleted: &Deleted, request: &Request, width: usize) -> io::Result<()> {
+pub fn write(out: impl Write, deleted: &Deleted, request: &DeletedRequest, width: usize) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     match request.format {
-        Format::Text => text::write(&mut out, deleted, request, width)?,
-        Format::Json => json::write(&mut out, deleted, request)?,
+        PageFormat::Text => text::write(&mut out, deleted, request, width)?,
+        PageFormat::Json => json::write(&mut out, deleted, request)?,
     }
     out.flush()
 }

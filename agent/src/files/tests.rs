@@ -30,11 +30,11 @@ fn id(inode: u64) -> FileId {
     FileId { device: (254, 0), inode }
 }
 
-fn facts(inode: u64, storage: Storage, size: u64, held: u64) -> Facts {
-    Facts { id: id(inode), directory: false, storage, size, held }
+fn facts(inode: u64, storage: Storage, size: u64, held: u64) -> FileFacts {
+    FileFacts { id: id(inode), directory: false, storage, size, held }
 }
 
-fn sighting(process: usize, facts: Facts, path: &str, how: How, access: Access) -> Sighting {
+fn sighting(process: usize, facts: FileFacts, path: &str, how: How, access: Access) -> Sighting {
     let hold = Hold { how, access };
     Sighting { process, id: facts.id, facts: Some(facts), path: path.as_bytes().to_vec(), hold }
 }
@@ -94,7 +94,7 @@ fn findings() -> Findings {
         ),
         sighting(
             at,
-            Facts { directory: true, ..facts(20, Storage::Disk, 0, 4096) },
+            FileFacts { directory: true, ..facts(20, Storage::Disk, 0, 4096) },
             "/srv/old",
             How::WorkingDirectory,
             Access::Read,
@@ -103,7 +103,7 @@ fn findings() -> Findings {
     Findings { processes, sightings, looked: 240, unreadable: 3 }
 }
 
-fn print(request: &Request, width: usize) -> String {
+fn print(request: &DeletedRequest, width: usize) -> String {
     let mut deleted = Deleted::new(findings());
     deleted.select(request);
     let mut out = Vec::new();
@@ -113,18 +113,18 @@ fn print(request: &Request, width: usize) -> String {
 
 #[test]
 fn the_list_for_people() {
-    insta::assert_snapshot!("files_of_everybody", print(&Request::default(), usize::MAX));
-    insta::assert_snapshot!("files_on_80_columns", print(&Request::default(), 80));
-    let request = Request { by: Some(By::Process), ..Request::default() };
+    insta::assert_snapshot!("files_of_everybody", print(&DeletedRequest::default(), usize::MAX));
+    insta::assert_snapshot!("files_on_80_columns", print(&DeletedRequest::default(), 80));
+    let request = DeletedRequest { by: Some(DeletedBy::Process), ..DeletedRequest::default() };
     insta::assert_snapshot!("files_by_process", print(&request, 100));
 }
 
 #[test]
 fn an_empty_list_says_so() {
     let mut out = Vec::new();
-    write(&mut out, &Deleted::default(), &Request::default(), 80).unwrap();
+    write(&mut out, &Deleted::default(), &DeletedRequest::default(), 80).unwrap();
     assert_eq!(String::from_utf8(out).unwrap(), "No deleted file is still open.\n");
-    let text = print(&Request { min_size: 1 << 40, ..Request::default() }, 80);
+    let text = print(&DeletedRequest { min_size: 1 << 40, ..DeletedRequest::default() }, 80);
     assert!(text.starts_with("No deleted file that is still open holds 1.00 TiB or more.\n"), "{text}");
     assert!(text.contains("3 of 240 processes could not be read"), "{text}");
 }
@@ -144,17 +144,17 @@ fn a_file_counts_once_however_many_hold_it() {
     assert_eq!(
         (10..=20).map(kind).collect::<Vec<_>>(),
         [
-            Kind::File,
-            Kind::File,
-            Kind::File,
-            Kind::SystemVShm,
-            Kind::Memfd,
-            Kind::SharedAnonymous,
-            Kind::PosixShm,
-            Kind::File,
-            Kind::File,
-            Kind::File,
-            Kind::Directory
+            DeletedKind::File,
+            DeletedKind::File,
+            DeletedKind::File,
+            DeletedKind::SystemVShm,
+            DeletedKind::Memfd,
+            DeletedKind::SharedAnonymous,
+            DeletedKind::PosixShm,
+            DeletedKind::File,
+            DeletedKind::File,
+            DeletedKind::File,
+            DeletedKind::Directory
         ]
     );
 }
@@ -163,7 +163,7 @@ fn a_file_counts_once_however_many_hold_it() {
 fn a_limit_is_about_what_is_held_and_unknown_files_about_what_is_mapped() {
     let count = |min_size| {
         let mut deleted = Deleted::new(findings());
-        deleted.select(&Request { min_size, ..Request::default() });
+        deleted.select(&DeletedRequest { min_size, ..DeletedRequest::default() });
         deleted.files.iter().map(|file| file.id.inode).collect::<Vec<_>>()
     };
     assert_eq!(count(301 * MIB), [0; 0]);
@@ -175,13 +175,13 @@ fn a_limit_is_about_what_is_held_and_unknown_files_about_what_is_mapped() {
 fn the_order_is_as_asked_for() {
     let order = |sort| {
         let mut deleted = Deleted::new(findings());
-        deleted.select(&Request { sort, min_size: MIB, ..Request::default() });
+        deleted.select(&DeletedRequest { sort, min_size: MIB, ..DeletedRequest::default() });
         deleted.files.iter().map(|file| file.id.inode).collect::<Vec<_>>()
     };
-    assert_eq!(order(Sort::Held), [10, 19, 15, 14, 12, 13]);
-    assert_eq!(order(Sort::Size), [10, 19, 15, 14, 12, 13]);
-    assert_eq!(order(Sort::Path), [13, 15, 14, 19, 12, 10]);
-    assert_eq!(order(Sort::Pid), [10, 12, 13, 14, 15, 19]);
+    assert_eq!(order(DeletedSort::Held), [10, 19, 15, 14, 12, 13]);
+    assert_eq!(order(DeletedSort::Size), [10, 19, 15, 14, 12, 13]);
+    assert_eq!(order(DeletedSort::Path), [13, 15, 14, 19, 12, 10]);
+    assert_eq!(order(DeletedSort::Pid), [10, 12, 13, 14, 15, 19]);
 }
 
 #[test]

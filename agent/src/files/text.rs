@@ -21,7 +21,7 @@ const LISTED: usize = 4;
 pub(super) fn write(
     out: &mut impl Write,
     deleted: &Deleted,
-    request: &Request,
+    request: &DeletedRequest,
     width: usize,
 ) -> io::Result<()> {
     let out = &mut Guard::new(out);
@@ -32,10 +32,10 @@ pub(super) fn write(
         }
         return notes(out, deleted);
     }
-    let [disk, memory] = [Storage::Disk, Storage::Memory].map(|storage| Total(deleted.sum(storage)));
+    let [disk, memory] = [Storage::Disk, Storage::Memory].map(|storage| SumText(deleted.sum(storage)));
     writeln!(out, "Deleted and still open: {disk} on disk, {memory} in memory")?;
     match request.by {
-        Some(By::Process) => {
+        Some(DeletedBy::Process) => {
             writeln!(out)?;
             processes(deleted, request).write(out, width)?;
             writeln!(out)?;
@@ -61,9 +61,9 @@ pub(super) fn write(
 }
 
 /// `1.20 GiB in 2 files`
-struct Total(Sum);
+struct SumText(Sum);
 
-impl fmt::Display for Total {
+impl fmt::Display for SumText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} in {}", Size(self.0.held), Many(self.0.files, "file"))
     }
@@ -74,10 +74,10 @@ const fn column(title: &'static str, align: Align, fit: Fit) -> Column {
 }
 
 /// Files of one kind of storage, a line for each process that holds one.
-fn table(deleted: &Deleted, files: &[&File], storage: Storage) -> Grid {
+fn table(deleted: &Deleted, files: &[&DeletedFile], storage: Storage) -> Grid {
     let holders = || files.iter().flat_map(|file| &file.holders);
     let contained = holders().any(|holder| deleted.processes[holder.process].container.is_some());
-    let kinds = files.iter().any(|file| file.kind != Kind::File);
+    let kinds = files.iter().any(|file| file.kind != DeletedKind::File);
     let mut columns = vec![
         column("HELD", Align::Right, Fit::Always),
         column("SIZE", Align::Right, Fit::Spare),
@@ -131,7 +131,7 @@ fn table(deleted: &Deleted, files: &[&File], storage: Storage) -> Grid {
 }
 
 /// What a file takes, on its first line; those of its other holders repeat the mark of that.
-fn sizes(grid: &mut Grid, file: &File, first: bool) {
+fn sizes(grid: &mut Grid, file: &DeletedFile, first: bool) {
     match file.sizes {
         _ if !first => ["\"", "\""].into_iter().for_each(|mark| grid.cell(mark)),
         Some((size, held)) => [held, size].into_iter().for_each(|bytes| grid.cell(Size(bytes))),
@@ -140,7 +140,7 @@ fn sizes(grid: &mut Grid, file: &File, first: bool) {
 }
 
 /// A process's user, by name or number.
-struct User<'a>(&'a Process);
+struct User<'a>(&'a Owner);
 
 impl fmt::Display for User<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -153,7 +153,7 @@ impl fmt::Display for User<'_> {
 }
 
 /// What a process runs in.
-struct Inside<'a>(&'a Process);
+struct Inside<'a>(&'a Owner);
 
 impl fmt::Display for Inside<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -165,7 +165,7 @@ impl fmt::Display for Inside<'_> {
 }
 
 /// `5,7,mem:7f26b0a00000`
-struct Holds<'a>(&'a Holder);
+struct Holds<'a>(&'a FileHolder);
 
 impl fmt::Display for Holds<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,7 +184,7 @@ impl fmt::Display for Holds<'_> {
 }
 
 /// What each process holds.
-fn processes(deleted: &Deleted, request: &Request) -> Grid {
+fn processes(deleted: &Deleted, request: &DeletedRequest) -> Grid {
     let contained = deleted.processes.iter().any(|process| process.container.is_some());
     let mut columns = vec![
         column("PID", Align::Right, Fit::Always),
@@ -201,7 +201,7 @@ fn processes(deleted: &Deleted, request: &Request) -> Grid {
         column("ALONE", Align::Right, Fit::Always),
     ]);
     let mut grid = Grid::new(columns);
-    for Share { process, disk, memory, alone } in deleted.shares(request.sort) {
+    for ProcessShare { process, disk, memory, alone } in deleted.shares(request.sort) {
         let process = &deleted.processes[process];
         grid.cell(process.id.pid);
         grid.cell(&process.command);
@@ -219,7 +219,7 @@ fn processes(deleted: &Deleted, request: &Request) -> Grid {
 
 /// How to get the first file back.
 fn remedy(out: &mut impl Write, deleted: &Deleted) -> io::Result<()> {
-    let regular = |file: &&File| file.kind == Kind::File && file.storage == Storage::Disk;
+    let regular = |file: &&DeletedFile| file.kind == DeletedKind::File && file.storage == Storage::Disk;
     let Some(file) = deleted.files.iter().find(regular) else { return Ok(()) };
     let holds = || file.holders.iter().flat_map(|holder| holder.holds.iter().map(move |hold| (holder, hold)));
     // What is open can be copied by whoever may see it; what is mapped, by root.
@@ -231,7 +231,7 @@ fn remedy(out: &mut impl Write, deleted: &Deleted) -> io::Result<()> {
 
 /// What could not be read, and what takes more to be free than that a process ends.
 fn notes(out: &mut impl Write, deleted: &Deleted) -> io::Result<()> {
-    if deleted.files.iter().any(|file| file.kind == Kind::SystemVShm) {
+    if deleted.files.iter().any(|file| file.kind == DeletedKind::SystemVShm) {
         writeln!(out, "SysV shared memory stays when its processes end, until ipcrm(1) removes it.")?;
     }
     if deleted.unreadable > 0 {
