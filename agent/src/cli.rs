@@ -254,7 +254,7 @@ pub struct RecoverArgs {
 pub struct InspectArgs {
     /// :PORT, a PID, a command's name as the kernel has it (else what it begins with), or ADDRESS[:PORT]
     #[arg(value_name = "TARGET")]
-    pub target: Target,
+    pub target: InspectTarget,
     /// How long to measure; 0 for sockets and files without traffic
     #[arg(short, long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     pub seconds: u64,

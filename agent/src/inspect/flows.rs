@@ -11,7 +11,7 @@ use crate::flow::{owner::Attribution, protocol::Kind, row::InterfaceId};
 
 /// A conversation on one interface.
 #[derive(Clone, Debug)]
-pub struct Flow {
+pub struct CountedFlow {
     /// Its protocol.
     pub kind: Kind,
     /// The end of this host; of traffic that passes through, either.
@@ -21,7 +21,7 @@ pub struct Flow {
     /// Where it was seen. A host may see the same frames on more than one.
     pub interface: InterfaceId,
     /// What went from the local to the remote end, and back.
-    pub amount: Amount,
+    pub amount: BytesBothWays,
     /// Whose it is, if somebody looked.
     pub attribution: Option<Arc<Attribution>>,
 }
@@ -45,7 +45,7 @@ impl Seen {
 }
 
 /// A conversation, whichever end is the local one.
-pub(super) type Ends = (Kind, SocketAddr, SocketAddr);
+pub(super) type ConversationEnds = (Kind, SocketAddr, SocketAddr);
 
 /// An end as it is compared: IPv4 in IPv6 is IPv4, and neither scope nor flow label matter.
 pub(super) fn plain(end: SocketAddr) -> SocketAddr {
@@ -54,14 +54,14 @@ pub(super) fn plain(end: SocketAddr) -> SocketAddr {
 
 /// The addresses of the network namespaces there are.
 #[derive(Clone, Debug, Default)]
-pub struct Places {
+pub struct NamespaceAddresses {
     /// Inode number of the one whose interfaces are measured.
     pub own: Option<u64>,
     /// By inode number, the addresses of its interfaces.
     pub addresses: HashMap<u64, HashSet<IpAddr>>,
 }
 
-impl Places {
+impl NamespaceAddresses {
     /// Whether an address is one of the namespace that is measured: then no other namespace has its traffic.
     pub(super) fn is_own(&self, address: IpAddr) -> bool {
         address.is_loopback() || self.own.is_some_and(|own| self.has(own, address))

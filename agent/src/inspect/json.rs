@@ -19,7 +19,7 @@ use crate::{
 const SCHEMA: &str = "flowtally.inspect/1";
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct InspectDocument<'a> {
     schema: &'static str,
     target: String,
     started: String,
@@ -126,9 +126,9 @@ struct StrayView<'a> {
 }
 
 /// Writes the document and a line feed.
-pub(super) fn write(out: &mut impl Write, page: &Page<'_>) -> io::Result<()> {
+pub(super) fn write(out: &mut impl Write, page: &InspectPage<'_>) -> io::Result<()> {
     let view = |lines: &[SocketLine]| lines.iter().map(|line| socket(page, line)).collect();
-    let document = Document {
+    let document = InspectDocument {
         schema: SCHEMA,
         target: page.target.to_string(),
         started: rfc3339(page.started),
@@ -187,7 +187,7 @@ fn files(portrait: &Portrait) -> Option<FilesView<'_>> {
     })
 }
 
-fn amount(page: &Page<'_>, amount: Amount) -> AmountView {
+fn amount(page: &InspectPage<'_>, amount: BytesBothWays) -> AmountView {
     const BITS: f64 = 8.0;
     let rates = page.seconds.map(|seconds| per_second(amount, seconds).map(|bytes| bytes * BITS));
     AmountView {
@@ -198,7 +198,7 @@ fn amount(page: &Page<'_>, amount: Amount) -> AmountView {
     }
 }
 
-fn socket(page: &Page<'_>, line: &SocketLine) -> SocketView {
+fn socket(page: &InspectPage<'_>, line: &SocketLine) -> SocketView {
     let socket = &line.socket;
     SocketView {
         protocol: socket.protocol.clone(),
@@ -225,7 +225,7 @@ fn socket(page: &Page<'_>, line: &SocketLine) -> SocketView {
     }
 }
 
-fn stray<'a>(page: &Page<'_>, stray: &'a Stray) -> StrayView<'a> {
+fn stray<'a>(page: &InspectPage<'_>, stray: &'a Stray) -> StrayView<'a> {
     let ends = |end: SocketAddr| (end.ip(), end.port());
     let ((local_address, local_port), (remote_address, remote_port)) =
         (ends(stray.local), ends(stray.remote));

@@ -46,7 +46,7 @@ impl Amount {
 
 /// A socket.
 #[derive(Clone, Debug)]
-pub struct Socket {
+pub struct MatchedSocket {
     /// Its protocol.
     pub kind: Kind,
     /// What it is called: the protocol, or what else it is (`raw`, `ping`).
@@ -71,24 +71,24 @@ pub struct Socket {
 
 /// A peer of a socket that is not connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer {
+pub struct SocketPeer {
     /// Who.
     pub end: SocketAddr,
     /// What went between.
-    pub amount: Amount,
+    pub amount: BytesBothWays,
 }
 
 /// A socket with its traffic.
 #[derive(Clone, Debug)]
 pub struct SocketLine {
     /// The socket.
-    pub socket: Socket,
+    pub socket: MatchedSocket,
     /// The process it is listed under.
     pub owner: Option<u32>,
     /// Its traffic.
-    pub amount: Amount,
+    pub amount: BytesBothWays,
     /// Without a peer of its own: who it spoke with, most first. Of a listener, connections that came and went.
-    pub peers: Vec<Peer>,
+    pub peers: Vec<SocketPeer>,
 }
 
 /// Traffic of what was asked for that no socket is left of.
@@ -101,7 +101,7 @@ pub struct Stray {
     /// The other end.
     pub remote: SocketAddr,
     /// What went between.
-    pub amount: Amount,
+    pub amount: BytesBothWays,
     /// Whose it is, if that was looked for.
     pub attribution: Option<Arc<Attribution>>,
 }
@@ -121,10 +121,10 @@ impl Matched {
     /// Joins sockets and traffic. Of the processes that are asked for, `named`, every one is there, with or without sockets.
     #[must_use]
     pub fn new(
-        target: &Target,
-        sockets: Vec<Socket>,
-        flows: &[Flow],
-        places: &Places,
+        target: &InspectTarget,
+        sockets: Vec<MatchedSocket>,
+        flows: &[CountedFlow],
+        places: &NamespaceAddresses,
         named: &BTreeSet<u32>,
     ) -> Self {
         let is_named = |socket: &Socket| socket.holders.iter().any(|(pid, _)| named.contains(pid));
@@ -132,7 +132,7 @@ impl Matched {
             .iter()
             .map(|socket| is_named(socket) || target.is_at(socket.local, socket.remote))
             .collect();
-        let (traffic, strays) = Traffic::join(target, &sockets, flows, places, named);
+        let (traffic, strays) = SocketTraffic::join(target, &sockets, flows, places, named);
         let mut matched = Self { strays, ..Self::default() };
         let mut by_process: BTreeMap<u32, Vec<SocketLine>> =
             named.iter().map(|pid| (*pid, Vec::new())).collect();
@@ -184,8 +184,8 @@ impl SocketLine {
 }
 
 /// The traffic of sockets together.
-pub(super) fn sum(lines: &[SocketLine]) -> Amount {
-    let mut sum = Amount::default();
+pub(super) fn sum(lines: &[SocketLine]) -> BytesBothWays {
+    let mut sum = BytesBothWays::default();
     for line in lines {
         sum.add(line.amount);
     }
@@ -199,16 +199,16 @@ struct Traffic {
     peers: HashMap<SocketAddr, Seen>,
 }
 
-impl Traffic {
+impl SocketTraffic {
     /// The traffic of each socket, and what was asked for and is no socket's.
     fn join(
-        target: &Target,
-        sockets: &[Socket],
-        flows: &[Flow],
-        places: &Places,
+        target: &InspectTarget,
+        sockets: &[MatchedSocket],
+        flows: &[CountedFlow],
+        places: &NamespaceAddresses,
         named: &BTreeSet<u32>,
     ) -> (Vec<Self>, Vec<Stray>) {
-        let mut connected: HashMap<Ends, Vec<usize>> = HashMap::new();
+        let mut connected: HashMap<ConversationEnds, Vec<usize>> = HashMap::new();
         let mut open: HashMap<(Kind, u16), Vec<usize>> = HashMap::new();
         for (at, socket) in sockets.iter().enumerate() {
             let local = plain(socket.local);
@@ -227,7 +227,7 @@ impl Traffic {
             let peers = connected.get(&(kind, local, remote)).and_then(|found| best(found, address));
             peers.or_else(|| {
                 let open = open.get(&(kind, local.port()))?;
-                let select = |is: &dyn Fn(&Socket, IpAddr) -> bool| -> Vec<usize> {
+                let select = |is: &dyn Fn(&MatchedSocket, IpAddr) -> bool| -> Vec<usize> {
                     let is = |at: &&usize| is(&sockets[**at], sockets[**at].local.ip().to_canonical());
                     open.iter().filter(is).copied().collect()
                 };
@@ -283,7 +283,7 @@ impl Traffic {
         (traffic, strays)
     }
 
-    fn line(self, socket: Socket, owner: Option<u32>) -> SocketLine {
+    fn line(self, socket: MatchedSocket, owner: Option<u32>) -> SocketLine {
         let mut peers: Vec<_> =
             self.peers.into_iter().map(|(end, seen)| Peer { end, amount: seen.most() }).collect();
         peers.sort_by_key(|peer| (Reverse(peer.amount.total()), peer.end));

@@ -19,17 +19,17 @@ pub use self::{
     page::{DeletedFile, Files, LogFile, Page, Parent, Portrait},
     target::{Target, TargetError},
 };
-use crate::files::Format;
+use crate::files::PageFormat;
 
 /// Prints a page, and flushes. Text is fitted to `width` columns.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write(out: impl Write, page: &Page<'_>, format: Format, width: usize) -> io::Result<()> {
+pub fn write(out: impl Write, page: &InspectPage<'_>, format: PageFormat, width: usize) -> io::Result<()> {
     let mut out = BufWriter::new(out);
     match format {
-        Format::Text => text::write(&mut out, page, width)?,
-        Format::Json => json::write(&mut out, page)?,
+        PageFormat::Text => text::write(&mut out, page, width)?,
+        PageFormat::Json => json::write(&mut out, page)?,
     }
     out.flush()
 }

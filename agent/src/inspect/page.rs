@@ -7,9 +7,9 @@ use crate::flow::owner::Owner;
 
 /// The page.
 #[derive(Clone, Debug)]
-pub struct Page<'a> {
+pub struct InspectPage<'a> {
     /// What was asked for.
-    pub target: &'a Target,
+    pub target: &'a InspectTarget,
     /// When measuring started, or where nothing was measured, when the sockets were read.
     pub started: SystemTime,
     /// How long was measured, in seconds; `None` without a measurement.

@@ -13,7 +13,7 @@ const COMMAND: usize = 15;
 
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum InspectTarget {
     /// Sockets with this port at either end.
     Port(u16),
     /// A process.
@@ -41,7 +41,7 @@ pub enum TargetError {
     Address(String),
 }
 
-impl FromStr for Target {
+impl FromStr for InspectTarget {
     type Err = TargetError;
 
     fn from_str(text: &str) -> Result<Self, TargetError> {
@@ -105,7 +105,7 @@ fn zoneless(text: &str) -> &str {
     text.split_once('%').map_or(text, |(address, _)| address)
 }
 
-impl Target {
+impl InspectTarget {
     /// Whether a conversation has what is asked for at either end. A process and a command are no matter of ends.
     #[must_use]
     pub fn is_at(&self, local: SocketAddr, remote: Option<SocketAddr>) -> bool {
@@ -135,7 +135,7 @@ impl Target {
     }
 }
 
-impl fmt::Display for Target {
+impl fmt::Display for InspectTarget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Port(port) => write!(f, ":{port}"),
@@ -151,7 +151,7 @@ impl fmt::Display for Target {
 mod tests {
     use super::*;
 
-    fn parse(text: &str) -> Result<Target, TargetError> {
+    fn parse(text: &str) -> Result<InspectTarget, TargetError> {
         text.parse()
     }
 
@@ -159,23 +159,23 @@ mod tests {
     fn targets_are_told_apart_by_how_they_look() {
         let address = |text: &str| text.parse::<IpAddr>().unwrap();
         for (text, target) in [
-            (":443", Target::Port(443)),
-            ("443", Target::Pid(443)),
-            ("10.0.0.5", Target::Address(address("10.0.0.5"), None)),
-            ("10.0.0.5:53", Target::Address(address("10.0.0.5"), Some(53))),
-            ("[::1]:53", Target::Address(address("::1"), Some(53))),
-            ("[::1]", Target::Address(address("::1"), None)),
-            ("::1", Target::Address(address("::1"), None)),
-            ("::", Target::Address(address("::"), None)),
-            ("fe80::1", Target::Address(address("fe80::1"), None)),
-            ("fe80::1%eth0", Target::Address(address("fe80::1"), None)),
-            ("[fe80::1%eth0]:22", Target::Address(address("fe80::1"), Some(22))),
-            ("::ffff:10.0.0.5", Target::Address(address("10.0.0.5"), None)),
-            ("nginx", Target::Command("nginx".to_owned())),
-            ("kworker/0:1", Target::Command("kworker/0:1".to_owned())),
-            ("tmux: server", Target::Command("tmux: server".to_owned())),
-            ("7z", Target::Command("7z".to_owned())),
-            ("cafe", Target::Command("cafe".to_owned())),
+            (":443", InspectTarget::Port(443)),
+            ("443", InspectTarget::Pid(443)),
+            ("10.0.0.5", InspectTarget::Address(address("10.0.0.5"), None)),
+            ("10.0.0.5:53", InspectTarget::Address(address("10.0.0.5"), Some(53))),
+            ("[::1]:53", InspectTarget::Address(address("::1"), Some(53))),
+            ("[::1]", InspectTarget::Address(address("::1"), None)),
+            ("::1", InspectTarget::Address(address("::1"), None)),
+            ("::", InspectTarget::Address(address("::"), None)),
+            ("fe80::1", InspectTarget::Address(address("fe80::1"), None)),
+            ("fe80::1%eth0", InspectTarget::Address(address("fe80::1"), None)),
+            ("[fe80::1%eth0]:22", InspectTarget::Address(address("fe80::1"), Some(22))),
+            ("::ffff:10.0.0.5", InspectTarget::Address(address("10.0.0.5"), None)),
+            ("nginx", InspectTarget::Command("nginx".to_owned())),
+            ("kworker/0:1", InspectTarget::Command("kworker/0:1".to_owned())),
+            ("tmux: server", InspectTarget::Command("tmux: server".to_owned())),
+            ("7z", InspectTarget::Command("7z".to_owned())),
+            ("cafe", InspectTarget::Command("cafe".to_owned())),
         ] {
             assert_eq!(parse(text), Ok(target), "{text}");
         }
@@ -207,7 +207,9 @@ mod tests {
             match parse(text) {
                 Err(error) => assert!(error.to_string().contains(word), "{text}: {error}"),
                 // With one colon it may be a name.
-                Ok(target) => assert_eq!((text, target), ("fe80:1", Target::Command("fe80:1".to_owned()))),
+                Ok(target) => {
+                    assert_eq!((text, target), ("fe80:1", InspectTarget::Command("fe80:1".to_owned())));
+                }
             }
         }
     }

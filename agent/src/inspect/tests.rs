@@ -31,9 +31,15 @@ fn end(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-fn socket(kind: Kind, local: &str, remote: Option<&str>, netns: u64, holders: &[(u32, u32)]) -> Socket {
+fn socket(
+    kind: Kind,
+    local: &str,
+    remote: Option<&str>,
+    netns: u64,
+    holders: &[(u32, u32)],
+) -> MatchedSocket {
     let is_here = netns == HOST;
-    Socket {
+    MatchedSocket {
         kind,
         protocol: kind.to_string(),
         local: end(local),
@@ -58,7 +64,7 @@ fn flow(kind: Kind, local: &str, remote: &str, interface: u16, sent: u64, receiv
 }
 
 /// A web server of three processes, a resolver, a client on the same host, and a container with an address of the host.
-fn sockets() -> Vec<Socket> {
+fn sockets() -> Vec<MatchedSocket> {
     vec![
         socket(Kind::TCP, "[::]:443", None, HOST, &[(812, 6), (813, 6), (814, 6)]),
         socket(Kind::TCP, "10.0.0.5:443", Some("192.0.2.7:51000"), HOST, &[(813, 9)]),
@@ -72,7 +78,7 @@ fn sockets() -> Vec<Socket> {
     ]
 }
 
-fn flows() -> Vec<Flow> {
+fn flows() -> Vec<CountedFlow> {
     let mut flows = vec![
         // Seen on the bridge and on its port: the same frames.
         flow(Kind::TCP, "10.0.0.5:443", "192.0.2.7:51000", 0, 3_000_000, 30_000),
@@ -91,13 +97,13 @@ fn flows() -> Vec<Flow> {
 }
 
 /// The host has the addresses 10.0.0.5 and 10.0.0.6, the container 10.0.0.5 and 172.17.0.2.
-fn places() -> Places {
+fn places() -> NamespaceAddresses {
     let set = |addresses: &[&str]| addresses.iter().map(|address| address.parse().unwrap()).collect();
     let addresses = HashMap::from([
         (HOST, set(&["127.0.0.1", "10.0.0.5", "10.0.0.6"])),
         (POD, set(&["127.0.0.1", "10.0.0.5", "172.17.0.2"])),
     ]);
-    Places { own: Some(HOST), addresses }
+    NamespaceAddresses { own: Some(HOST), addresses }
 }
 
 fn owner(pid: u32, command: &str) -> Owner {
@@ -114,10 +120,10 @@ fn owner(pid: u32, command: &str) -> Owner {
 }
 
 fn portraits() -> HashMap<u32, Portrait> {
-    let files = Files {
+    let files = OpenFiles {
         counts: vec![("file", 12), ("socket", 3), ("pipe", 1)],
         logs: (4..11)
-            .map(|fd| LogFile { fd, path: format!("/var/log/site{fd}.log").into_bytes(), size: 1 << 20 })
+            .map(|fd| OpenLog { fd, path: format!("/var/log/site{fd}.log").into_bytes(), size: 1 << 20 })
             .collect(),
         deleted: vec![
             DeletedFile {
@@ -151,21 +157,21 @@ fn portraits() -> HashMap<u32, Portrait> {
     };
     HashMap::from([
         (812, portrait(812, Some(files))),
-        (813, portrait(813, Some(Files::default()))),
+        (813, portrait(813, Some(OpenFiles::default()))),
         (814, portrait(814, None)),
     ])
 }
 
-fn matched(target: &str, named: &[u32]) -> (Target, Matched) {
-    let target: Target = target.parse().unwrap();
+fn matched(target: &str, named: &[u32]) -> (InspectTarget, Matched) {
+    let target: InspectTarget = target.parse().unwrap();
     let named: BTreeSet<u32> = named.iter().copied().collect();
     let matched = Matched::new(&target, sockets(), &flows(), &places(), &named);
     (target, matched)
 }
 
-fn print(target: &str, named: &[u32], seconds: Option<f64>, format: Format, width: usize) -> String {
+fn print(target: &str, named: &[u32], seconds: Option<f64>, format: PageFormat, width: usize) -> String {
     let (target, matched) = matched(target, named);
-    let page = Page {
+    let page = InspectPage {
         target: &target,
         started: SystemTime::UNIX_EPOCH + STARTED,
         seconds,
@@ -181,7 +187,7 @@ fn print(target: &str, named: &[u32], seconds: Option<f64>, format: Format, widt
 
 #[test]
 fn pages_for_people() {
-    let text = |target, named: &[u32], seconds, width| print(target, named, seconds, Format::Text, width);
+    let text = |target, named: &[u32], seconds, width| print(target, named, seconds, PageFormat::Text, width);
     insta::assert_snapshot!("a_port", text(":443", &[], Some(3.0), 120));
     insta::assert_snapshot!("a_port_without_a_measurement", text(":443", &[], None, 80));
     insta::assert_snapshot!("a_process", text("813", &[813], Some(3.0), 120));
@@ -229,7 +235,7 @@ fn a_socket_of_any_address_has_the_traffic_of_its_own_namespace_alone() {
             socket(Kind::UDP, "[::]:53", None, POD, &[(990, 5)]),
         ]
     };
-    let owners = |flow: Flow| {
+    let owners = |flow: CountedFlow| {
         let matched = Matched::new(&":53".parse().unwrap(), sockets(), &[flow], &places(), &BTreeSet::new());
         let busy = matched.owned.iter().filter(|(_, lines)| lines[0].amount.total() > 0);
         (busy.map(|(pid, _)| *pid).collect::<Vec<_>>(), matched.strays.len())
@@ -248,8 +254,8 @@ fn a_socket_of_any_address_has_the_traffic_of_its_own_namespace_alone() {
 fn on_loopback_both_ends_have_the_traffic() {
     let (_, matched) = matched("127.0.0.1:8080", &[]);
     let amounts: Vec<_> = matched.owned.iter().map(|(pid, lines)| (*pid, lines[0].amount)).collect();
-    assert!(amounts.contains(&(900, Amount { sent: 1000, received: 9000 })), "{amounts:?}");
-    assert!(amounts.contains(&(901, Amount { sent: 9000, received: 1000 })), "{amounts:?}");
+    assert!(amounts.contains(&(900, BytesBothWays { sent: 1000, received: 9000 })), "{amounts:?}");
+    assert!(amounts.contains(&(901, BytesBothWays { sent: 9000, received: 1000 })), "{amounts:?}");
 }
 
 #[test]

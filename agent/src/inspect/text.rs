@@ -67,7 +67,7 @@ pub(super) fn write(out: &mut impl Write, page: &Page<'_>, width: usize) -> io::
     if let Some((_, rest)) = matched.owned.split_at_checked(OWNERS)
         && !rest.is_empty()
     {
-        let mut amount = Amount::default();
+        let mut amount = BytesBothWays::default();
         for (_, lines) in rest {
             amount.add(sum(lines));
         }
@@ -142,7 +142,7 @@ fn line(out: &mut impl Write, title: &str, value: impl Display) -> io::Result<()
 }
 
 /// `, sent 1.20 Mbit/s, received 34.0 kbit/s`; nothing where nothing was measured.
-fn traffic(page: &Page<'_>, amount: Amount) -> impl Display {
+fn traffic(page: &InspectPage<'_>, amount: BytesBothWays) -> impl Display {
     let rates = page.seconds.map(|seconds| per_second(amount, seconds));
     fmt::from_fn(move |f| match rates {
         Some([sent, received]) => {
@@ -159,12 +159,17 @@ fn spaced(rate: &str) -> String {
     format!("{digits} {}", &rate[digits.len()..])
 }
 
-pub(super) fn per_second(amount: Amount, seconds: f64) -> [f64; 2] {
+pub(super) fn per_second(amount: BytesBothWays, seconds: f64) -> [f64; 2] {
     [amount.sent, amount.received].map(|bytes| if seconds > 0.0 { bytes as f64 / seconds } else { 0.0 })
 }
 
 /// The sockets of one owner.
-fn sockets(out: &mut impl Write, page: &Page<'_>, lines: &[SocketLine], width: usize) -> io::Result<()> {
+fn sockets(
+    out: &mut impl Write,
+    page: &InspectPage<'_>,
+    lines: &[SocketLine],
+    width: usize,
+) -> io::Result<()> {
     if lines.is_empty() {
         return line(out, "sockets", "none of the Internet families");
     }
@@ -193,7 +198,7 @@ const fn column(title: &'static str, align: Align, fit: Fit) -> Column {
     Column { title, align, fit }
 }
 
-fn rates(page: &Page<'_>, grid: &mut Grid, amount: Amount) {
+fn rates(page: &InspectPage<'_>, grid: &mut Grid, amount: BytesBothWays) {
     if let Some(seconds) = page.seconds {
         for rate in per_second(amount, seconds) {
             grid.cell(Rate(rate, Units::Bits));
@@ -201,13 +206,13 @@ fn rates(page: &Page<'_>, grid: &mut Grid, amount: Amount) {
     }
 }
 
-fn rate_columns(page: &Page<'_>) -> Vec<Column> {
+fn rate_columns(page: &InspectPage<'_>) -> Vec<Column> {
     let rates =
         [column("SENT bit/s", Align::Right, Fit::Always), column("RECEIVED", Align::Right, Fit::Always)];
     if page.seconds.is_some() { rates.to_vec() } else { Vec::new() }
 }
 
-fn table(page: &Page<'_>, lines: &[SocketLine]) -> Grid {
+fn table(page: &InspectPage<'_>, lines: &[SocketLine]) -> Grid {
     let shared = lines.iter().any(|line| line.others().next().is_some());
     let elsewhere = lines.iter().any(|line| !line.socket.is_here);
     let fd = lines.iter().any(|line| !line.socket.holders.is_empty());
@@ -229,9 +234,9 @@ fn table(page: &Page<'_>, lines: &[SocketLine]) -> Grid {
         rates(page, &mut grid, line.amount);
         grid.cell(&socket.protocol);
         grid.cell(socket.state);
-        grid.cell(End(socket.local));
+        grid.cell(EndText(socket.local));
         match socket.remote {
-            Some(remote) => grid.cell(End(remote)),
+            Some(remote) => grid.cell(EndText(remote)),
             None => grid.cell("*"),
         }
         if elsewhere {
@@ -252,7 +257,7 @@ fn table(page: &Page<'_>, lines: &[SocketLine]) -> Grid {
             grid.cell("");
             grid.cell(if socket.listens { "came, went" } else { "peer" });
             grid.cell("");
-            grid.cell(End(peer.end));
+            grid.cell(EndText(peer.end));
             (2..blanks).for_each(|_| grid.cell(""));
         }
         if line.peers.len() > FEW {
@@ -284,9 +289,9 @@ fn list(numbers: impl Iterator<Item = u32>) -> String {
 }
 
 /// An end; no address and no port as `*`.
-struct End(SocketAddr);
+struct EndText(SocketAddr);
 
-impl Display for End {
+impl Display for EndText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.0, self.0.port()) {
             (SocketAddr::V4(end), 0) => write!(f, "{}:*", end.ip()),
@@ -296,7 +301,7 @@ impl Display for End {
     }
 }
 
-fn strays(page: &Page<'_>, strays: &[Stray]) -> Grid {
+fn strays(page: &InspectPage<'_>, strays: &[Stray]) -> Grid {
     let mut columns = rate_columns(page);
     columns.extend([
         column("PROTO", Align::Left, Fit::Always),
@@ -308,8 +313,8 @@ fn strays(page: &Page<'_>, strays: &[Stray]) -> Grid {
     for stray in strays.iter().take(LINES) {
         rates(page, &mut grid, stray.amount);
         grid.cell(stray.kind);
-        grid.cell(End(stray.local));
-        grid.cell(End(stray.remote));
+        grid.cell(EndText(stray.local));
+        grid.cell(EndText(stray.remote));
         grid.cell(owners(stray.attribution.as_deref()));
     }
     grid

@@ -33,9 +33,9 @@ use crate::{
 pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     let target = &args.target;
     let named = named(target)?;
-    let before = Look::now()?;
+    let before = ListedSockets::now()?;
     let mut painter = Painter::new(before.namespaces.clone());
-    if let (Target::Pid(pid), true) = (target, named.is_empty()) {
+    if let (InspectTarget::Pid(pid), true) = (target, named.is_empty()) {
         bail!("there is no process {pid}{}", port_instead(*pid, &before.sockets));
     }
     // Who ends while it is measured has its portrait already.
@@ -78,11 +78,13 @@ pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
 }
 
 /// The processes that are asked for by themselves.
-fn named(target: &Target) -> anyhow::Result<BTreeSet<u32>> {
+fn named(target: &InspectTarget) -> anyhow::Result<BTreeSet<u32>> {
     match target {
-        Target::Port(_) | Target::Address(..) => Ok(BTreeSet::new()),
-        Target::Pid(pid) => Ok(ProcessDir::open(*pid).map(|process| process.pid()).into_iter().collect()),
-        Target::Command(name) => {
+        InspectTarget::Port(_) | InspectTarget::Address(..) => Ok(BTreeSet::new()),
+        InspectTarget::Pid(pid) => {
+            Ok(ProcessDir::open(*pid).map(|process| process.pid()).into_iter().collect())
+        }
+        InspectTarget::Command(name) => {
             let commands: Vec<_> = pids()
                 .context("reading the processes in /proc")?
                 .into_iter()
@@ -111,9 +113,10 @@ fn named(target: &Target) -> anyhow::Result<BTreeSet<u32>> {
 }
 
 /// What is said of a number that is no PID, and is a port.
-fn port_instead(number: u32, sockets: &[Socket]) -> String {
-    let port = u16::try_from(number).ok().filter(|port| *port > 0).map(Target::Port);
-    let is_port = |target: &Target| sockets.iter().any(|socket| target.is_at(socket.local, socket.remote));
+fn port_instead(number: u32, sockets: &[MatchedSocket]) -> String {
+    let port = u16::try_from(number).ok().filter(|port| *port > 0).map(InspectTarget::Port);
+    let is_port =
+        |target: &InspectTarget| sockets.iter().any(|socket| target.is_at(socket.local, socket.remote));
     match port.filter(is_port) {
         Some(port) => format!("; for sockets on port {number} use {port}"),
         None => String::new(),
@@ -121,18 +124,18 @@ fn port_instead(number: u32, sockets: &[Socket]) -> String {
 }
 
 /// Sockets of every network namespace, with who has them open, at one moment.
-struct Look {
-    sockets: Vec<Socket>,
+struct ListedSockets {
+    sockets: Vec<MatchedSocket>,
     namespaces: Namespaces,
     /// Their addresses.
-    places: Places,
+    places: NamespaceAddresses,
     /// Namespaces that could not be read, and why.
     closed: Vec<String>,
     /// Whether every process could be read.
     complete: bool,
 }
 
-impl Look {
+impl ListedSockets {
     fn now() -> anyhow::Result<Self> {
         let holders = Holders::walk().context("reading the processes in /proc")?;
         let namespaces = Namespaces::find(&holders.namespaces);
@@ -140,10 +143,10 @@ impl Look {
         let all: BTreeSet<u64> = namespaces.files.keys().copied().chain(namespaces.own).collect();
         let read = |inode: u64, entered: rustix::io::Result<()>| {
             let sockets = match &entered {
-                Ok(()) => Sockets::read(wanted),
-                Err(_) if Some(inode) == namespaces.own => Sockets::read(wanted),
+                Ok(()) => NamespaceSockets::read(wanted),
+                Err(_) if Some(inode) == namespaces.own => NamespaceSockets::read(wanted),
                 Err(error) => match holders.namespaces.get(&inode) {
-                    Some(pid) => Sockets::read_of_process(*pid, wanted),
+                    Some(pid) => NamespaceSockets::read_of_process(*pid, wanted),
                     None => return (inode, Err(*error)),
                 },
             };
@@ -153,7 +156,7 @@ impl Look {
         let lists = namespaces.inside(all.into_iter(), read);
         let mut look = Self {
             sockets: Vec::new(),
-            places: Places { own: namespaces.own, addresses: HashMap::new() },
+            places: NamespaceAddresses { own: namespaces.own, addresses: HashMap::new() },
             namespaces,
             closed: Vec::new(),
             complete: holders.is_complete,
@@ -176,8 +179,9 @@ impl Look {
     /// This look, and what was there in an earlier one and is gone: a connection that was just closed has its owner still.
     fn or(mut self, earlier: Self) -> Self {
         type Identity = (Kind, SocketAddr, Option<SocketAddr>, Option<u64>);
-        let identity =
-            |socket: &Socket| -> Identity { (socket.kind, socket.local, socket.remote, socket.netns.inode) };
+        let identity = |socket: &MatchedSocket| -> Identity {
+            (socket.kind, socket.local, socket.remote, socket.netns.inode)
+        };
         let mut known: HashMap<Identity, Vec<usize>> = HashMap::new();
         for (at, socket) in self.sockets.iter().enumerate() {
             known.entry(identity(socket)).or_default().push(at);
@@ -198,7 +202,7 @@ impl Look {
     }
 
     /// What could not be read, and what that means.
-    fn notes(&self, page: &Page<'_>) -> Vec<String> {
+    fn notes(&self, page: &InspectPage<'_>) -> Vec<String> {
         let mut notes = Vec::new();
         if !self.complete {
             notes.push(
@@ -234,20 +238,20 @@ fn addresses() -> HashSet<IpAddr> {
 }
 
 /// A socket as the page has it.
-fn socket(listed: &Listed, netns: &Netns, is_here: bool, holders: &Holders) -> Socket {
+fn socket(listed: &Listed, netns: &Netns, is_here: bool, holders: &Holders) -> MatchedSocket {
     let kind = Kind::Ip(match (listed.class, listed.is_v6) {
-        (Class::Ping, true) => protocol::ICMPV6,
-        (Class::Ping, false) => protocol::ICMP,
+        (SocketClass::Ping, true) => protocol::ICMPV6,
+        (SocketClass::Ping, false) => protocol::ICMP,
         _ => listed.protocol,
     });
-    let tcp = listed.class == Class::Transport && listed.protocol == protocol::TCP;
+    let tcp = listed.class == SocketClass::Transport && listed.protocol == protocol::TCP;
     let open = holders.of(listed.inode);
-    Socket {
+    MatchedSocket {
         kind,
         protocol: match listed.class {
-            Class::Transport => kind.to_string(),
-            Class::Ping => format!("ping {kind}"),
-            Class::Raw => format!("raw {kind}"),
+            SocketClass::Transport => kind.to_string(),
+            SocketClass::Ping => format!("ping {kind}"),
+            SocketClass::Raw => format!("raw {kind}"),
         },
         local: listed.local_end(),
         remote: (!listed.has_no_peer()).then(|| listed.remote_end()),
@@ -327,10 +331,10 @@ async fn start(args: &InspectArgs) -> anyhow::Result<Meter> {
 }
 
 /// The conversations of a measurement.
-fn flows(snapshot: &Snapshot) -> Vec<Flow> {
+fn flows(snapshot: &Snapshot) -> Vec<CountedFlow> {
     let rows = snapshot.rows.iter().enumerate().filter_map(|(at, (row, traffic))| {
         let ports = if row.kind.has_ports() { [row.local_port, row.remote_port] } else { [0, 0] };
-        Some(Flow {
+        Some(CountedFlow {
             kind: row.kind,
             local: SocketAddr::new(row.local_address()?, ports[0]),
             remote: SocketAddr::new(row.remote_address()?, ports[1]),
