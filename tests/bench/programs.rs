@@ -73,7 +73,7 @@ pub(crate) fn attach(program: &mut SchedClassifier, interface: &str) -> SchedCla
 pub(crate) fn flowtally(host: &Host, slots: u32) -> (Kernel, SchedClassifier) {
     let mut kernel = Kernel::load(Capacity { slots, flows: DEFAULT_SPILL, notes: MIN_NOTES }, false)
         .expect("load flowtally");
-    let target = Target {
+    let target = AttachTarget {
         index: if_nametoindex(host.interface).expect("the interface has an index"),
         name: host.interface.to_owned(),
         layer: Layer::Ethernet,

@@ -61,7 +61,7 @@ pub(crate) fn with_kernel<T: Send>(capacity: Capacity, work: impl FnOnce(&mut Ke
     Namespace::new().enter(|| {
         let mut kernel = Kernel::load(capacity, false).expect("load the kernel object");
         let target =
-            Target { index: LOOPBACK, name: "lo".to_owned(), layer: Layer::Ethernet, loopback: true };
+            AttachTarget { index: LOOPBACK, name: "lo".to_owned(), layer: Layer::Ethernet, loopback: true };
         kernel.attach(&target, HookChoice::Auto, MARK).expect("attach to the loopback interface");
         work(&mut kernel)
     })

@@ -46,7 +46,7 @@ impl fmt::Display for Hook {
 
 /// An interface to attach to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
+pub struct AttachTarget {
     /// Its index.
     pub index: u32,
     /// Its name.
@@ -122,7 +122,7 @@ pub(super) fn attach(
 
 fn attach_tc(
     ebpf: &mut Ebpf,
-    target: &Target,
+    target: &AttachTarget,
     direction: Direction,
     choice: HookChoice,
     mark: u32,
@@ -191,7 +191,7 @@ fn attach_xdp(ebpf: &mut Ebpf, target: &Target, attachment: &mut Attachment) -> 
             (id, Hook::XdpGeneric)
         }
     };
-    attachment.links.push(Link::Xdp(owned(program.take_link(id))?));
+    attachment.links.push(HeldLink::Xdp(owned(program.take_link(id))?));
     attachment.hooks.push(hook);
     Ok(())
 }

@@ -70,7 +70,12 @@ impl Kernel {
     ///
     /// # Errors
     /// When no hook that `choice` allows can be had.
-    pub fn attach(&mut self, target: &Target, choice: HookChoice, mark: u32) -> Result<Served, KernelError> {
+    pub fn attach(
+        &mut self,
+        target: &AttachTarget,
+        choice: HookChoice,
+        mark: u32,
+    ) -> Result<Served, KernelError> {
         self.release(target.index);
         self.banks.add_interface(target.index)?;
         let attachment = attach::attach(&mut self.ebpf, target, choice, mark)

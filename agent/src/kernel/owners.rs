@@ -160,7 +160,7 @@ fn root() -> Result<(File, Option<Unnoted>), Unnoted> {
     let mounts = fs::read("/proc/self/mountinfo").map(|text| cgroup::mounts(&text)).unwrap_or_default();
     let mut refusal = Unnoted::NoCgroup2;
     let mut part = None;
-    for Mount { path, whole } in mounts {
+    for CgroupMount { path, whole } in mounts {
         match open(&path) {
             Ok((directory, inode)) if whole && inode == ROOT_INODE => return Ok((directory, None)),
             Ok((directory, _)) => {
