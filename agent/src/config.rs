@@ -25,7 +25,7 @@ pub struct Config {
     /// What iftop has a directive for.
     pub directives: Directives,
     /// Where those stand.
-    places: BTreeMap<Directive, Place>,
+    places: BTreeMap<Directive, ConfigPlace>,
     /// Names and patterns of interfaces.
     pub interfaces: Option<Vec<String>>,
     /// Where in the kernel to count.
@@ -38,7 +38,7 @@ pub struct Config {
 
 /// A place in a file, and what stands there: `FILE:LINE:COLUMN: section.key`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct ConfigPlace {
     file: String,
     line: usize,
     column: usize,
@@ -48,14 +48,14 @@ pub struct Place {
 /// Something that has no effect, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{place}: {message}")]
-pub struct Problem {
+pub struct ConfigProblem {
     /// Where.
-    pub place: Place,
+    pub place: ConfigPlace,
     /// What is wrong.
     pub message: String,
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ConfigPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, column, key } = self;
         write!(f, "{file}:{line}:{column}")?;
@@ -65,7 +65,7 @@ impl fmt::Display for Place {
 
 /// What a key sets.
 #[derive(Clone, Copy)]
-enum Key {
+enum ConfigKey {
     Directive(Directive),
     Interfaces,
     Hook,
@@ -74,53 +74,53 @@ enum Key {
 }
 
 /// The sections, each with its keys.
-const SECTIONS: &[(&str, &[(&str, Key)])] = &[
+const SECTIONS: &[(&str, &[(&str, ConfigKey)])] = &[
     (
         "capture",
         &[
-            ("interfaces", Key::Interfaces),
-            ("filter-code", Key::Directive(Directive::FilterCode)),
-            ("net-filter", Key::Directive(Directive::NetFilter)),
-            ("net-filter6", Key::Directive(Directive::NetFilter6)),
-            ("link-local", Key::Directive(Directive::LinkLocal)),
-            ("promiscuous", Key::Directive(Directive::Promiscuous)),
-            ("hook", Key::Hook),
-            ("slots", Key::Slots),
-            ("max-flows", Key::MaxFlows),
+            ("interfaces", ConfigKey::Interfaces),
+            ("filter-code", ConfigKey::Directive(Directive::FilterCode)),
+            ("net-filter", ConfigKey::Directive(Directive::NetFilter)),
+            ("net-filter6", ConfigKey::Directive(Directive::NetFilter6)),
+            ("link-local", ConfigKey::Directive(Directive::LinkLocal)),
+            ("promiscuous", ConfigKey::Directive(Directive::Promiscuous)),
+            ("hook", ConfigKey::Hook),
+            ("slots", ConfigKey::Slots),
+            ("max-flows", ConfigKey::MaxFlows),
         ],
     ),
     (
         "screen",
         &[
-            ("sort", Key::Directive(Directive::Sort)),
-            ("line-display", Key::Directive(Directive::LineDisplay)),
-            ("port-display", Key::Directive(Directive::PortDisplay)),
-            ("port-resolution", Key::Directive(Directive::PortResolution)),
-            ("dns-resolution", Key::Directive(Directive::DnsResolution)),
-            ("hide-source", Key::Directive(Directive::HideSource)),
-            ("hide-destination", Key::Directive(Directive::HideDestination)),
-            ("use-bytes", Key::Directive(Directive::UseBytes)),
-            ("show-bars", Key::Directive(Directive::ShowBars)),
-            ("show-totals", Key::Directive(Directive::ShowTotals)),
-            ("log-scale", Key::Directive(Directive::LogScale)),
-            ("max-bandwidth", Key::Directive(Directive::MaxBandwidth)),
-            ("screen-filter", Key::Directive(Directive::ScreenFilter)),
+            ("sort", ConfigKey::Directive(Directive::Sort)),
+            ("line-display", ConfigKey::Directive(Directive::LineDisplay)),
+            ("port-display", ConfigKey::Directive(Directive::PortDisplay)),
+            ("port-resolution", ConfigKey::Directive(Directive::PortResolution)),
+            ("dns-resolution", ConfigKey::Directive(Directive::DnsResolution)),
+            ("hide-source", ConfigKey::Directive(Directive::HideSource)),
+            ("hide-destination", ConfigKey::Directive(Directive::HideDestination)),
+            ("use-bytes", ConfigKey::Directive(Directive::UseBytes)),
+            ("show-bars", ConfigKey::Directive(Directive::ShowBars)),
+            ("show-totals", ConfigKey::Directive(Directive::ShowTotals)),
+            ("log-scale", ConfigKey::Directive(Directive::LogScale)),
+            ("max-bandwidth", ConfigKey::Directive(Directive::MaxBandwidth)),
+            ("screen-filter", ConfigKey::Directive(Directive::ScreenFilter)),
         ],
     ),
     (
         "text",
         &[
-            ("no-curses", Key::Directive(Directive::NoCurses)),
-            ("timed-output", Key::Directive(Directive::TimedOutput)),
-            ("num-lines", Key::Directive(Directive::NumLines)),
+            ("no-curses", ConfigKey::Directive(Directive::NoCurses)),
+            ("timed-output", ConfigKey::Directive(Directive::TimedOutput)),
+            ("num-lines", ConfigKey::Directive(Directive::NumLines)),
         ],
     ),
 ];
 
 /// Reads a file's text, whose name is for the problems. What is wrong has no effect.
 #[must_use]
-pub fn parse(text: &str, file: &str) -> (Config, Vec<Problem>) {
-    let mut reader = Reader { text, file, config: Config::default(), problems: Vec::new() };
+pub fn parse(text: &str, file: &str) -> (Config, Vec<ConfigProblem>) {
+    let mut reader = ConfigReader { text, file, config: Config::default(), problems: Vec::new() };
     match DeTable::parse(text) {
         Ok(document) => reader.document(document.get_ref()),
         Err(error) => {
@@ -128,7 +128,7 @@ pub fn parse(text: &str, file: &str) -> (Config, Vec<Problem>) {
             reader.complain(at, "", error.message().replace('\n', ", "));
         }
     }
-    let Reader { config, mut problems, .. } = reader;
+    let ConfigReader { config, mut problems, .. } = reader;
     problems.sort_by_key(|problem| (problem.place.line, problem.place.column));
     (config, problems)
 }
@@ -152,19 +152,19 @@ impl Config {
 
     /// Where a directive's value stands.
     #[must_use]
-    pub fn place(&self, directive: Directive) -> Option<&Place> {
+    pub fn place(&self, directive: Directive) -> Option<&ConfigPlace> {
         self.places.get(&directive)
     }
 }
 
-struct Reader<'a> {
+struct ConfigReader<'a> {
     text: &'a str,
     file: &'a str,
     config: Config,
-    problems: Vec<Problem>,
+    problems: Vec<ConfigProblem>,
 }
 
-impl Reader<'_> {
+impl ConfigReader<'_> {
     fn document(&mut self, document: &DeTable<'_>) {
         for (name, value) in document {
             let (at, name) = (name.span().start, name.get_ref().as_ref());
@@ -183,7 +183,7 @@ impl Reader<'_> {
         }
     }
 
-    fn section(&mut self, section: &str, keys: &[(&str, Key)], table: &DeTable<'_>) {
+    fn section(&mut self, section: &str, keys: &[(&str, ConfigKey)], table: &DeTable<'_>) {
         for (name, value) in table {
             let at = name.span().start;
             let name = name.get_ref().as_ref();
@@ -200,10 +200,10 @@ impl Reader<'_> {
         }
     }
 
-    fn set(&mut self, key: Key, full: &str, value: &Spanned<DeValue<'_>>) -> Result<(), String> {
+    fn set(&mut self, key: ConfigKey, full: &str, value: &Spanned<DeValue<'_>>) -> Result<(), String> {
         let (at, value) = (value.span().start, value.get_ref());
         match key {
-            Key::Directive(directive) => {
+            ConfigKey::Directive(directive) => {
                 let text = text_of(directive, value)?;
                 check(directive, &text)?;
                 self.config.directives.set(directive, text);
@@ -220,13 +220,13 @@ impl Reader<'_> {
 
     fn complain(&mut self, at: usize, key: &str, message: String) {
         let place = self.place(at, key);
-        self.problems.push(Problem { place, message });
+        self.problems.push(ConfigProblem { place, message });
     }
 
-    fn place(&self, at: usize, key: &str) -> Place {
+    fn place(&self, at: usize, key: &str) -> ConfigPlace {
         let before = self.text.get(..at).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
-        Place {
+        ConfigPlace {
             file: self.file.to_owned(),
             line: before.matches('\n').count() + 1,
             column: before[line_start..].chars().count() + 1,
@@ -237,7 +237,7 @@ impl Reader<'_> {
 
 /// Where a key that stands in the wrong section belongs.
 fn belongs(name: &str) -> Option<String> {
-    let has = |keys: &[(&str, Key)]| keys.iter().any(|(key, _)| *key == name);
+    let has = |keys: &[(&str, ConfigKey)]| keys.iter().any(|(key, _)| *key == name);
     SECTIONS.iter().find(|(_, keys)| has(keys)).map(|(section, _)| format!("it belongs to [{section}]"))
 }
 
