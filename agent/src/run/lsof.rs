@@ -208,7 +208,7 @@ impl Host {
     }
 
     /// Looks up the names of hosts that will be printed.
-    fn resolve(&self, processes: &[Process], options: &Options) {
+    fn resolve(&self, processes: &[Process], options: &LsofOptions) {
         self.numeric_ports.set(options.numeric_ports);
         if options.numeric_hosts || options.terse {
             return;

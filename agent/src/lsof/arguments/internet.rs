@@ -7,7 +7,7 @@ use crate::lsof::model::Transport;
 
 /// Which Internet sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
+pub enum InternetFamily {
     /// All.
     Any,
     /// IPv4 sockets.
@@ -16,7 +16,7 @@ pub enum Family {
     V6,
 }
 
-impl Family {
+impl InternetFamily {
     /// After both were asked for: one of the two makes all of them one, and both are all.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
@@ -40,11 +40,11 @@ impl Family {
 
 /// An item of `-i`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
+pub struct InternetAddress {
     /// As it was given.
     pub text: String,
     /// Of which family the socket must be.
-    pub family: Family,
+    pub family: InternetFamily,
     /// The protocol, if it matters.
     pub transport: Option<Transport>,
     /// One of these addresses, if any is here.
@@ -63,30 +63,30 @@ pub struct Ports {
 }
 
 /// What an item is.
-pub(super) enum Item {
+pub(super) enum AddressKind {
     /// A family, or all.
-    Large(Family),
+    Large(InternetFamily),
     /// An address.
-    Address(Address),
+    Address(InternetAddress),
 }
 
 /// Reads an item.
-pub(super) fn item(item: &[u8], system: &dyn System) -> Result<Item, String> {
+pub(super) fn item(item: &[u8], system: &dyn System) -> Result<AddressKind, String> {
     let whole = text(item);
     let incomplete = || format!("incomplete Internet address specification: -i {whole}");
     let mut rest = whole.as_str();
     if rest.is_empty() {
         return Err(incomplete());
     }
-    let mut family = Family::Any;
-    for (digit, this) in [("4", Family::V4), ("6", Family::V6)] {
+    let mut family = InternetFamily::Any;
+    for (digit, this) in [("4", InternetFamily::V4), ("6", InternetFamily::V6)] {
         if let Some(after) = rest.strip_prefix(digit) {
             (family, rest) = (this, after);
             break;
         }
     }
     if rest.is_empty() {
-        return Ok(Item::Large(family));
+        return Ok(AddressKind::Large(family));
     }
     let end = rest.find(['@', ':']).unwrap_or(rest.len());
     let (name, mut rest) = rest.split_at(end);
@@ -107,12 +107,12 @@ pub(super) fn item(item: &[u8], system: &dyn System) -> Result<Item, String> {
     } else if !rest.is_empty() {
         return Err(unacceptable_ports(&whole));
     }
-    Ok(Item::Address(Address { text: whole.clone(), family, transport, hosts, ports: list }))
+    Ok(AddressKind::Address(InternetAddress { text: whole.clone(), family, transport, hosts, ports: list }))
 }
 
 fn host<'a>(
     after: &'a str,
-    family: Family,
+    family: InternetFamily,
     whole: &str,
     system: &dyn System,
 ) -> Result<(Vec<IpAddr>, &'a str), String> {
@@ -124,14 +124,14 @@ fn host<'a>(
     if let Some(inside) = after.strip_prefix('[') {
         let (address, rest) = inside.split_once(']').ok_or_else(unacceptable)?;
         let address: std::net::Ipv6Addr = address.parse().map_err(|_| unacceptable())?;
-        if family == Family::V4 {
+        if family == InternetFamily::V4 {
             return Err(prohibited(true));
         }
         if address.is_unspecified() {
             return Err(unacceptable());
         }
         let address = IpAddr::V6(address).to_canonical();
-        if family == Family::V6 && address.is_ipv4() {
+        if family == InternetFamily::V6 && address.is_ipv4() {
             return Err(prohibited(false));
         }
         return Ok((vec![address], rest));
@@ -146,7 +146,7 @@ fn host<'a>(
         if address.is_unspecified() && rest.is_empty() && whole.starts_with(['@', '4', '6']) {
             return Err(format!("incomplete Internet address specification: -i {whole}"));
         }
-        if family == Family::V6 {
+        if family == InternetFamily::V6 {
             return Err(prohibited(false));
         }
         return Ok((vec![IpAddr::V4(address)], rest));

@@ -13,10 +13,10 @@ mod tests;
 use std::net::IpAddr;
 
 pub use help::{FIELD_HELP, long_usage, short_usage, version};
-pub use internet::{Address, Family, Ports};
+pub use internet::{InternetAddress, InternetFamily, Ports};
 pub use options::{
-    Command, Directory, EndPoints, Exempt, Fields, FlagForm, Ids, Json, NameKind, NamedUser, Options, Repeat,
-    SizeOrOffset, States, Tasks, TcpInfo,
+    CommandPrefix, Directory, EndPoints, Exempt, FieldOutput, FlagForm, Ids, Json, LsofOptions, NameKind,
+    NamedUser, Repeat, SizeOrOffset, States, Tasks, TcpInfo,
 };
 pub use parse::{Outcome, parse};
 pub(in crate::lsof) use sets::text;

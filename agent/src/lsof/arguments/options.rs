@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    internet::{Address, Family},
+    internet::{InternetAddress, InternetFamily},
     sets::FdSet,
 };
 use crate::lsof::select::pattern::Pattern;
@@ -11,11 +11,11 @@ use crate::lsof::select::pattern::Pattern;
 /// Everything that was asked.
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
-pub struct Options {
+pub struct LsofOptions {
     /// `-a`: a file must meet all classes.
     pub and: bool,
     /// `-c NAME`.
-    pub commands: Vec<Command>,
+    pub commands: Vec<CommandPrefix>,
     /// `-c /RE/`.
     pub patterns: Vec<Pattern>,
     /// `-p`.
@@ -29,9 +29,9 @@ pub struct Options {
     /// `-d`.
     pub fds: Option<FdSet>,
     /// `-i` without an address.
-    pub internet: Option<Family>,
+    pub internet: Option<InternetFamily>,
     /// `-i ADDRESS`.
-    pub addresses: Vec<Address>,
+    pub addresses: Vec<InternetAddress>,
     /// `-U`.
     pub unix: bool,
     /// `-N`.
@@ -108,7 +108,7 @@ pub struct Options {
     pub mount_supplement: Option<Vec<u8>>,
 }
 
-impl Default for Options {
+impl Default for LsofOptions {
     fn default() -> Self {
         Self {
             and: false,
@@ -164,7 +164,7 @@ impl Default for Options {
 
 /// A beginning of command names.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command {
+pub struct CommandPrefix {
     /// What names begin with.
     pub prefix: Vec<u8>,
     /// Whether such processes are left out.
@@ -279,7 +279,7 @@ pub struct Fields {
     pub nul: bool,
 }
 
-impl Fields {
+impl FieldOutput {
     /// Whether a field is printed.
     #[must_use]
     pub fn has(&self, letter: u8) -> bool {

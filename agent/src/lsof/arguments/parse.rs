@@ -1,11 +1,11 @@
-//! From words to [`Options`].
+//! From words to [`LsofOptions`].
 
 use std::time::Duration;
 
 use super::{
-    Command, Directory, EndPoints, Exempt, Fields, FlagForm, Json, NameKind, Options, Repeat, SizeOrOffset,
-    System, Tasks, TcpInfo,
-    internet::{self, Item},
+    CommandPrefix, Directory, EndPoints, Exempt, FieldOutput, FlagForm, Json, LsofOptions, NameKind, Repeat,
+    SizeOrOffset, System, Tasks, TcpInfo,
+    internet::{self, AddressKind},
     scan::{Letter, Scanner},
     sets::{self, text},
 };
@@ -27,7 +27,7 @@ const FIELDS: &[u8] = b"acCdDfFgGikKlLmMnNopPrRsStTuzZ";
 #[derive(Clone, Debug)]
 pub enum Outcome {
     /// List files. The messages are warnings.
-    Run(Box<Options>, Vec<String>),
+    Run(Box<LsofOptions>, Vec<String>),
     /// `-h`, `-?`: print the long usage.
     Help,
     /// `-v`: print the version.
@@ -41,10 +41,10 @@ pub enum Outcome {
 /// Reads the words after the program's name.
 #[must_use]
 pub fn parse(words: Vec<Vec<u8>>, system: &dyn System) -> Outcome {
-    let mut parser = Parser {
+    let mut parser = ArgumentParser {
         scanner: Scanner::new(words),
         system,
-        options: Options::default(),
+        options: LsofOptions::default(),
         messages: Vec::new(),
         failed: false,
         help: false,
@@ -64,10 +64,10 @@ pub fn parse(words: Vec<Vec<u8>>, system: &dyn System) -> Outcome {
 }
 
 #[expect(clippy::struct_excessive_bools, reason = "each is an option that was met")]
-struct Parser<'a> {
+struct ArgumentParser<'a> {
     scanner: Scanner,
     system: &'a dyn System,
-    options: Options,
+    options: LsofOptions,
     /// What goes to standard error, in the order of the options.
     messages: Vec<String>,
     /// Whether any of them says that something is wrong.
@@ -83,7 +83,7 @@ struct Parser<'a> {
     info: bool,
 }
 
-impl Parser<'_> {
+impl ArgumentParser<'_> {
     fn wrong(&mut self, message: impl Into<String>) {
         self.messages.push(message.into());
         self.failed = true;
@@ -194,7 +194,7 @@ impl Parser<'_> {
             let name = text(&prefix);
             return self.wrong(format!("-c^{name} and -c{name} conflict."));
         }
-        let command = Command { prefix, exclude };
+        let command = CommandPrefix { prefix, exclude };
         if !commands.contains(&command) {
             commands.push(command);
         }
@@ -286,14 +286,14 @@ impl Parser<'_> {
     }
 
     fn internet(&mut self) {
-        let large = |family, options: &mut Options| {
+        let large = |family, options: &mut LsofOptions| {
             options.internet = Some(options.internet.map_or(family, |before| before.and(family)));
         };
         match self.scanner.optional() {
-            None => large(internet::Family::Any, &mut self.options),
+            None => large(internet::InternetFamily::Any, &mut self.options),
             Some(value) => match internet::item(&value, self.system) {
-                Ok(Item::Large(family)) => large(family, &mut self.options),
-                Ok(Item::Address(address)) => self.options.addresses.push(address),
+                Ok(AddressKind::Large(family)) => large(family, &mut self.options),
+                Ok(AddressKind::Address(address)) => self.options.addresses.push(address),
                 Err(error) => self.wrong(error),
             },
         }
@@ -455,7 +455,7 @@ impl Parser<'_> {
             return self.wrong("no UIDs specified");
         };
         let (messages, failed) = (&mut self.messages, &mut self.failed);
-        let Options { users, excluded_users, .. } = &mut self.options;
+        let LsofOptions { users, excluded_users, .. } = &mut self.options;
         sets::users(&set, self.system, users, excluded_users, &mut |error| {
             messages.push(error);
             *failed = true;

@@ -42,7 +42,7 @@ fn words(line: &str) -> Vec<Vec<u8>> {
     line.split_whitespace().map(|word| word.as_bytes().to_vec()).collect()
 }
 
-fn options(line: &str) -> Options {
+fn options(line: &str) -> LsofOptions {
     match parse(words(line), &Host) {
         Outcome::Run(options, _) => *options,
         other => panic!("{line}: {other:?}"),
@@ -62,7 +62,7 @@ fn the_forms_of_daily_use() {
     let all = options("-i :22 -nP -c ssh -u tony,^root -p 1,^2, -d 0-2,cwd +D /tmp -x f -a name");
     assert_eq!(all.addresses[0].ports, [Ports { from: 22, to: 22 }]);
     assert!(all.numeric_hosts && all.numeric_ports && all.and && all.cross_mounts && !all.cross_links);
-    assert_eq!(all.commands, [Command { prefix: b"ssh".to_vec(), exclude: false }]);
+    assert_eq!(all.commands, [CommandPrefix { prefix: b"ssh".to_vec(), exclude: false }]);
     assert_eq!(all.users, [NamedUser { uid: 1000, login: Some("tony".to_owned()) }]);
     assert!(all.excluded_users.contains(&0));
     assert_eq!(all.pids, Ids { include: vec![1], exclude: vec![2] });
@@ -110,7 +110,7 @@ fn repetition_has_a_time_a_count_and_a_marker() {
 fn addresses() {
     let address = |line: &str| options(line).addresses.remove(0);
     let local = address("-i 4TCP@localhost:ssh,80-90");
-    assert_eq!((local.family, local.transport), (Family::V4, Some(Transport::Tcp)));
+    assert_eq!((local.family, local.transport), (InternetFamily::V4, Some(Transport::Tcp)));
     assert_eq!(local.hosts, [IpAddr::V4(Ipv4Addr::LOCALHOST)]);
     assert_eq!(local.ports, [Ports { from: 22, to: 22 }, Ports { from: 80, to: 90 }]);
     assert_eq!(address("-i @[::1]:1").hosts, [IpAddr::V6(Ipv6Addr::LOCALHOST)]);

@@ -83,7 +83,7 @@ struct Holder {
 ///
 /// # Errors
 /// When /proc cannot be read.
-pub fn name_endpoints(listed: &mut Vec<Process>, options: &Options) -> rustix::io::Result<()> {
+pub fn name_endpoints(listed: &mut Vec<Process>, options: &LsofOptions) -> rustix::io::Result<()> {
     if options.endpoints == EndPoints::None {
         return Ok(());
     }
@@ -96,7 +96,7 @@ pub fn name_endpoints(listed: &mut Vec<Process>, options: &Options) -> rustix::i
         size_or_offset: options.size_or_offset,
         avoid_blocking: options.avoid_blocking,
         exempt: options.exempt.clone(),
-        ..Options::default()
+        ..LsofOptions::default()
     };
     let nothing = Search::default();
     let all = gather(&Shared::new(&everyone, &nothing))?;

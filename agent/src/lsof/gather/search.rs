@@ -92,7 +92,7 @@ pub(super) fn text(error: Errno) -> String {
 impl Search {
     /// Resolves the names of a command line.
     #[must_use]
-    pub fn new(options: &Options, charset: Charset) -> (Self, Vec<SearchError>) {
+    pub fn new(options: &LsofOptions, charset: Charset) -> (Self, Vec<SearchError>) {
         let mut search = Self::default();
         let mut errors = Vec::new();
         let mounts = Mounts::default();
@@ -159,7 +159,7 @@ impl Search {
     fn name(
         &mut self,
         name: &[u8],
-        options: &Options,
+        options: &LsofOptions,
         mounts: &Mounts,
         charset: Charset,
     ) -> Result<(), SearchError> {
@@ -212,7 +212,7 @@ impl Search {
     fn directory(
         &mut self,
         asked: &crate::lsof::arguments::Directory,
-        options: &Options,
+        options: &LsofOptions,
         mounts: &Mounts,
         charset: Charset,
     ) -> Result<(), SearchError> {

@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Shared<'a> {
     /// What was asked.
-    pub options: &'a Options,
+    pub options: &'a LsofOptions,
     /// The classes.
     pub rule: Rule,
     /// What was met.
@@ -61,7 +61,7 @@ pub(super) struct Needs {
 }
 
 impl Needs {
-    fn new(options: &Options) -> Self {
+    fn new(options: &LsofOptions) -> Self {
         // Machine-readable output that names its fields needs those alone.
         let field = |letter: u8| options.fields.as_ref().is_none_or(|fields| fields.has(letter));
         let columns = !options.terse || options.endpoints != EndPoints::None;
@@ -83,7 +83,7 @@ impl Needs {
 impl<'a> Shared<'a> {
     /// For one listing.
     #[must_use]
-    pub fn new(options: &'a Options, search: &'a Search) -> Self {
+    pub fn new(options: &'a LsofOptions, search: &'a Search) -> Self {
         Self {
             options,
             rule: Rule::new(options),

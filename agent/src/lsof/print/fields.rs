@@ -23,7 +23,7 @@ struct Writer<'a> {
 /// Those of the writer.
 pub(super) fn listing(
     processes: &[Process],
-    fields: &Fields,
+    fields: &FieldOutput,
     style: Style<'_>,
     out: &mut dyn Write,
 ) -> io::Result<()> {

@@ -27,7 +27,7 @@ pub trait Logins {
 #[derive(Clone, Copy)]
 pub struct Style<'a> {
     /// What was asked for.
-    pub options: &'a Options,
+    pub options: &'a LsofOptions,
     /// Names of hosts and ports.
     pub names: &'a dyn Names,
     /// Login names.

@@ -46,7 +46,7 @@ fn processes() -> Vec<Process> {
     vec![Process { pid: 1, ..Process::default() }, process]
 }
 
-fn shown(options: &Options) -> String {
+fn shown(options: &LsofOptions) -> String {
     let style = Style { options, names: &Numeric, logins: &Root, charset: Charset { utf8: false } };
     let mut out = Vec::new();
     listing(&processes(), style, &mut out).unwrap();
@@ -66,13 +66,13 @@ kfx\\x20lo 17802 root *345u  IPv4 154435      0t0      TCP 127.0.0.1:22 (LISTEN)
 
 #[test]
 fn columns_that_are_asked_for() {
-    let options = Options {
+    let options = LsofOptions {
         parents: true,
         show_groups: true,
         links: true,
         numeric_users: true,
         human: true,
-        ..Options::default()
+        ..LsofOptions::default()
     };
     let text = shown(&options);
     let expected = "\
@@ -85,8 +85,8 @@ kfx\\x20lo 17802    1 17802        0  cwd    DIR  254,0     4.0K    20        2 
 #[test]
 fn fields_have_letters() {
     let letters = b"pcfalDdsoiknPT".to_vec();
-    let fields = Some(Fields { letters, nul: false });
-    let mut options = Options { fields, ..Options::default() };
+    let fields = Some(FieldOutput { letters, nul: false });
+    let mut options = LsofOptions { fields, ..LsofOptions::default() };
     options.tcp_info.queues = true;
     let expected = "p17802\nckfx long name!X\nfcwd\na \nl \nD0xfe00\ns4096\ni2\nk20\nn/\nf3\nar\nlW\nD0xfe00\ns72\ni10043410\nk1\n\
                     n/tmp/a\\nb\nf12345\nau\nl \nd154435\no0t0\nPTCP\nn127.0.0.1:22\nTST=LISTEN\nTQR=1\nTQS=0\n";
@@ -113,12 +113,12 @@ fn json_names_the_fields() {
 
 #[test]
 fn terse_is_a_number_a_line() {
-    assert_eq!(shown(&Options { terse: true, ..Options::default() }), "17802\n");
+    assert_eq!(shown(&LsofOptions { terse: true, ..LsofOptions::default() }), "17802\n");
 }
 
 #[test]
 fn markers_stand_between_listings() {
-    let text = |formatted: Option<&[u8]>, options: &Options| {
+    let text = |formatted: Option<&[u8]>, options: &LsofOptions| {
         let mut out = Vec::new();
         marker(formatted, options, &mut out).unwrap();
         String::from_utf8(out).unwrap()

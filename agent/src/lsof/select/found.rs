@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::lsof::{
-    arguments::{NamedUser, Options, Tasks},
+    arguments::{LsofOptions, NamedUser, Tasks},
     model::tcp_state,
     print::escape::{self, Charset},
 };
@@ -61,7 +61,7 @@ fn none<T>(items: &[T]) -> Vec<AtomicBool> {
 impl Found {
     /// Nothing yet, of a search for so many names.
     #[must_use]
-    pub fn new(options: &Options, names: usize) -> Self {
+    pub fn new(options: &LsofOptions, names: usize) -> Self {
         Self {
             commands: none(&options.commands),
             patterns: none(&options.patterns),
@@ -110,7 +110,7 @@ impl Found {
 
     /// A line for every item that was not met, in lsof's order. `names` are those of the files searched.
     #[must_use]
-    pub fn missing(&self, options: &Options, names: &[(Vec<u8>, bool)], charset: Charset) -> Vec<String> {
+    pub fn missing(&self, options: &LsofOptions, names: &[(Vec<u8>, bool)], charset: Charset) -> Vec<String> {
         let mut lines = Vec::new();
         let shown = |bytes: &[u8]| escape::text(bytes, charset);
         // What lsof keeps in lists it goes through from the end.

@@ -5,7 +5,7 @@ pub mod pattern;
 mod process;
 mod sockets;
 
-use super::arguments::{FdItem, FdSet, Options, Tasks};
+use super::arguments::{FdItem, FdSet, LsofOptions, Tasks};
 use super::model::Fd;
 
 pub use found::{Found, Item};
@@ -55,7 +55,7 @@ impl Class {
 
     /// The classes that a command line asks for.
     #[must_use]
-    pub fn requested(options: &Options) -> Self {
+    pub fn requested(options: &LsofOptions) -> Self {
         let given = [
             (Self::COMMAND, options.commands.iter().any(|it| !it.exclude) || !options.patterns.is_empty()),
             (Self::FD, options.fds.is_some()),

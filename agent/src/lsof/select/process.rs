@@ -75,7 +75,7 @@ pub fn process(options: &Options, rule: Rule, about: About<'_>, found: &Found) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lsof::arguments::{Command, Ids, NamedUser};
+    use crate::lsof::arguments::{CommandPrefix, Ids, NamedUser};
 
     const ABOUT: About<'_> = About { pid: 7, group: 5, uid: Some(1000), command: b"bash" };
 
@@ -103,8 +103,9 @@ mod tests {
 
     #[test]
     fn an_excluded_process_is_out_whatever_it_meets() {
-        let mut options = Options { pids: Ids { include: vec![7], exclude: vec![] }, ..Options::default() };
-        options.commands.push(Command { prefix: b"ba".to_vec(), exclude: true });
+        let mut options =
+            LsofOptions { pids: Ids { include: vec![7], exclude: vec![] }, ..LsofOptions::default() };
+        options.commands.push(CommandPrefix { prefix: b"ba".to_vec(), exclude: true });
         assert_eq!(met(&options), None);
         options.commands.clear();
         options.excluded_users.insert(1000);

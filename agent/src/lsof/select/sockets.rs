@@ -74,26 +74,27 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::*;
-    use crate::lsof::arguments::Family;
+    use crate::lsof::arguments::InternetFamily;
 
     fn end(last: u8, port: u16) -> End {
         End { address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), port }
     }
 
-    fn address(family: Family, hosts: Vec<IpAddr>, ports: &[(u16, u16)]) -> Address {
+    fn address(family: InternetFamily, hosts: Vec<IpAddr>, ports: &[(u16, u16)]) -> InternetAddress {
         let ports =
             ports.iter().map(|(from, to)| crate::lsof::arguments::Ports { from: *from, to: *to }).collect();
-        Address { text: String::new(), family, transport: None, hosts, ports }
+        InternetAddress { text: String::new(), family, transport: None, hosts, ports }
     }
 
     #[test]
     fn either_end_may_match() {
         let hosts = vec![IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2))];
-        let of = |address: &Address, v6| matches(address, Transport::Tcp, v6, end(1, 40000), end(2, 22));
-        assert!(of(&address(Family::Any, vec![], &[(22, 22)]), false));
-        assert!(of(&address(Family::V6, hosts.clone(), &[(20, 23)]), true));
-        assert!(!of(&address(Family::V4, hosts.clone(), &[]), true));
-        assert!(!of(&address(Family::Any, hosts, &[(40000, 40000)]), false));
+        let of =
+            |address: &InternetAddress, v6| matches(address, Transport::Tcp, v6, end(1, 40000), end(2, 22));
+        assert!(of(&address(InternetFamily::Any, vec![], &[(22, 22)]), false));
+        assert!(of(&address(InternetFamily::V6, hosts.clone(), &[(20, 23)]), true));
+        assert!(!of(&address(InternetFamily::V4, hosts.clone(), &[]), true));
+        assert!(!of(&address(InternetFamily::Any, hosts, &[(40000, 40000)]), false));
     }
 
     #[test]
