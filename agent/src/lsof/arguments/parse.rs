@@ -508,7 +508,7 @@ impl ArgumentParser<'_> {
         }
         self.options.names = std::mem::take(&mut self.scanner).names();
         if !self.failed && !self.help && !self.version {
-            let classes = crate::lsof::select::Class::requested(&self.options);
+            let classes = crate::lsof::select::SelectionClasses::requested(&self.options);
             if self.options.and && classes.is_empty() {
                 self.wrong("no select options to AND via -a");
             }

@@ -15,7 +15,7 @@ use crate::{
     lsof::{
         arguments::Tasks,
         model::Process,
-        select::{self, About, Class, Item},
+        select::{self, About, SearchItem, SelectionClasses},
     },
 };
 
@@ -68,7 +68,7 @@ impl<'a> Worker<'a> {
             self.read_file(&dir, "stat")?;
             let Some(stat) = Stat::parse(&self.buffer) else { continue };
             if shared.options.tasks == Tasks::Select {
-                shared.found.note(Item::Tasks);
+                shared.found.note(SearchItem::Tasks);
             }
             let source = Source { pid, tid: Some(tid), dir: &dir };
             let files = self.rows.of(&source, met.with(Class::TASK));
@@ -82,7 +82,7 @@ impl<'a> Worker<'a> {
 
     /// A process that lists nothing may still be what was searched for.
     fn note_only(&mut self, pid: u32) -> rustix::io::Result<()> {
-        if self.shared.rule.requested.any(Class::PROCESS) {
+        if self.shared.rule.requested.any(SelectionClasses::PROCESS) {
             let proc = self.proc.as_ref().ok_or(Errno::NOENT)?;
             let dir = openat(proc, pid.to_string(), DIRECTORY, Mode::empty())?;
             self.about(pid, &dir)?;
@@ -117,8 +117,8 @@ impl<'a> Worker<'a> {
                 b"(no context)".to_vec()
             };
             if let Some(at) = wanted.iter().position(|wanted| wanted.as_bytes() == text) {
-                shared.found.note(Item::Context(at));
-                met = met.with(Class::CONTEXT);
+                shared.found.note(SearchItem::Context(at));
+                met = met.with(SelectionClasses::CONTEXT);
             }
             context = Some(text.into());
         }

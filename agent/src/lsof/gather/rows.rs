@@ -72,7 +72,7 @@ pub(super) enum Verdict {
 }
 
 /// Classes that nothing is known of before a descriptor's link has been read.
-const OPEN: Class = Class::SOCKET.with(Class::STAT);
+const OPEN: SelectionClasses = SelectionClasses::SOCKET.with(SelectionClasses::STAT);
 
 impl<'a> Rows<'a> {
     pub(super) fn new(shared: &'a Shared<'a>) -> Self {
@@ -135,12 +135,12 @@ impl<'a> Rows<'a> {
     }
 
     /// Whether a descriptor may be listed, before anything is read of it.
-    pub(super) fn may_list(&self, fd: Fd, met: Class) -> bool {
+    pub(super) fn may_list(&self, fd: Fd, met: SelectionClasses) -> bool {
         self.shared.rule.may_select(self.with_fd(fd, met), OPEN)
     }
 
-    pub(super) fn with_fd(&self, fd: Fd, met: Class) -> Class {
-        if select::fd(self.shared.options.fds.as_ref(), fd) { met.with(Class::FD) } else { met }
+    pub(super) fn with_fd(&self, fd: Fd, met: SelectionClasses) -> SelectionClasses {
+        if select::fd(self.shared.options.fds.as_ref(), fd) { met.with(SelectionClasses::FD) } else { met }
     }
 
     /// A row that says what could not be read; none without warnings.
@@ -219,24 +219,24 @@ impl<'a> Rows<'a> {
         if stat.is_socket() {
             return if shared.rule.selects(met) { Verdict::Listed(None) } else { Verdict::Dropped };
         }
-        if requested.any(Class::LINKS)
+        if requested.any(SelectionClasses::LINKS)
             && shared.options.links_below.is_some_and(|below| u64::from(stat.links) < below)
         {
-            met = met.with(Class::LINKS);
+            met = met.with(SelectionClasses::LINKS);
         }
-        if requested.any(Class::NFS) && shared.is_nfs(stat.device, path) {
-            shared.found.note(Item::Nfs);
-            met = met.with(Class::NFS);
+        if requested.any(SelectionClasses::NFS) && shared.is_nfs(stat.device, path) {
+            shared.found.note(SearchItem::Nfs);
+            met = met.with(SelectionClasses::NFS);
         }
-        if requested.any(Class::NAME) {
+        if requested.any(SelectionClasses::NAME) {
             item = shared.search.file(stat.device, stat.inode);
             if let Some(item) = item {
-                shared.found.note(Item::Name(item));
-                met = met.with(Class::NAME);
+                shared.found.note(SearchItem::Name(item));
+                met = met.with(SelectionClasses::NAME);
             }
             if let Some(item) = shared.search.file_system(stat.device) {
-                shared.found.note(Item::Name(item));
-                met = met.with(Class::NAME);
+                shared.found.note(SearchItem::Name(item));
+                met = met.with(SelectionClasses::NAME);
             }
         }
         if shared.rule.selects(met) { Verdict::Listed(item) } else { Verdict::Dropped }
@@ -306,7 +306,7 @@ impl<'a> Rows<'a> {
         }
         let requested = self.shared.rule.requested;
         // Nothing that a socket alone meets is open any more.
-        if !self.shared.rule.may_select(met, Class::STAT.common(requested)) {
+        if !self.shared.rule.may_select(met, SelectionClasses::STAT.common(requested)) {
             return;
         }
         let mut file = File::new(fd, Kind::Unknown);
@@ -322,7 +322,10 @@ impl<'a> Rows<'a> {
             return;
         }
         // A process that is listed by its number alone is not examined further.
-        if !self.shared.needs.columns && self.shared.rule.selects(met) && !requested.any(Class::NAME) {
+        if !self.shared.needs.columns
+            && self.shared.rule.selects(met)
+            && !requested.any(SelectionClasses::NAME)
+        {
             files.push(file);
             return;
         }

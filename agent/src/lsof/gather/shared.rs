@@ -25,9 +25,9 @@ pub struct Shared<'a> {
     /// What was asked.
     pub options: &'a LsofOptions,
     /// The classes.
-    pub rule: Rule,
+    pub rule: SelectionRule,
     /// What was met.
-    pub found: Found,
+    pub found: FoundItems,
     /// The names that are searched for.
     pub search: &'a Search,
     pub(super) needs: Needs,
@@ -86,8 +86,8 @@ impl<'a> Shared<'a> {
     pub fn new(options: &'a LsofOptions, search: &'a Search) -> Self {
         Self {
             options,
-            rule: Rule::new(options),
-            found: Found::new(options, search.items().len()),
+            rule: SelectionRule::new(options),
+            found: FoundItems::new(options, search.items().len()),
             search,
             needs: Needs::new(options),
             mounts: Mounts::default(),
@@ -102,11 +102,15 @@ impl<'a> Shared<'a> {
 
     /// Whether a file is listed only if it is a socket of a class that was asked for.
     pub(super) fn only_sockets(&self) -> bool {
-        let Rule { requested, and } = self.rule;
+        let SelectionRule { requested, and } = self.rule;
         if requested.is_empty() {
             return false;
         }
-        if and { requested.any(Class::SOCKET) } else { requested.without(Class::SOCKET).is_empty() }
+        if and {
+            requested.any(SelectionClasses::SOCKET)
+        } else {
+            requested.without(SelectionClasses::SOCKET).is_empty()
+        }
     }
 
     /// Whether a file is listed only if its stat or its name is what was asked for: of sockets, UNIX sockets by their name.
@@ -115,13 +119,17 @@ impl<'a> Shared<'a> {
         if requested.is_empty() {
             return false;
         }
-        if and { requested.any(Class::STAT) } else { requested.without(Class::STAT).is_empty() }
+        if and {
+            requested.any(SelectionClasses::STAT)
+        } else {
+            requested.without(SelectionClasses::STAT).is_empty()
+        }
     }
 
     /// Whether processes are looked up by the numbers given, and /proc is not listed.
     pub(super) fn unlisted(&self) -> bool {
-        let Rule { requested, and } = self.rule;
-        requested == Class::PID || (and && requested.any(Class::PID))
+        let SelectionRule { requested, and } = self.rule;
+        requested == SelectionClasses::PID || (and && requested.any(SelectionClasses::PID))
     }
 
     /// Whether threads have rows of their own.
@@ -136,7 +144,7 @@ impl<'a> Shared<'a> {
     /// Whether it is certain before any process is read that nothing is listed.
     pub(super) fn nothing_can_match(&self) -> bool {
         self.only_sockets()
-            && self.rule.requested.without(Class::SOCKET).is_empty()
+            && self.rule.requested.without(SelectionClasses::SOCKET).is_empty()
             && self.sockets().is_empty()
     }
 
@@ -154,11 +162,11 @@ impl<'a> Shared<'a> {
                 return Sockets::read(|table| has && table == Table::Unix, None, None, searched);
             }
             let requested = self.rule.requested;
-            let unix = requested.any(Class::UNIX);
-            let internet = requested.any(Class::ADDRESS.with(Class::INTERNET));
+            let unix = requested.any(SelectionClasses::UNIX);
+            let internet = requested.any(SelectionClasses::ADDRESS.with(SelectionClasses::INTERNET));
             let transport = |transport| {
                 let addresses = &self.options.addresses;
-                requested.any(Class::INTERNET)
+                requested.any(SelectionClasses::INTERNET)
                     || addresses.iter().any(|it| it.transport.is_none_or(|wanted| wanted == transport))
             };
             let wanted = |table| match table {

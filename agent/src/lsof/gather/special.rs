@@ -21,7 +21,7 @@ impl Rows<'_> {
         file.inode = Some(inode);
         file.links = Some(1);
         let requested = shared.rule.requested;
-        let may_be_named = requested.any(Class::NAME);
+        let may_be_named = requested.any(SelectionClasses::NAME);
         if shared.needs.columns || may_be_named {
             // All pipes are on one file system.
             let device = shared.pipe_device.get().copied().or_else(|| {
@@ -50,7 +50,7 @@ impl Rows<'_> {
         let known = shared.anonymous.get().copied().filter(|_| access != b' ');
         let (device, inode) = match known {
             Some(known) => known,
-            None if !shared.needs.columns && !shared.rule.requested.any(Class::STAT) => (0, 0),
+            None if !shared.needs.columns && !shared.rule.requested.any(SelectionClasses::STAT) => (0, 0),
             None => {
                 let Ok(stat) = stat::follow(fds, entry, false) else { return };
                 let id = (stat.device, stat.inode);
@@ -104,8 +104,8 @@ impl Rows<'_> {
                 if shared.search.has_sockets()
                     && let Some(item) = shared.search.socket(path)
                 {
-                    shared.found.note(Item::Name(item));
-                    met = met.with(Class::NAME);
+                    shared.found.note(SearchItem::Name(item));
+                    met = met.with(SelectionClasses::NAME);
                     file.name = shared.search.shown(item).into();
                 }
             }

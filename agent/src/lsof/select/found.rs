@@ -10,7 +10,7 @@ use crate::lsof::{
 
 /// An item of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Item {
+pub enum SearchItem {
     /// A `-c NAME`, by its place among the options.
     Command(usize),
     /// A `-c /RE/`.
@@ -39,7 +39,7 @@ pub enum Item {
 
 /// What was met.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct FoundItems {
     commands: Vec<AtomicBool>,
     patterns: Vec<AtomicBool>,
     pids: Vec<AtomicBool>,
@@ -58,7 +58,7 @@ fn none<T>(items: &[T]) -> Vec<AtomicBool> {
     items.iter().map(|_| AtomicBool::new(false)).collect()
 }
 
-impl Found {
+impl FoundItems {
     /// Nothing yet, of a search for so many names.
     #[must_use]
     pub fn new(options: &LsofOptions, names: usize) -> Self {
@@ -76,25 +76,25 @@ impl Found {
         }
     }
 
-    fn flag(&self, item: Item) -> Option<&AtomicBool> {
+    fn flag(&self, item: SearchItem) -> Option<&AtomicBool> {
         match item {
-            Item::Command(at) => self.commands.get(at),
-            Item::Pattern(at) => self.patterns.get(at),
-            Item::Pid(at) => self.pids.get(at),
-            Item::Group(at) => self.groups.get(at),
-            Item::User(at) => self.users.get(at),
-            Item::Address(at) => self.addresses.get(at),
-            Item::State(at) => self.states.get(at),
-            Item::Name(at) => self.names.get(at),
-            Item::Context(at) => self.contexts.get(at),
-            Item::Internet => Some(&self.internet),
-            Item::Nfs => Some(&self.nfs),
-            Item::Tasks => Some(&self.tasks),
+            SearchItem::Command(at) => self.commands.get(at),
+            SearchItem::Pattern(at) => self.patterns.get(at),
+            SearchItem::Pid(at) => self.pids.get(at),
+            SearchItem::Group(at) => self.groups.get(at),
+            SearchItem::User(at) => self.users.get(at),
+            SearchItem::Address(at) => self.addresses.get(at),
+            SearchItem::State(at) => self.states.get(at),
+            SearchItem::Name(at) => self.names.get(at),
+            SearchItem::Context(at) => self.contexts.get(at),
+            SearchItem::Internet => Some(&self.internet),
+            SearchItem::Nfs => Some(&self.nfs),
+            SearchItem::Tasks => Some(&self.tasks),
         }
     }
 
     /// Notes that an item was met.
-    pub fn note(&self, item: Item) {
+    pub fn note(&self, item: SearchItem) {
         if let Some(flag) = self.flag(item)
             && !flag.load(Relaxed)
         {
@@ -104,7 +104,7 @@ impl Found {
 
     /// Whether an item was met.
     #[must_use]
-    pub fn has(&self, item: Item) -> bool {
+    pub fn has(&self, item: SearchItem) -> bool {
         self.flag(item).is_some_and(|flag| flag.load(Relaxed))
     }
 
@@ -139,7 +139,7 @@ impl Found {
             lines.push("no Internet files located".to_owned());
         }
         for (at, state) in options.states.include.iter().enumerate() {
-            if !self.has(Item::State(at)) {
+            if !self.has(SearchItem::State(at)) {
                 lines.push(format!("TCP state not located: {}", tcp_state(*state).unwrap_or_default()));
             }
         }
@@ -147,7 +147,7 @@ impl Found {
             lines.push("no NFS files located".to_owned());
         }
         for (at, pid) in options.pids.include.iter().enumerate() {
-            if !self.has(Item::Pid(at)) {
+            if !self.has(SearchItem::Pid(at)) {
                 lines.push(format!("process ID not located: {pid}"));
             }
         }
@@ -155,12 +155,12 @@ impl Found {
             lines.push("no tasks located".to_owned());
         }
         for (at, group) in options.groups.include.iter().enumerate() {
-            if !self.has(Item::Group(at)) {
+            if !self.has(SearchItem::Group(at)) {
                 lines.push(format!("process group ID not located: {group}"));
             }
         }
         for (at, NamedUser { uid, login }) in options.users.iter().enumerate() {
-            if !self.has(Item::User(at)) {
+            if !self.has(SearchItem::User(at)) {
                 lines.push(match login {
                     Some(login) => format!("login name (UID {uid}) not located: {login}"),
                     None => format!("user ID not located: {uid}"),
@@ -168,7 +168,7 @@ impl Found {
             }
         }
         for (at, context) in options.contexts.iter().flatten().enumerate() {
-            if !self.has(Item::Context(at)) {
+            if !self.has(SearchItem::Context(at)) {
                 lines.push(format!("context not located: {context}"));
             }
         }

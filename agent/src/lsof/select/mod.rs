@@ -8,15 +8,15 @@ mod sockets;
 use super::arguments::{FdItem, FdSet, LsofOptions, Tasks};
 use super::model::Fd;
 
-pub use found::{Found, Item};
+pub use found::{FoundItems, SearchItem};
 pub use process::{About, process};
 pub use sockets::{internet, may_meet, state_allows};
 
 /// A set of classes of selection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Class(u16);
+pub struct SelectionClasses(u16);
 
-impl Class {
+impl SelectionClasses {
     /// None.
     pub const NONE: Self = Self(0);
     /// `-c`.
@@ -119,23 +119,23 @@ impl Class {
 
 /// The classes asked for, and how they are joined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub struct SelectionRule {
     /// What was asked for; nothing for everything.
-    pub requested: Class,
+    pub requested: SelectionClasses,
     /// `-a`.
     pub and: bool,
 }
 
-impl Rule {
+impl SelectionRule {
     /// Of a command line.
     #[must_use]
-    pub fn new(options: &Options) -> Self {
-        Self { requested: Class::requested(options), and: options.and }
+    pub fn new(options: &LsofOptions) -> Self {
+        Self { requested: SelectionClasses::requested(options), and: options.and }
     }
 
     /// Whether what meets the classes in `met` is listed.
     #[must_use]
-    pub const fn selects(self, met: Class) -> bool {
+    pub const fn selects(self, met: SelectionClasses) -> bool {
         if self.requested.is_empty() {
             true
         } else if self.and {
@@ -147,7 +147,7 @@ impl Rule {
 
     /// Whether what meets the classes in `met` would be listed if it met those in `open` too, of which nothing is known yet.
     #[must_use]
-    pub const fn may_select(self, met: Class, open: Class) -> bool {
+    pub const fn may_select(self, met: SelectionClasses, open: SelectionClasses) -> bool {
         self.selects(met.with(open))
     }
 }
@@ -170,13 +170,18 @@ mod tests {
 
     #[test]
     fn classes_are_ored_or_anded() {
-        let requested = Class::PID.with(Class::INTERNET);
-        let or = Rule { requested, and: false };
-        let and = Rule { requested, and: true };
-        assert!(or.selects(Class::PID) && !and.selects(Class::PID));
-        assert!(and.selects(requested) && !or.selects(Class::UNIX));
-        assert!(Rule { requested: Class::NONE, and: false }.selects(Class::NONE));
-        assert!(and.may_select(Class::PID, Class::SOCKET) && !and.may_select(Class::NONE, Class::SOCKET));
+        let requested = SelectionClasses::PID.with(SelectionClasses::INTERNET);
+        let or = SelectionRule { requested, and: false };
+        let and = SelectionRule { requested, and: true };
+        assert!(or.selects(SelectionClasses::PID) && !and.selects(SelectionClasses::PID));
+        assert!(and.selects(requested) && !or.selects(SelectionClasses::UNIX));
+        assert!(
+            SelectionRule { requested: SelectionClasses::NONE, and: false }.selects(SelectionClasses::NONE)
+        );
+        assert!(
+            and.may_select(SelectionClasses::PID, SelectionClasses::SOCKET)
+                && !and.may_select(SelectionClasses::NONE, SelectionClasses::SOCKET)
+        );
     }
 
     #[test]

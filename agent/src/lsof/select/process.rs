@@ -1,7 +1,7 @@
 //! Which classes a process meets.
 
-use super::{Class, Found, Item, Rule};
-use crate::lsof::arguments::Options;
+use super::{FoundItems, SearchItem, SelectionClasses, SelectionRule};
+use crate::lsof::arguments::LsofOptions;
 
 /// What the classes ask of a process.
 #[derive(Clone, Copy, Debug)]
@@ -19,7 +19,12 @@ pub struct About<'a> {
 /// The classes that a process meets, or none when nothing of it can be listed: an item excludes it, or no class of files could
 /// make up for what it misses.
 #[must_use]
-pub fn process(options: &Options, rule: Rule, about: About<'_>, found: &Found) -> Option<Class> {
+pub fn process(
+    options: &LsofOptions,
+    rule: SelectionRule,
+    about: About<'_>,
+    found: &FoundItems,
+) -> Option<SelectionClasses> {
     if let Some(uid) = about.uid
         && options.excluded_users.contains(&uid)
     {
@@ -28,22 +33,22 @@ pub fn process(options: &Options, rule: Rule, about: About<'_>, found: &Found) -
     if options.groups.exclude.contains(&about.group) || options.pids.exclude.contains(&about.pid) {
         return None;
     }
-    let mut met = Class::NONE;
+    let mut met = SelectionClasses::NONE;
     if let Some(at) = options.pids.include.iter().position(|pid| *pid == about.pid) {
-        found.note(Item::Pid(at));
-        met = met.with(Class::PID);
+        found.note(SearchItem::Pid(at));
+        met = met.with(SelectionClasses::PID);
     }
     if let Some(at) = options.groups.include.iter().position(|group| *group == about.group) {
-        found.note(Item::Group(at));
-        met = met.with(Class::GROUP);
+        found.note(SearchItem::Group(at));
+        met = met.with(SelectionClasses::GROUP);
     }
     let user = about.uid.and_then(|uid| options.users.iter().position(|user| user.uid == uid));
     if let Some(at) = user {
-        found.note(Item::User(at));
-        met = met.with(Class::USER);
+        found.note(SearchItem::User(at));
+        met = met.with(SelectionClasses::USER);
     }
     // A name counts only of a process that its numbers let through.
-    let numbers = Class::PID.with(Class::GROUP).with(Class::USER);
+    let numbers = SelectionClasses::PID.with(SelectionClasses::GROUP).with(SelectionClasses::USER);
     if !rule.may_select(met, rule.requested.without(numbers)) {
         return None;
     }
@@ -53,22 +58,26 @@ pub fn process(options: &Options, rule: Rule, about: About<'_>, found: &Found) -
             if command.exclude {
                 excluded = true;
             } else {
-                found.note(Item::Command(at));
-                met = met.with(Class::COMMAND);
+                found.note(SearchItem::Command(at));
+                met = met.with(SelectionClasses::COMMAND);
             }
         }
     }
     for (at, pattern) in options.patterns.iter().enumerate() {
         if pattern.matches(about.command) {
-            found.note(Item::Pattern(at));
-            met = met.with(Class::COMMAND);
+            found.note(SearchItem::Pattern(at));
+            met = met.with(SelectionClasses::COMMAND);
         }
     }
     if excluded {
         return None;
     }
     // What a thread or the files may add is open yet.
-    let open = rule.requested.without(Class::PROCESS).with(Class::TASK).with(Class::CONTEXT);
+    let open = rule
+        .requested
+        .without(SelectionClasses::PROCESS)
+        .with(SelectionClasses::TASK)
+        .with(SelectionClasses::CONTEXT);
     rule.may_select(met, open.common(rule.requested)).then_some(met)
 }
 
@@ -79,26 +88,27 @@ mod tests {
 
     const ABOUT: About<'_> = About { pid: 7, group: 5, uid: Some(1000), command: b"bash" };
 
-    fn met(options: &Options) -> Option<Class> {
-        process(options, Rule::new(options), ABOUT, &Found::new(options, 0))
+    fn met(options: &LsofOptions) -> Option<SelectionClasses> {
+        process(options, SelectionRule::new(options), ABOUT, &FoundItems::new(options, 0))
     }
 
     #[test]
     fn a_process_meets_any_class_or_all() {
-        let mut options = Options { pids: Ids { include: vec![7], exclude: vec![] }, ..Options::default() };
-        assert_eq!(met(&options), Some(Class::PID));
+        let mut options =
+            LsofOptions { pids: Ids { include: vec![7], exclude: vec![] }, ..LsofOptions::default() };
+        assert_eq!(met(&options), Some(SelectionClasses::PID));
         options.users.push(NamedUser { uid: 1, login: None });
-        assert_eq!(met(&options), Some(Class::PID));
+        assert_eq!(met(&options), Some(SelectionClasses::PID));
         options.and = true;
         assert_eq!(met(&options), None);
         options.users.push(NamedUser { uid: 1000, login: None });
-        assert_eq!(met(&options), Some(Class::PID.with(Class::USER)));
+        assert_eq!(met(&options), Some(SelectionClasses::PID.with(SelectionClasses::USER)));
         options.pids.include = vec![8];
         options.and = false;
         options.users.clear();
         assert_eq!(met(&options), None);
         options.unix = true;
-        assert_eq!(met(&options), Some(Class::NONE));
+        assert_eq!(met(&options), Some(SelectionClasses::NONE));
     }
 
     #[test]
@@ -110,7 +120,7 @@ mod tests {
         options.commands.clear();
         options.excluded_users.insert(1000);
         assert_eq!(met(&options), None);
-        let alone = Options { pids: Ids { include: vec![], exclude: vec![8] }, ..Options::default() };
-        assert_eq!(met(&alone), Some(Class::NONE));
+        let alone = LsofOptions { pids: Ids { include: vec![], exclude: vec![8] }, ..LsofOptions::default() };
+        assert_eq!(met(&alone), Some(SelectionClasses::NONE));
     }
 }

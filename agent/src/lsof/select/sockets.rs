@@ -1,6 +1,6 @@
 //! Which classes an Internet socket meets.
 
-use super::{Class, Found, Item};
+use super::{FoundItems, SearchItem, SelectionClasses};
 use crate::lsof::{
     arguments::{Address, Options, States},
     model::{End, Socket, Transport},
@@ -22,7 +22,7 @@ pub fn state_allows(states: &States, socket: &Socket, found: &Found) -> bool {
     }
     match states.include.iter().position(|included| tcp && included == state) {
         Some(at) => {
-            found.note(Item::State(at));
+            found.note(SearchItem::State(at));
             true
         }
         None => false,
@@ -41,8 +41,8 @@ pub fn internet(options: &Options, socket: &Socket, found: &Found) -> Class {
     let Socket::Internet { transport, v6, local, foreign, .. } = socket else { return Class::NONE };
     let mut met = Class::NONE;
     if options.internet.is_some_and(|family| family.has(*v6)) {
-        found.note(Item::Internet);
-        met = met.with(Class::INTERNET);
+        found.note(SearchItem::Internet);
+        met = met.with(SelectionClasses::INTERNET);
     }
     // To an address it is of the family of its addresses: an IPv4 connection of an IPv6 socket is IPv4.
     let v6 = local.address.is_ipv6();
@@ -51,8 +51,8 @@ pub fn internet(options: &Options, socket: &Socket, found: &Found) -> Class {
     }
     for (at, address) in options.addresses.iter().enumerate() {
         if matches(address, *transport, v6, *local, *foreign) {
-            found.note(Item::Address(at));
-            met = met.with(Class::ADDRESS);
+            found.note(SearchItem::Address(at));
+            met = met.with(SelectionClasses::ADDRESS);
         }
     }
     met
@@ -109,13 +109,13 @@ mod tests {
             receive_queue: 0,
         };
         let states = States { include: vec![10], exclude: vec![] };
-        let options = Options { states: states.clone(), ..Options::default() };
-        let found = Found::new(&options, 0);
+        let options = LsofOptions { states: states.clone(), ..LsofOptions::default() };
+        let found = FoundItems::new(&options, 0);
         assert!(!state_allows(&states, &socket(Transport::Udp, 7), &found));
         assert!(!state_allows(&states, &socket(Transport::Tcp, 1), &found));
-        assert!(!found.has(Item::State(0)));
+        assert!(!found.has(SearchItem::State(0)));
         assert!(state_allows(&states, &socket(Transport::Tcp, 10), &found));
-        assert!(found.has(Item::State(0)));
+        assert!(found.has(SearchItem::State(0)));
         let states = States { include: vec![], exclude: vec![7] };
         assert!(state_allows(&states, &socket(Transport::Udp, 7), &found));
         assert!(!state_allows(&states, &socket(Transport::Tcp, 7), &found));
