@@ -22,7 +22,7 @@ pub struct Process {
     /// Its `SELinux` context, or why there is none.
     pub context: Option<Box<[u8]>>,
     /// What it has open.
-    pub files: Vec<File>,
+    pub files: Vec<OpenFile>,
 }
 
 /// How a process holds a file.
@@ -62,7 +62,7 @@ impl Fd {
 
 /// The TYPE column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Kind {
+pub enum OpenFileKind {
     /// Nothing is known, and nothing is printed.
     #[default]
     Blank,
@@ -116,7 +116,7 @@ pub enum Kind {
 
 /// What is known of a file.
 #[derive(Clone, Debug)]
-pub struct File {
+pub struct OpenFile {
     /// How it is held.
     pub fd: Fd,
     /// `r`, `w`, `u`, or a blank.
@@ -124,7 +124,7 @@ pub struct File {
     /// `R`, `W`, `r`, `w`, or a blank.
     pub lock: u8,
     /// What it is.
-    pub kind: Kind,
+    pub kind: OpenFileKind,
     /// The device that holds it, in the kernel's form for stat(2).
     pub device: Option<u64>,
     /// The device that it is.
@@ -149,10 +149,10 @@ pub struct File {
     pub twin: Option<Twin>,
 }
 
-impl File {
+impl OpenFile {
     /// A file of which only the holder is known.
     #[must_use]
-    pub fn new(fd: Fd, kind: Kind) -> Self {
+    pub fn new(fd: Fd, kind: OpenFileKind) -> Self {
         Self {
             fd,
             access: b' ',
@@ -330,6 +330,6 @@ mod tests {
 
     #[test]
     fn a_row_is_small() {
-        assert!(size_of::<File>() <= 168, "{}", size_of::<File>());
+        assert!(size_of::<OpenFile>() <= 168, "{}", size_of::<OpenFile>());
     }
 }

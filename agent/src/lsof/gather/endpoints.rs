@@ -47,7 +47,7 @@ fn key(file: &File) -> Option<Key> {
             Twin::Event(event) => Some(Key::Event(event)),
             Twin::Terminal(_) => None,
         },
-        (Kind::Character, None) => {
+        (OpenFileKind::Character, None) => {
             let device = file.rdev?;
             if let Some(Twin::Terminal(terminal)) = file.twin {
                 return Some(Key::Controller(terminal));
@@ -180,10 +180,10 @@ fn add(
     at: usize,
     wanted: &HashSet<(usize, usize)>,
     listed: &mut Vec<Process>,
-    mut annotate: impl FnMut(&mut File),
+    mut annotate: impl FnMut(&mut OpenFile),
 ) {
     let rows = process.files.iter().enumerate().filter(|(place, _)| wanted.contains(&(at, *place)));
-    let mut rows: Vec<File> = rows.map(|(_, file)| file.clone()).collect();
+    let mut rows: Vec<OpenFile> = rows.map(|(_, file)| file.clone()).collect();
     if rows.is_empty() {
         return;
     }

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     host::proc::{Mapping, unescape},
     lsof::{
-        model::{Fd, File, Kind, device, major, minor},
-        select::Class,
+        model::{Fd, OpenFile, OpenFileKind, device, major, minor},
+        select::SelectionClasses,
     },
 };
 
@@ -48,8 +48,8 @@ impl Rows<'_> {
         &mut self,
         source: &Source<'_>,
         executable: Option<(u64, u64)>,
-        met: Class,
-        files: &mut Vec<File>,
+        met: SelectionClasses,
+        files: &mut Vec<OpenFile>,
     ) {
         let mut text = std::mem::take(&mut self.buffer);
         if read_into(source.dir, "maps", &mut text).is_ok() {
@@ -77,7 +77,7 @@ impl Rows<'_> {
         if shared.is_exempt(&path) {
             let (fd, path) = deleted.map_or((Fd::Memory, &path[..]), |name| (Fd::Deleted, name));
             if self.may_list(fd, met) && shared.rule.selects(self.with_fd(fd, met)) {
-                let mut file = File::new(fd, Kind::Exempt);
+                let mut file = OpenFile::new(fd, OpenFileKind::Exempt);
                 (file.device, file.inode) = (Some(device), Some(inode));
                 file.name = shared.exempt_name(path);
                 files.push(file);
@@ -121,7 +121,7 @@ impl Rows<'_> {
         let met = self.with_fd(Fd::Deleted, met);
         let stat = unnamed(device, inode);
         let Verdict::Listed(item) = self.judge(&stat, name, met) else { return };
-        let mut file = File::new(Fd::Deleted, Kind::Regular);
+        let mut file = OpenFile::new(Fd::Deleted, OpenFileKind::Regular);
         (file.device, file.inode) = (Some(device), Some(inode));
         file.name = self.name(name, item);
         files.push(file);

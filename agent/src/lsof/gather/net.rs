@@ -34,16 +34,16 @@ pub(super) const TABLES: [(Table, &str); 12] = [
 
 impl Table {
     /// The TYPE of its sockets.
-    pub(super) const fn kind(self) -> Kind {
+    pub(super) const fn kind(self) -> OpenFileKind {
         match self {
-            Self::Inet(_, false) => Kind::Ipv4,
-            Self::Inet(_, true) => Kind::Ipv6,
-            Self::Unix => Kind::Unix,
-            Self::Netlink => Kind::Netlink,
-            Self::Packet => Kind::Packet,
-            Self::Raw => Kind::Raw,
-            Self::Raw6 => Kind::Raw6,
-            Self::Icmp => Kind::Icmp,
+            Self::Inet(_, false) => OpenFileKind::Ipv4,
+            Self::Inet(_, true) => OpenFileKind::Ipv6,
+            Self::Unix => OpenFileKind::Unix,
+            Self::Netlink => OpenFileKind::Netlink,
+            Self::Packet => OpenFileKind::Packet,
+            Self::Raw => OpenFileKind::Raw,
+            Self::Raw6 => OpenFileKind::Raw6,
+            Self::Icmp => OpenFileKind::Icmp,
         }
     }
 

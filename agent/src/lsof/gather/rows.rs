@@ -130,7 +130,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Whether one row is as good as all: a process is listed by its number alone.
-    pub(super) fn enough(&self, files: &[File]) -> bool {
+    pub(super) fn enough(&self, files: &[OpenFile]) -> bool {
         !self.shared.needs.columns && !files.is_empty() && self.shared.search.items().is_empty()
     }
 
@@ -158,8 +158,8 @@ impl<'a> Rows<'a> {
         source: &Source<'_>,
         fd: Fd,
         name: &str,
-        met: Class,
-        files: &mut Vec<File>,
+        met: SelectionClasses,
+        files: &mut Vec<OpenFile>,
     ) -> Option<(u64, u64)> {
         if !self.may_list(fd, met) && fd != Fd::Text {
             return None;
@@ -183,7 +183,7 @@ impl<'a> Rows<'a> {
                 return None;
             }
         };
-        let mut file = File::new(fd, Kind::Unknown);
+        let mut file = OpenFile::new(fd, OpenFileKind::Unknown);
         if self.shared.is_exempt(path) {
             if may_list && self.shared.rule.selects(self.with_fd(fd, met)) {
                 file.kind = Kind::Exempt;
@@ -309,7 +309,7 @@ impl<'a> Rows<'a> {
         if !self.shared.rule.may_select(met, SelectionClasses::STAT.common(requested)) {
             return;
         }
-        let mut file = File::new(fd, Kind::Unknown);
+        let mut file = OpenFile::new(fd, OpenFileKind::Unknown);
         if self.shared.is_exempt(link) {
             if self.shared.rule.selects(met) {
                 file.kind = Kind::Exempt;
@@ -345,7 +345,7 @@ impl<'a> Rows<'a> {
             file.kind = Kind::MessageQueue;
         }
         file.name = self.name(shown(link), item);
-        if file.kind == Kind::Socket {
+        if file.kind == OpenFileKind::Socket {
             // A name in the file system that nothing can be read of: opened as a path alone.
             file.links = None;
             file.name = self.nameless();
@@ -370,7 +370,11 @@ impl<'a> Rows<'a> {
         if needs.locks
             && matches!(
                 file.kind,
-                Kind::Regular | Kind::Directory | Kind::Character | Kind::Block | Kind::Fifo
+                OpenFileKind::Regular
+                    | OpenFileKind::Directory
+                    | OpenFileKind::Character
+                    | OpenFileKind::Block
+                    | OpenFileKind::Fifo
             )
             && let (Some(device), Some(inode)) = (file.device, file.inode)
         {
@@ -415,11 +419,11 @@ fn shown(link: &[u8]) -> &[u8] {
 }
 
 /// Whether a device may be anywhere but at its beginning: the null device and terminals never are.
-fn has_offset(file: &File) -> bool {
+fn has_offset(file: &OpenFile) -> bool {
     let Some(device) = file.rdev else { return false };
     match (file.kind, major(device)) {
-        (Kind::Character, 1) => !matches!(minor(device), 3 | 5 | 7..=9),
-        (Kind::Character, 4 | 5 | 136..=143) => false,
+        (OpenFileKind::Character, 1) => !matches!(minor(device), 3 | 5 | 7..=9),
+        (OpenFileKind::Character, 4 | 5 | 136..=143) => false,
         _ => true,
     }
 }

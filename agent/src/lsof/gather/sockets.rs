@@ -234,7 +234,7 @@ mod tests {
         assert_ne!(held.in_table(Table::Inet(Transport::Udp, false)), Some(0));
         let sockets = Sockets::read(|_| true, Some(&held), None, |_| true);
         let inode = rustix::fs::fstat(&one).unwrap().st_ino;
-        assert!(matches!(sockets.get(inode), Some((Kind::Unix, _))));
+        assert!(matches!(sockets.get(inode), Some((OpenFileKind::Unix, _))));
         assert!(sockets.0.iter().map(HashMap::len).sum::<usize>() <= held.inodes.len());
     }
 }

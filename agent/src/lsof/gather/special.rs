@@ -59,7 +59,7 @@ impl Rows<'_> {
         };
         let stat = Stat { device, inode, mode: 0, links: 1, size: 0, rdev: 0 };
         let Verdict::Listed(item) = self.judge(&stat, b"", met) else { return };
-        let mut file = File::new(fd, Kind::Anonymous);
+        let mut file = OpenFile::new(fd, OpenFileKind::Anonymous);
         stat.fill(&mut file);
         file.access = access;
         if shared.needs.columns {

@@ -93,24 +93,24 @@ impl Stat {
     }
 
     /// Writes into a row what is known now.
-    pub(super) fn fill(&self, file: &mut File) {
+    pub(super) fn fill(&self, file: &mut OpenFile) {
         file.device = Some(self.device);
         file.inode = Some(self.inode);
         file.links = Some(self.links);
         file.kind = match self.kind_bits() {
-            0o100_000 => Kind::Regular,
-            0o040_000 => Kind::Directory,
-            0o020_000 => Kind::Character,
-            0o060_000 => Kind::Block,
-            0o010_000 => Kind::Fifo,
-            0o120_000 => Kind::Link,
-            0o140_000 => Kind::Socket,
-            0 => Kind::Anonymous,
-            other => Kind::Other(other >> 12),
+            0o100_000 => OpenFileKind::Regular,
+            0o040_000 => OpenFileKind::Directory,
+            0o020_000 => OpenFileKind::Character,
+            0o060_000 => OpenFileKind::Block,
+            0o010_000 => OpenFileKind::Fifo,
+            0o120_000 => OpenFileKind::Link,
+            0o140_000 => OpenFileKind::Socket,
+            0 => OpenFileKind::Anonymous,
+            other => OpenFileKind::Other(other >> 12),
         };
         match file.kind {
-            Kind::Character | Kind::Block => file.rdev = Some(self.rdev),
-            Kind::Fifo | Kind::Socket => {}
+            OpenFileKind::Character | OpenFileKind::Block => file.rdev = Some(self.rdev),
+            OpenFileKind::Fifo | OpenFileKind::Socket => {}
             _ => file.size = Some(self.size),
         }
     }

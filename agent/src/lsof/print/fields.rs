@@ -7,8 +7,8 @@ use super::{
     names::{self, Amount},
 };
 use crate::lsof::{
-    arguments::{Fields, FlagForm},
-    model::{Fd, File, Process},
+    arguments::{FieldOutput, FlagForm},
+    model::{Fd, OpenFile, Process},
 };
 
 struct Writer<'a> {
@@ -91,7 +91,7 @@ impl Writer<'_> {
         }
     }
 
-    fn file(&mut self, file: &File) -> io::Result<()> {
+    fn file(&mut self, file: &OpenFile) -> io::Result<()> {
         let options = self.style.options;
         let fd = match file.fd {
             Fd::Number(number) => number.to_string(),

@@ -36,39 +36,41 @@ impl Names for Numeric {
 
 /// The TYPE column.
 #[must_use]
-pub(super) fn kind(file: &File) -> Cow<'static, str> {
+pub(super) fn kind(file: &OpenFile) -> Cow<'static, str> {
     Cow::Borrowed(match file.kind {
-        Kind::Blank => "",
-        Kind::Unknown => "unknown",
-        Kind::Exempt => return format!("UNKN{}", file.fd.name().unwrap_or("fd").to_ascii_lowercase()).into(),
-        Kind::Regular => "REG",
-        Kind::Directory => "DIR",
-        Kind::Character => "CHR",
-        Kind::Block => "BLK",
-        Kind::Fifo => "FIFO",
-        Kind::Link => "LINK",
-        Kind::Anonymous => "a_inode",
-        Kind::Unix => "unix",
-        Kind::Ipv4 => "IPv4",
-        Kind::Ipv6 => "IPv6",
-        Kind::Socket => "sock",
-        Kind::Netlink => "netlink",
-        Kind::Packet => "pack",
-        Kind::Raw => "raw",
-        Kind::Raw6 => "raw6",
-        Kind::Icmp => "icmp",
-        Kind::Ax25 => "ax25",
-        Kind::Ipx => "ipx",
-        Kind::Sctp => "sctp",
-        Kind::MessageQueue => "PSXMQ",
-        Kind::Other(bits) => return format!("{bits:04o}").into(),
+        OpenFileKind::Blank => "",
+        OpenFileKind::Unknown => "unknown",
+        OpenFileKind::Exempt => {
+            return format!("UNKN{}", file.fd.name().unwrap_or("fd").to_ascii_lowercase()).into();
+        }
+        OpenFileKind::Regular => "REG",
+        OpenFileKind::Directory => "DIR",
+        OpenFileKind::Character => "CHR",
+        OpenFileKind::Block => "BLK",
+        OpenFileKind::Fifo => "FIFO",
+        OpenFileKind::Link => "LINK",
+        OpenFileKind::Anonymous => "a_inode",
+        OpenFileKind::Unix => "unix",
+        OpenFileKind::Ipv4 => "IPv4",
+        OpenFileKind::Ipv6 => "IPv6",
+        OpenFileKind::Socket => "sock",
+        OpenFileKind::Netlink => "netlink",
+        OpenFileKind::Packet => "pack",
+        OpenFileKind::Raw => "raw",
+        OpenFileKind::Raw6 => "raw6",
+        OpenFileKind::Icmp => "icmp",
+        OpenFileKind::Ax25 => "ax25",
+        OpenFileKind::Ipx => "ipx",
+        OpenFileKind::Sctp => "sctp",
+        OpenFileKind::MessageQueue => "PSXMQ",
+        OpenFileKind::Other(bits) => return format!("{bits:04o}").into(),
     })
 }
 
 /// The text in place of a device number, for what has none: the inode of a socket, the kernel's address of a UNIX socket.
 #[must_use]
-pub(super) fn device_text(file: &File) -> Option<Cow<'_, str>> {
-    if file.kind == Kind::Exempt && file.device.is_none() {
+pub(super) fn device_text(file: &OpenFile) -> Option<Cow<'_, str>> {
+    if file.kind == OpenFileKind::Exempt && file.device.is_none() {
         return Some(Cow::Borrowed("UNKNOWN"));
     }
     match file.socket.as_deref()? {
@@ -82,7 +84,7 @@ pub(super) fn device_text(file: &File) -> Option<Cow<'_, str>> {
 
 /// The DEVICE column.
 #[must_use]
-pub(super) fn device(file: &File) -> Cow<'_, str> {
+pub(super) fn device(file: &OpenFile) -> Cow<'_, str> {
     if let Some(text) = device_text(file) {
         return text;
     }
@@ -94,7 +96,7 @@ pub(super) fn device(file: &File) -> Cow<'_, str> {
 
 /// The protocol of a socket, as NODE and the field P show it.
 #[must_use]
-pub(super) fn protocol(file: &File) -> Option<Cow<'_, str>> {
+pub(super) fn protocol(file: &OpenFile) -> Option<Cow<'_, str>> {
     match file.socket.as_deref()? {
         Socket::Internet { transport, .. } => Some(Cow::Borrowed(transport.name())),
         Socket::Other { protocol, .. } => protocol.as_deref().map(String::from_utf8_lossy),
@@ -104,7 +106,7 @@ pub(super) fn protocol(file: &File) -> Option<Cow<'_, str>> {
 
 /// The inode, where it is not told otherwise.
 #[must_use]
-pub(super) fn inode(file: &File) -> Option<u64> {
+pub(super) fn inode(file: &OpenFile) -> Option<u64> {
     match file.socket.as_deref() {
         Some(Socket::Internet { .. } | Socket::Other { inode_is_device: true, .. }) => None,
         _ => file.inode,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::lsof::{
     arguments::{FlagForm, SizeOrOffset},
-    model::{Fd, File, Process},
+    model::{Fd, OpenFile, Process},
 };
 
 /// The widths of the columns, each at least its title's.
@@ -197,7 +197,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    fn file<'b>(&self, file: &'b File) -> FileCells<'b> {
+    fn file<'b>(&self, file: &'b OpenFile) -> FileCells<'b> {
         let options = self.style.options;
         let flags = match (options.flags, file.flags) {
             (Some(FlagForm::Names), Some(set)) => flags::names(set),
@@ -286,7 +286,7 @@ impl<'a> Table<'a> {
         right(&cells.user, widths.user, line);
     }
 
-    fn write_file(&self, file: &'a File, line: &mut Vec<u8>) -> io::Result<()> {
+    fn write_file(&self, file: &'a OpenFile, line: &mut Vec<u8>) -> io::Result<()> {
         let options = self.style.options;
         let widths = &self.widths;
         let cells = self.file(file);
@@ -311,7 +311,7 @@ impl<'a> Table<'a> {
     }
 
     /// State and queues, in parentheses.
-    fn write_info(&self, file: &File, line: &mut Vec<u8>) {
+    fn write_info(&self, file: &OpenFile, line: &mut Vec<u8>) {
         let wanted = self.style.options.tcp_info;
         let info = names::socket_info(file);
         if file.socket.is_none() || !(wanted.state || wanted.queues || wanted.flags) {

@@ -15,14 +15,14 @@ impl Logins for Root {
 }
 
 fn processes() -> Vec<Process> {
-    let mut cwd = File::new(Fd::Cwd, Kind::Directory);
+    let mut cwd = OpenFile::new(Fd::Cwd, OpenFileKind::Directory);
     (cwd.device, cwd.inode, cwd.size, cwd.links) = (Some(0xfe00), Some(2), Some(4096), Some(20));
     cwd.name = b"/".as_slice().into();
-    let mut file = File::new(Fd::Number(3), Kind::Regular);
+    let mut file = OpenFile::new(Fd::Number(3), OpenFileKind::Regular);
     (file.device, file.inode, file.size, file.links) = (Some(0xfe00), Some(10_043_410), Some(72), Some(1));
     (file.access, file.lock, file.flags) = (b'r', b'W', Some(0o100_000));
     file.name = b"/tmp/a\nb".as_slice().into();
-    let mut socket = File::new(Fd::Number(12_345), Kind::Ipv4);
+    let mut socket = OpenFile::new(Fd::Number(12_345), OpenFileKind::Ipv4);
     (socket.access, socket.inode, socket.offset) = (b'u', Some(154_435), Some(0));
     let local = End { address: std::net::Ipv4Addr::LOCALHOST.into(), port: 22 };
     let foreign = End { address: std::net::Ipv4Addr::UNSPECIFIED.into(), port: 0 };
