@@ -140,7 +140,7 @@ pub struct OpenFile {
     /// The flags that it was opened with.
     pub flags: Option<u32>,
     /// What a socket's table in /proc/net says of it.
-    pub socket: Option<Box<Socket>>,
+    pub socket: Option<Box<ListedSocket>>,
     /// Its name: a path, or a text in its place. Any bytes.
     pub name: Box<[u8]>,
     /// What is appended to the name and not part of it: who holds the other end of a pipe (`-E`).
@@ -216,14 +216,14 @@ impl Transport {
 
 /// An address and a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct End {
+pub struct SocketEnd {
     /// The address; an IPv4 address in IPv6 clothes is IPv4.
     pub address: IpAddr,
     /// The port; 0 for none.
     pub port: u16,
 }
 
-impl End {
+impl SocketEnd {
     /// Whether there is such an end at all.
     #[must_use]
     pub fn is_set(&self) -> bool {
@@ -233,7 +233,7 @@ impl End {
 
 /// What /proc/net says of a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Socket {
+pub enum ListedSocket {
     /// TCP, UDP, UDP-Lite.
     Internet {
         /// The protocol.
@@ -241,9 +241,9 @@ pub enum Socket {
         /// Whether the socket is an IPv6 socket; what is in its addresses does not matter.
         v6: bool,
         /// This end.
-        local: End,
+        local: SocketEnd,
         /// The other end.
-        foreign: End,
+        foreign: SocketEnd,
         /// The kernel's number of the state.
         state: u8,
         /// Bytes that wait to be sent.

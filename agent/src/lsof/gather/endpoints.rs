@@ -4,8 +4,8 @@ use hashbrown::{HashMap, HashSet};
 
 use super::{Search, Shared, gather, unix_peers::unix_peers};
 use crate::lsof::{
-    arguments::{EndPoints, FdItem, FdSet, Options, Tasks},
-    model::{End, Fd, File, Kind, Process, Socket, Transport, Twin, major, minor},
+    arguments::{EndPoints, FdItem, FdSet, LsofOptions, Tasks},
+    model::{Fd, ListedSocket, OpenFile, OpenFileKind, Process, SocketEnd, Transport, Twin, major, minor},
 };
 
 /// An end of something that has two.
@@ -37,8 +37,13 @@ fn key(file: &File) -> Option<Key> {
         // Datagrams have no one at the other end, and what is closing is no pair any more.
         (
             _,
-            Some(Socket::Internet {
-                transport: Transport::Tcp, v6, local, foreign, state: ESTABLISHED, ..
+            Some(ListedSocket::Internet {
+                transport: Transport::Tcp,
+                v6,
+                local,
+                foreign,
+                state: ESTABLISHED,
+                ..
             }),
         ) => Some(Key::Internet(*v6, *local, *foreign)),
         (Kind::Fifo, None) => Some(Key::Pipe(file.inode?)),

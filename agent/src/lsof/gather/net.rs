@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::lsof::model::{End, Kind, Socket, Transport};
+use crate::lsof::model::{ListedSocket, OpenFileKind, SocketEnd, Transport};
 
 /// A table of sockets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Table {
+pub(super) enum SocketTable {
     Inet(Transport, bool),
     Unix,
     Netlink,
@@ -17,22 +17,22 @@ pub(super) enum Table {
 }
 
 /// All tables, with their names in /proc/net.
-pub(super) const TABLES: [(Table, &str); 12] = [
-    (Table::Inet(Transport::Tcp, false), "tcp"),
-    (Table::Inet(Transport::Tcp, true), "tcp6"),
-    (Table::Inet(Transport::Udp, false), "udp"),
-    (Table::Inet(Transport::Udp, true), "udp6"),
-    (Table::Inet(Transport::UdpLite, false), "udplite"),
-    (Table::Inet(Transport::UdpLite, true), "udplite6"),
-    (Table::Unix, "unix"),
-    (Table::Netlink, "netlink"),
-    (Table::Packet, "packet"),
-    (Table::Raw, "raw"),
-    (Table::Raw6, "raw6"),
-    (Table::Icmp, "icmp"),
+pub(super) const TABLES: [(SocketTable, &str); 12] = [
+    (SocketTable::Inet(Transport::Tcp, false), "tcp"),
+    (SocketTable::Inet(Transport::Tcp, true), "tcp6"),
+    (SocketTable::Inet(Transport::Udp, false), "udp"),
+    (SocketTable::Inet(Transport::Udp, true), "udp6"),
+    (SocketTable::Inet(Transport::UdpLite, false), "udplite"),
+    (SocketTable::Inet(Transport::UdpLite, true), "udplite6"),
+    (SocketTable::Unix, "unix"),
+    (SocketTable::Netlink, "netlink"),
+    (SocketTable::Packet, "packet"),
+    (SocketTable::Raw, "raw"),
+    (SocketTable::Raw6, "raw6"),
+    (SocketTable::Icmp, "icmp"),
 ];
 
-impl Table {
+impl SocketTable {
     /// The TYPE of its sockets.
     pub(super) const fn kind(self) -> OpenFileKind {
         match self {
@@ -49,7 +49,7 @@ impl Table {
 
     /// Reads a line: the inode and the socket. `None` for titles, for what is not understood, and for what has no inode or none that
     /// is wanted.
-    pub(super) fn parse(self, line: &[u8], wanted: impl Fn(u64) -> bool) -> Option<(u64, Socket)> {
+    pub(super) fn parse(self, line: &[u8], wanted: impl Fn(u64) -> bool) -> Option<(u64, ListedSocket)> {
         let (inode, socket) = match self {
             Self::Inet(transport, v6) => inet(line, transport, v6)?,
             Self::Unix => unix(line, &wanted)?,
@@ -72,7 +72,7 @@ fn hex(digits: &str) -> Option<u64> {
 }
 
 /// An end as the kernel prints it: the address as 32-bit numbers in the host's order, a colon, the port.
-fn end(text: &str) -> Option<End> {
+fn end(text: &str) -> Option<SocketEnd> {
     let (address, port) = text.split_once(':')?;
     let port = u16::from_str_radix(port, 16).ok()?;
     let number = |at: usize| {
@@ -89,16 +89,16 @@ fn end(text: &str) -> Option<End> {
         }
         _ => return None,
     };
-    Some(End { address, port })
+    Some(SocketEnd { address, port })
 }
 
-fn inet(line: &[u8], transport: Transport, v6: bool) -> Option<(u64, Socket)> {
+fn inet(line: &[u8], transport: Transport, v6: bool) -> Option<(u64, ListedSocket)> {
     let mut words = words(line).skip(1);
     let (local, foreign) = (end(words.next()?)?, end(words.next()?)?);
     let state = u8::from_str_radix(words.next()?, 16).ok()?;
     let (send, receive) = words.next()?.split_once(':')?;
     let inode = words.nth(4)?.parse().ok()?;
-    let socket = Socket::Internet {
+    let socket = ListedSocket::Internet {
         transport,
         v6,
         local,
@@ -110,7 +110,7 @@ fn inet(line: &[u8], transport: Transport, v6: bool) -> Option<(u64, Socket)> {
     Some((inode, socket))
 }
 
-fn unix(line: &[u8], wanted: impl Fn(u64) -> bool) -> Option<(u64, Socket)> {
+fn unix(line: &[u8], wanted: impl Fn(u64) -> bool) -> Option<(u64, ListedSocket)> {
     // SO_ACCEPTCON of include/linux/net.h.
     const LISTENS: u64 = 1 << 16;
     let mut rest = line;
@@ -127,7 +127,7 @@ fn unix(line: &[u8], wanted: impl Fn(u64) -> bool) -> Option<(u64, Socket)> {
         return None;
     }
     let address = address.strip_suffix(':')?;
-    let socket = Socket::Unix {
+    let socket = ListedSocket::Unix {
         address: format!("0x{address}").into_bytes().into(),
         kind: u16::try_from(hex(kind)?).ok()?,
         state: u8::try_from(hex(state)?).ok()?,
@@ -137,11 +137,11 @@ fn unix(line: &[u8], wanted: impl Fn(u64) -> bool) -> Option<(u64, Socket)> {
     Some((inode, socket))
 }
 
-fn other(text: impl Into<Vec<u8>>) -> Socket {
-    Socket::Other { protocol: None, inode_is_device: false, text: text.into().into() }
+fn other(text: impl Into<Vec<u8>>) -> ListedSocket {
+    ListedSocket::Other { protocol: None, inode_is_device: false, text: text.into().into() }
 }
 
-fn netlink(line: &[u8]) -> Option<(u64, Socket)> {
+fn netlink(line: &[u8]) -> Option<(u64, ListedSocket)> {
     let words: Vec<&str> = words(line).collect();
     let number: u32 = words.get(1)?.parse().ok()?;
     let inode = words.get(9)?.parse().ok()?;
@@ -173,7 +173,7 @@ fn netlink(line: &[u8]) -> Option<(u64, Socket)> {
     Some((inode, other(name)))
 }
 
-fn packet(line: &[u8]) -> Option<(u64, Socket)> {
+fn packet(line: &[u8]) -> Option<(u64, ListedSocket)> {
     let words: Vec<&str> = words(line).collect();
     let kind: u16 = words.get(2)?.parse().ok()?;
     let protocol = hex(words.get(3)?)?;
@@ -190,7 +190,7 @@ fn packet(line: &[u8]) -> Option<(u64, Socket)> {
     let protocol = ethernet(protocol).map_or_else(|| protocol.to_string(), str::to_owned);
     Some((
         inode,
-        Socket::Other {
+        ListedSocket::Other {
             protocol: Some(protocol.into_bytes().into()),
             inode_is_device: true,
             text: text.into_bytes().into(),
@@ -248,7 +248,7 @@ fn ethernet(protocol: u64) -> Option<&'static str> {
     })
 }
 
-fn raw(line: &[u8], icmp: bool) -> Option<(u64, Socket)> {
+fn raw(line: &[u8], icmp: bool) -> Option<(u64, ListedSocket)> {
     let mut words = words(line).skip(1);
     let (local, foreign, state) = (words.next()?, words.next()?, words.next()?);
     end(local)?;
@@ -266,12 +266,12 @@ mod tests {
     #[test]
     fn a_tcp_line() {
         let line = b"   0: 0100007F:BAF9 00000000:0000 0A 00000002:00000005 00:00000000 00000000     0        0 190108 1 0 100 0 0 10 0";
-        let (inode, socket) = Table::Inet(Transport::Tcp, false).parse(line, |_| true).unwrap();
+        let (inode, socket) = SocketTable::Inet(Transport::Tcp, false).parse(line, |_| true).unwrap();
         assert_eq!(inode, 190_108);
-        let Socket::Internet { local, foreign, state, send_queue, receive_queue, .. } = socket else {
+        let ListedSocket::Internet { local, foreign, state, send_queue, receive_queue, .. } = socket else {
             panic!()
         };
-        assert_eq!(local, End { address: Ipv4Addr::LOCALHOST.into(), port: 47865 });
+        assert_eq!(local, SocketEnd { address: Ipv4Addr::LOCALHOST.into(), port: 47865 });
         assert!(!foreign.is_set());
         assert_eq!((state, send_queue, receive_queue), (10, 2, 5));
     }
@@ -279,40 +279,43 @@ mod tests {
     #[test]
     fn mapped_addresses_are_ipv4() {
         let line = b"   1: 0000000000000000FFFF00000100007F:D9F3 0000000000000000FFFF00000100007F:8174 01 00000000:00000000 00:00000000 00000000 0 0 190113 1 0 20 4 0 10 -1";
-        let (_, socket) = Table::Inet(Transport::Tcp, true).parse(line, |_| true).unwrap();
-        let Socket::Internet { v6: true, local, .. } = socket else { panic!() };
+        let (_, socket) = SocketTable::Inet(Transport::Tcp, true).parse(line, |_| true).unwrap();
+        let ListedSocket::Internet { v6: true, local, .. } = socket else { panic!() };
         assert_eq!(local.address, IpAddr::V4(Ipv4Addr::LOCALHOST));
     }
 
     #[test]
     fn a_unix_path_may_hold_anything() {
         let line = b"00000000fdf9540a: 00000002 00000000 00010000 0001 01 190120 /tmp/a b  \xff";
-        let (inode, socket) = Table::Unix.parse(line, |_| true).unwrap();
+        let (inode, socket) = SocketTable::Unix.parse(line, |_| true).unwrap();
         assert_eq!(inode, 190_120);
-        let Socket::Unix { address, kind: 1, listens: true, path, .. } = socket else { panic!() };
+        let ListedSocket::Unix { address, kind: 1, listens: true, path, .. } = socket else { panic!() };
         assert_eq!((&*address, &*path), (&b"0x00000000fdf9540a"[..], &b"/tmp/a b  \xff"[..]));
         assert!(
-            Table::Unix.parse(b"Num       RefCount Protocol Flags    Type St Inode Path", |_| true).is_none()
+            SocketTable::Unix
+                .parse(b"Num       RefCount Protocol Flags    Type St Inode Path", |_| true)
+                .is_none()
         );
     }
 
     #[test]
     fn others_say_what_they_are() {
-        let text = |table: Table, line: &[u8]| match table.parse(line, |_| true).map(|(_, socket)| socket) {
-            Some(Socket::Other { text, protocol, .. }) => {
-                let text = String::from_utf8(text.into()).unwrap();
-                (text, protocol.map(|it| String::from_utf8(it.into()).unwrap()))
-            }
-            _ => panic!(),
-        };
+        let text =
+            |table: SocketTable, line: &[u8]| match table.parse(line, |_| true).map(|(_, socket)| socket) {
+                Some(ListedSocket::Other { text, protocol, .. }) => {
+                    let text = String::from_utf8(text.into()).unwrap();
+                    (text, protocol.map(|it| String::from_utf8(it.into()).unwrap()))
+                }
+                _ => panic!(),
+            };
         let netlink =
             b"00000000fddfa74d 0   1234       00000000 0        0        0     2        0        190126  ";
-        assert_eq!(text(Table::Netlink, netlink), ("ROUTE".to_owned(), None));
+        assert_eq!(text(SocketTable::Netlink, netlink), ("ROUTE".to_owned(), None));
         let packet = b"00000000c9c1759f 3      3    0003   0     1 0      0      190129";
-        assert_eq!(text(Table::Packet, packet), ("type=SOCK_RAW".to_owned(), Some("ALL".to_owned())));
+        assert_eq!(text(SocketTable::Packet, packet), ("type=SOCK_RAW".to_owned(), Some("ALL".to_owned())));
         let raw = b"    1: 00000000:0001 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 190127 2 0 0";
-        assert_eq!(text(Table::Raw, raw).0, "00000000:0001->00000000:0000 st=07");
-        assert_eq!(text(Table::Icmp, raw).0, "00000000:0001->00000000:0000");
+        assert_eq!(text(SocketTable::Raw, raw).0, "00000000:0001->00000000:0000 st=07");
+        assert_eq!(text(SocketTable::Icmp, raw).0, "00000000:0001->00000000:0000");
     }
 
     proptest! {

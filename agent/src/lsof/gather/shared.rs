@@ -6,7 +6,7 @@ use hashbrown::HashMap;
 
 use super::{
     mounts::Mounts,
-    net::Table,
+    net::SocketTable,
     search::Search,
     sockets::{Held, Sockets},
 };
@@ -149,7 +149,7 @@ impl<'a> Shared<'a> {
     }
 
     /// The sockets, or as many of them as any class may list.
-    pub(super) fn sockets(&self) -> &Sockets {
+    pub(super) fn sockets(&self) -> &ProcSockets {
         self.sockets.get_or_init(|| {
             let only = self.only_sockets();
             // Which states were met is asked, too.
@@ -159,7 +159,7 @@ impl<'a> Shared<'a> {
                     matches!(socket, Socket::Unix { path, .. } if self.search.socket(path).is_some())
                 };
                 let has = self.search.has_sockets();
-                return Sockets::read(|table| has && table == Table::Unix, None, None, searched);
+                return ProcSockets::read(|table| has && table == SocketTable::Unix, None, None, searched);
             }
             let requested = self.rule.requested;
             let unix = requested.any(SelectionClasses::UNIX);
@@ -170,14 +170,14 @@ impl<'a> Shared<'a> {
                     || addresses.iter().any(|it| it.transport.is_none_or(|wanted| wanted == transport))
             };
             let wanted = |table| match table {
-                Table::Inet(..) | Table::Raw6 if self.options.no_tcp_udp => false,
-                Table::Inet(of, _) => !only || (internet && transport(of)),
-                Table::Unix => !only || unix,
+                SocketTable::Inet(..) | SocketTable::Raw6 if self.options.no_tcp_udp => false,
+                SocketTable::Inet(of, _) => !only || (internet && transport(of)),
+                SocketTable::Unix => !only || unix,
                 _ => !only,
             };
             let keep = |socket: &Socket| {
                 !only
-                    || matches!(socket, Socket::Unix { .. })
+                    || matches!(socket, ListedSocket::Unix { .. })
                     || !select::may_meet(self.options, socket).is_empty()
             };
             // Of a few processes not even all tables are read; threads may hold others.
@@ -185,8 +185,8 @@ impl<'a> Shared<'a> {
                 let held = Held::by(&self.options.pids.include);
                 return Sockets::read(wanted, Some(&held), None, keep);
             }
-            let ports = (only && !requested.any(Class::INTERNET)).then(|| self.ports()).flatten();
-            Sockets::read(wanted, None, ports, keep)
+            let ports = (only && !requested.any(SelectionClasses::INTERNET)).then(|| self.ports()).flatten();
+            ProcSockets::read(wanted, None, ports, keep)
         })
     }
 

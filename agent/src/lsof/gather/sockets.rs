@@ -13,18 +13,18 @@ use rustix::{
     net::netlink::SOCK_DIAG,
 };
 
-use super::net::{TABLES, Table};
+use super::net::{SocketTable, TABLES};
 use crate::{
     host::{
         proc::{ProcessDir, inode_in},
         sockets::{self as host, Connection, State, protocol},
     },
-    lsof::model::{End, Kind, Socket, Transport},
+    lsof::model::{ListedSocket, OpenFileKind, SocketEnd, Transport},
 };
 
 /// Sockets by inode: those that the kernel is asked for, and those of its texts.
 #[derive(Debug, Default)]
-pub(super) struct Sockets([ByInode; 2]);
+pub(super) struct ProcSockets([ByInode; 2]);
 
 type ByInode = HashMap<u64, (Kind, Socket)>;
 
@@ -32,18 +32,18 @@ impl Sockets {
     /// Reads the tables that are wanted, or only what of them is `held`. Tables that this kernel does not have are empty. What
     /// `keep` refuses is left out, and what has no end with a port in `ports` may be.
     pub(super) fn read(
-        wanted: impl Fn(Table) -> bool,
-        held: Option<&Held>,
+        wanted: impl Fn(SocketTable) -> bool,
+        held: Option<&HeldSockets>,
         ports: Option<(u16, u16)>,
         keep: impl Fn(&Socket) -> bool + Sync,
     ) -> Self {
         let tables = TABLES.into_iter().filter(|(table, _)| wanted(*table));
         let tables = tables.filter(|(table, _)| held.is_none_or(|held| held.in_table(*table) != Some(0)));
-        let (asked, texts): (Vec<_>, Vec<_>) =
-            tables.partition(|(table, _)| matches!(table, Table::Inet(Transport::Tcp | Transport::Udp, _)));
-        let read = |tables: &[(Table, &str)]| read_tables(tables, held, ports, &keep);
+        let (asked, texts): (Vec<_>, Vec<_>) = tables
+            .partition(|(table, _)| matches!(table, SocketTable::Inet(Transport::Tcp | Transport::Udp, _)));
+        let read = |tables: &[(SocketTable, &str)]| read_tables(tables, held, ports, &keep);
         // The kernel takes its time for each alike.
-        if asked.is_empty() || texts.iter().all(|(table, _)| *table != Table::Unix) {
+        if asked.is_empty() || texts.iter().all(|(table, _)| *table != SocketTable::Unix) {
             return Self([read(&asked), read(&texts)]);
         }
         thread::scope(|scope| {
@@ -64,8 +64,8 @@ impl Sockets {
 }
 
 fn read_tables(
-    tables: &[(Table, &str)],
-    held: Option<&Held>,
+    tables: &[(SocketTable, &str)],
+    held: Option<&HeldSockets>,
     ports: Option<(u16, u16)>,
     keep: &impl Fn(&Socket) -> bool,
 ) -> ByInode {
@@ -80,7 +80,7 @@ fn read_tables(
             }
             all != Some(by_inode.len())
         };
-        if let Table::Inet(transport, v6) = table
+        if let SocketTable::Inet(transport, v6) = table
             && ask(&mut diag, *transport, *v6, ports, &mut take).is_ok()
         {
             continue;
@@ -97,7 +97,7 @@ fn ask(
     transport: Transport,
     v6: bool,
     ports: Option<(u16, u16)>,
-    take: &mut impl FnMut(u64, Socket) -> bool,
+    take: &mut impl FnMut(u64, ListedSocket) -> bool,
 ) -> Result<()> {
     let number = match transport {
         Transport::Tcp => protocol::TCP,
@@ -131,10 +131,10 @@ fn ask(
 
 /// Reads a table as a text, until `take` has enough.
 fn read_text(
-    table: Table,
+    table: SocketTable,
     name: &str,
     wanted: &impl Fn(u64) -> bool,
-    take: &mut impl FnMut(u64, Socket) -> bool,
+    take: &mut impl FnMut(u64, ListedSocket) -> bool,
 ) {
     let Ok(file) = File::open(format!("/proc/net/{name}")) else { return };
     let mut reader = BufReader::with_capacity(32 * 1024, file);
@@ -155,13 +155,13 @@ fn read_text(
 
 /// The sockets that processes hold: their inodes, and the protocols that the kernel says they are of.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(super) struct HeldSockets {
     pub(super) inodes: HashSet<u64>,
     /// How many there are of each.
     protocols: HashMap<Vec<u8>, usize>,
 }
 
-impl Held {
+impl HeldSockets {
     /// Of some processes.
     pub(super) fn by(pids: &[u32]) -> Self {
         let mut held = Self::default();
@@ -180,7 +180,7 @@ impl Held {
     }
 
     /// How many of them are in a table at most; `None` if that is not known.
-    fn in_table(&self, table: Table) -> Option<usize> {
+    fn in_table(&self, table: SocketTable) -> Option<usize> {
         let mut count = 0;
         for (name, of) in &self.protocols {
             if tables(name)?.contains(&table) {
@@ -200,21 +200,21 @@ pub(super) fn protocol_of(path: &str) -> Vec<u8> {
 }
 
 /// The tables in which sockets of a protocol are; `None` if that is not known.
-fn tables(protocol: &[u8]) -> Option<&'static [Table]> {
+fn tables(protocol: &[u8]) -> Option<&'static [SocketTable]> {
     use Transport::{Tcp, Udp, UdpLite};
     Some(match protocol {
-        b"TCP" | b"MPTCP" => &[Table::Inet(Tcp, false)],
-        b"TCPv6" | b"MPTCPv6" => &[Table::Inet(Tcp, true)],
-        b"UDP" => &[Table::Inet(Udp, false)],
-        b"UDPv6" => &[Table::Inet(Udp, true)],
-        b"UDP-Lite" => &[Table::Inet(UdpLite, false)],
-        b"UDPLITEv6" => &[Table::Inet(UdpLite, true)],
-        b"UNIX" | b"UNIX-STREAM" => &[Table::Unix],
-        b"NETLINK" => &[Table::Netlink],
-        b"PACKET" => &[Table::Packet],
-        b"RAW" => &[Table::Raw],
-        b"RAWv6" => &[Table::Raw6],
-        b"PING" => &[Table::Icmp],
+        b"TCP" | b"MPTCP" => &[SocketTable::Inet(Tcp, false)],
+        b"TCPv6" | b"MPTCPv6" => &[SocketTable::Inet(Tcp, true)],
+        b"UDP" => &[SocketTable::Inet(Udp, false)],
+        b"UDPv6" => &[SocketTable::Inet(Udp, true)],
+        b"UDP-Lite" => &[SocketTable::Inet(UdpLite, false)],
+        b"UDPLITEv6" => &[SocketTable::Inet(UdpLite, true)],
+        b"UNIX" | b"UNIX-STREAM" => &[SocketTable::Unix],
+        b"NETLINK" => &[SocketTable::Netlink],
+        b"PACKET" => &[SocketTable::Packet],
+        b"RAW" => &[SocketTable::Raw],
+        b"RAWv6" => &[SocketTable::Raw6],
+        b"PING" => &[SocketTable::Icmp],
         _ => return None,
     })
 }

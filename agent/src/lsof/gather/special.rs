@@ -9,8 +9,8 @@ use super::{
     stat::{self, Stat},
 };
 use crate::lsof::{
-    model::{File, Kind, Socket, Twin},
-    select::{self, Class, Item},
+    model::{ListedSocket, OpenFile, OpenFileKind, Twin},
+    select::{self, SearchItem, SelectionClasses},
 };
 
 impl Rows<'_> {
@@ -97,9 +97,9 @@ impl Rows<'_> {
             }
             file.kind = *kind;
             met = met.with(select::internet(shared.options, socket, &shared.found));
-            if let Socket::Unix { path, .. } = socket {
-                if requested.any(Class::UNIX) {
-                    met = met.with(Class::UNIX);
+            if let ListedSocket::Unix { path, .. } = socket {
+                if requested.any(SelectionClasses::UNIX) {
+                    met = met.with(SelectionClasses::UNIX);
                 }
                 if shared.search.has_sockets()
                     && let Some(item) = shared.search.socket(path)

@@ -8,8 +8,8 @@ use std::{
 
 use super::{Charset, escape};
 use crate::lsof::{
-    arguments::{Options, SizeOrOffset},
-    model::{End, File, Kind, Socket, Transport, major, minor, tcp_state},
+    arguments::{LsofOptions, SizeOrOffset},
+    model::{ListedSocket, OpenFile, OpenFileKind, SocketEnd, Transport, major, minor, tcp_state},
 };
 
 /// Names of hosts and ports, if they are wanted.
@@ -74,11 +74,11 @@ pub(super) fn device_text(file: &OpenFile) -> Option<Cow<'_, str>> {
         return Some(Cow::Borrowed("UNKNOWN"));
     }
     match file.socket.as_deref()? {
-        Socket::Unix { address, .. } => Some(String::from_utf8_lossy(address)),
-        Socket::Internet { .. } | Socket::Other { inode_is_device: true, .. } => {
+        ListedSocket::Unix { address, .. } => Some(String::from_utf8_lossy(address)),
+        ListedSocket::Internet { .. } | ListedSocket::Other { inode_is_device: true, .. } => {
             file.inode.map(|inode| Cow::Owned(inode.to_string()))
         }
-        Socket::Other { .. } => Some(Cow::Borrowed("")),
+        ListedSocket::Other { .. } => Some(Cow::Borrowed("")),
     }
 }
 
@@ -98,9 +98,9 @@ pub(super) fn device(file: &OpenFile) -> Cow<'_, str> {
 #[must_use]
 pub(super) fn protocol(file: &OpenFile) -> Option<Cow<'_, str>> {
     match file.socket.as_deref()? {
-        Socket::Internet { transport, .. } => Some(Cow::Borrowed(transport.name())),
-        Socket::Other { protocol, .. } => protocol.as_deref().map(String::from_utf8_lossy),
-        Socket::Unix { .. } => None,
+        ListedSocket::Internet { transport, .. } => Some(Cow::Borrowed(transport.name())),
+        ListedSocket::Other { protocol, .. } => protocol.as_deref().map(String::from_utf8_lossy),
+        ListedSocket::Unix { .. } => None,
     }
 }
 
@@ -108,7 +108,7 @@ pub(super) fn protocol(file: &OpenFile) -> Option<Cow<'_, str>> {
 #[must_use]
 pub(super) fn inode(file: &OpenFile) -> Option<u64> {
     match file.socket.as_deref() {
-        Some(Socket::Internet { .. } | Socket::Other { inode_is_device: true, .. }) => None,
+        Some(ListedSocket::Internet { .. } | ListedSocket::Other { inode_is_device: true, .. }) => None,
         _ => file.inode,
     }
 }
@@ -187,7 +187,7 @@ pub(super) fn name(file: &File, names: &dyn Names, charset: Charset, out: &mut d
                 end(*foreign, *transport, names, text, out)?;
             }
         }
-        Some(Socket::Unix { kind, path, .. }) => {
+        Some(ListedSocket::Unix { kind, path, .. }) => {
             // A name that was searched for is shown as it was given, the rest as it is bound.
             let path = if file.name.is_empty() { path } else { &file.name };
             text(path, out)?;
@@ -196,7 +196,7 @@ pub(super) fn name(file: &File, names: &dyn Names, charset: Charset, out: &mut d
             }
             write!(out, "type={}", unix_kind(*kind))?;
         }
-        Some(Socket::Other { text: this, .. }) => text(this, out)?,
+        Some(ListedSocket::Other { text: this, .. }) => text(this, out)?,
         None => text(&file.name, out)?,
     }
     if let Some(peers) = &file.peers {

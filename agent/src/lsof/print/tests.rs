@@ -24,9 +24,9 @@ fn processes() -> Vec<Process> {
     file.name = b"/tmp/a\nb".as_slice().into();
     let mut socket = OpenFile::new(Fd::Number(12_345), OpenFileKind::Ipv4);
     (socket.access, socket.inode, socket.offset) = (b'u', Some(154_435), Some(0));
-    let local = End { address: std::net::Ipv4Addr::LOCALHOST.into(), port: 22 };
-    let foreign = End { address: std::net::Ipv4Addr::UNSPECIFIED.into(), port: 0 };
-    socket.socket = Some(Box::new(Socket::Internet {
+    let local = SocketEnd { address: std::net::Ipv4Addr::LOCALHOST.into(), port: 22 };
+    let foreign = SocketEnd { address: std::net::Ipv4Addr::UNSPECIFIED.into(), port: 0 };
+    socket.socket = Some(Box::new(ListedSocket::Internet {
         transport: Transport::Tcp,
         v6: false,
         local,

@@ -2,14 +2,14 @@
 
 use super::{FoundItems, SearchItem, SelectionClasses};
 use crate::lsof::{
-    arguments::{Address, Options, States},
-    model::{End, Socket, Transport},
+    arguments::{InternetAddress, LsofOptions, States},
+    model::{ListedSocket, SocketEnd, Transport},
 };
 
 /// Whether `-s` lets a socket be listed. Once states are named, a socket without one is none of them.
 #[must_use]
-pub fn state_allows(states: &States, socket: &Socket, found: &Found) -> bool {
-    let Socket::Internet { transport, state, .. } = socket else { return true };
+pub fn state_allows(states: &States, socket: &ListedSocket, found: &FoundItems) -> bool {
+    let ListedSocket::Internet { transport, state, .. } = socket else { return true };
     if states.include.is_empty() && states.exclude.is_empty() {
         return true;
     }
@@ -31,15 +31,17 @@ pub fn state_allows(states: &States, socket: &Socket, found: &Found) -> bool {
 
 /// The classes of `-i` that a socket would meet if anybody held it.
 #[must_use]
-pub fn may_meet(options: &Options, socket: &Socket) -> Class {
-    internet(options, socket, &Found::default())
+pub fn may_meet(options: &LsofOptions, socket: &ListedSocket) -> SelectionClasses {
+    internet(options, socket, &FoundItems::default())
 }
 
 /// The classes of `-i` that a socket meets.
 #[must_use]
-pub fn internet(options: &Options, socket: &Socket, found: &Found) -> Class {
-    let Socket::Internet { transport, v6, local, foreign, .. } = socket else { return Class::NONE };
-    let mut met = Class::NONE;
+pub fn internet(options: &LsofOptions, socket: &ListedSocket, found: &FoundItems) -> SelectionClasses {
+    let ListedSocket::Internet { transport, v6, local, foreign, .. } = socket else {
+        return SelectionClasses::NONE;
+    };
+    let mut met = SelectionClasses::NONE;
     if options.internet.is_some_and(|family| family.has(*v6)) {
         found.note(SearchItem::Internet);
         met = met.with(SelectionClasses::INTERNET);
@@ -58,8 +60,14 @@ pub fn internet(options: &Options, socket: &Socket, found: &Found) -> Class {
     met
 }
 
-fn matches(address: &Address, transport: Transport, v6: bool, local: End, foreign: End) -> bool {
-    let end = |end: End| {
+fn matches(
+    address: &InternetAddress,
+    transport: Transport,
+    v6: bool,
+    local: SocketEnd,
+    foreign: SocketEnd,
+) -> bool {
+    let end = |end: SocketEnd| {
         (address.hosts.is_empty() || address.hosts.contains(&end.address))
             && (address.ports.is_empty()
                 || address.ports.iter().any(|ports| (ports.from..=ports.to).contains(&end.port)))
@@ -76,8 +84,8 @@ mod tests {
     use super::*;
     use crate::lsof::arguments::InternetFamily;
 
-    fn end(last: u8, port: u16) -> End {
-        End { address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), port }
+    fn end(last: u8, port: u16) -> SocketEnd {
+        SocketEnd { address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, last)), port }
     }
 
     fn address(family: InternetFamily, hosts: Vec<IpAddr>, ports: &[(u16, u16)]) -> InternetAddress {
@@ -99,7 +107,7 @@ mod tests {
 
     #[test]
     fn named_states_hide_what_has_none() {
-        let socket = |transport, state| Socket::Internet {
+        let socket = |transport, state| ListedSocket::Internet {
             transport,
             v6: false,
             local: end(1, 1),
