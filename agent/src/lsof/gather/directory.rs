@@ -23,17 +23,17 @@ pub(super) struct Cross {
 }
 
 /// An entry: its name, what it is, and whether a link leads to that.
-type Entry = (Vec<u8>, Stat, bool);
+type DirectoryEntry = (Vec<u8>, FileStat, bool);
 
 /// Hands every entry to `each`, with its path. A directory for which `patience` gives a time is given up after it, and ends the
 /// walk: it is returned.
 pub(super) fn walk(
     path: &[u8],
-    root: &Stat,
+    root: &FileStat,
     deep: bool,
     cross: Cross,
     patience: &dyn Fn(&[u8]) -> Option<Duration>,
-    each: &mut impl FnMut(Vec<u8>, &Stat),
+    each: &mut impl FnMut(Vec<u8>, &FileStat),
 ) -> Option<Vec<u8>> {
     // A link may lead back to where the walk has been.
     let mut seen = HashSet::new();
@@ -72,7 +72,7 @@ pub(super) fn walk(
 }
 
 /// What is in a directory; nothing if it cannot be read. Symbolic links are left out, or are what they lead to.
-fn list(directory: &[u8], links: bool) -> Vec<Entry> {
+fn list(directory: &[u8], links: bool) -> Vec<DirectoryEntry> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let Ok(dir) = openat(CWD, directory, flags, Mode::empty()) else { return Vec::new() };
     let mut listed = Vec::new();

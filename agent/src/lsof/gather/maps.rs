@@ -46,7 +46,7 @@ impl Rows<'_> {
     /// Adds the rows of mapped files, without the executable.
     pub(super) fn maps(
         &mut self,
-        source: &Source<'_>,
+        source: &FileRowSource<'_>,
         executable: Option<(u64, u64)>,
         met: SelectionClasses,
         files: &mut Vec<OpenFile>,
@@ -130,12 +130,12 @@ impl Rows<'_> {
 
 /// What is known of a mapped file that its path does not lead to. How many names it has nobody says: it is no file with few of
 /// them.
-const fn unnamed(device: u64, inode: u64) -> Stat {
-    Stat { device, inode, mode: 0o100_000, links: u32::MAX, size: 0, rdev: 0 }
+const fn unnamed(device: u64, inode: u64) -> FileStat {
+    FileStat { device, inode, mode: 0o100_000, links: u32::MAX, size: 0, rdev: 0 }
 }
 
 /// Why the path of a mapped file is not that file: no other can be found there, or in what the other differs.
-fn stranger(stat: Result<Stat>, device: u64, inode: u64) -> String {
+fn stranger(stat: Result<FileStat>, device: u64, inode: u64) -> String {
     let stat = match stat {
         Ok(stat) => stat,
         Err(error) => return format!(" (stat: {})", search::text(error)),

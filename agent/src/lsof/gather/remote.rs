@@ -11,7 +11,7 @@ use rustix::{
 use super::{
     mounts::is_below,
     shared::Shared,
-    stat::{self, Stat},
+    stat::{self, FileStat},
 };
 use crate::lsof::model::major;
 
@@ -56,7 +56,7 @@ impl Shared<'_> {
         dir: &OwnedFd,
         name: impl rustix::path::Arg + Copy,
         link: &[u8],
-    ) -> Result<Stat> {
+    ) -> Result<FileStat> {
         let stat = stat::follow(dir, name, false)?;
         // Local file systems answer at once, and the same.
         if major(stat.device) != 0 || self.options.avoid_blocking || !self.mounts.is_remote(link) {
@@ -72,7 +72,7 @@ impl Shared<'_> {
     }
 
     /// Asks about a path.
-    pub(super) fn stat_path(&self, dir: impl AsFd, path: &[u8]) -> Result<Stat> {
+    pub(super) fn stat_path(&self, dir: impl AsFd, path: &[u8]) -> Result<FileStat> {
         if !self.mounts.is_remote(path) {
             return stat::follow(dir, path, false);
         }

@@ -13,7 +13,7 @@ use super::{
     process::{read_small, socket_inode},
     search,
     shared::Shared,
-    stat::{self, Stat},
+    stat::{self, FileStat},
 };
 use crate::{
     host::proc::{Descriptors, FdInfo, inode_in},
@@ -54,7 +54,7 @@ impl Source<'_> {
 const PATH_MAX: usize = 4096;
 
 /// What a thread of the listing needs to make rows.
-pub(super) struct Rows<'a> {
+pub(super) struct FileRows<'a> {
     pub(super) shared: &'a Shared<'a>,
     pub(super) paths: PathStats,
     descriptors: Descriptors,
@@ -74,7 +74,7 @@ pub(super) enum Verdict {
 /// Classes that nothing is known of before a descriptor's link has been read.
 const OPEN: SelectionClasses = SelectionClasses::SOCKET.with(SelectionClasses::STAT);
 
-impl<'a> Rows<'a> {
+impl<'a> FileRows<'a> {
     pub(super) fn new(shared: &'a Shared<'a>) -> Self {
         Self {
             shared,
@@ -109,7 +109,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The listed rows of a process or thread that meets `met`.
-    pub(super) fn of(&mut self, source: &Source<'_>, met: Class) -> Vec<File> {
+    pub(super) fn of(&mut self, source: &FileRowSource<'_>, met: SelectionClasses) -> Vec<OpenFile> {
         let mut files = Vec::new();
         let only_sockets = self.shared.only_sockets();
         if !only_sockets {
@@ -155,7 +155,7 @@ impl<'a> Rows<'a> {
     /// The working directory, the root or the executable. What the executable is, is also needed to leave it out of the maps.
     fn link(
         &mut self,
-        source: &Source<'_>,
+        source: &FileRowSource<'_>,
         fd: Fd,
         name: &str,
         met: SelectionClasses,
@@ -211,7 +211,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Whether a file is listed, once its stat is known.
-    pub(super) fn judge(&self, stat: &Stat, path: &[u8], mut met: Class) -> Verdict {
+    pub(super) fn judge(&self, stat: &FileStat, path: &[u8], mut met: SelectionClasses) -> Verdict {
         let shared = self.shared;
         let requested = shared.rule.requested;
         let mut item = None;

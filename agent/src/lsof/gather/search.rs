@@ -146,7 +146,7 @@ impl Search {
         self.shown.get(item).map(Vec::as_slice).unwrap_or_default()
     }
 
-    fn add(&mut self, called: &[u8], shown: Vec<u8>, stat: &Stat) {
+    fn add(&mut self, called: &[u8], shown: Vec<u8>, stat: &FileStat) {
         let item = self.items.len();
         self.files.insert((stat.device, stat.inode), item);
         if stat.is_socket() {
@@ -237,7 +237,7 @@ impl Search {
 }
 
 /// Asks about a path, unless that may block and must not; on a remote file system no longer than that.
-fn look(path: &[u8], avoid: bool, patience: Duration, mounts: &Mounts) -> rustix::io::Result<Stat> {
+fn look(path: &[u8], avoid: bool, patience: Duration, mounts: &Mounts) -> rustix::io::Result<FileStat> {
     if avoid {
         return Err(Errno::AGAIN);
     }

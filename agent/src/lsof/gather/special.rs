@@ -31,7 +31,7 @@ impl Rows<'_> {
             file.device = device;
         }
         let stat =
-            Stat { device: file.device.unwrap_or(u64::MAX), inode, mode: 0, links: 1, size: 0, rdev: 0 };
+            FileStat { device: file.device.unwrap_or(u64::MAX), inode, mode: 0, links: 1, size: 0, rdev: 0 };
         let Verdict::Listed(item) = self.judge(&stat, b"", met) else { return };
         file.name = self.name(b"pipe", item);
         self.complete(source, fds, entry, &mut file);
@@ -57,7 +57,7 @@ impl Rows<'_> {
                 if access == b' ' { id } else { *shared.anonymous.get_or_init(|| id) }
             }
         };
-        let stat = Stat { device, inode, mode: 0, links: 1, size: 0, rdev: 0 };
+        let stat = FileStat { device, inode, mode: 0, links: 1, size: 0, rdev: 0 };
         let Verdict::Listed(item) = self.judge(&stat, b"", met) else { return };
         let mut file = OpenFile::new(fd, OpenFileKind::Anonymous);
         stat.fill(&mut file);
@@ -141,7 +141,7 @@ impl Rows<'_> {
     }
 
     /// What the kernel calls the protocol of a socket that no table has.
-    fn unidentified(&self, source: &Source<'_>, entry: &CStr) -> Box<[u8]> {
+    fn unidentified(&self, source: &FileRowSource<'_>, entry: &CStr) -> Box<[u8]> {
         let path = source.path(&format!("fd/{}", entry.to_string_lossy()));
         let name = protocol_of(&path);
         if self.shared.options.no_tcp_udp || name.is_empty() {

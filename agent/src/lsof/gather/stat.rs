@@ -11,7 +11,7 @@ use crate::lsof::model::{File, Kind, device};
 
 /// What a listing needs of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stat {
+pub(super) struct FileStat {
     pub(super) device: u64,
     pub(super) inode: u64,
     pub(super) mode: u16,
@@ -22,7 +22,7 @@ pub(super) struct Stat {
 
 const TYPE: u16 = 0o170_000;
 
-impl From<Statx> for Stat {
+impl From<Statx> for FileStat {
     fn from(statx: Statx) -> Self {
         Self {
             device: device(u64::from(statx.stx_dev_major), u64::from(statx.stx_dev_minor)),
@@ -36,15 +36,15 @@ impl From<Statx> for Stat {
 }
 
 /// Asks about a file below `dir`, in the end of its links. With `sync` a server may be asked.
-pub(super) fn follow(dir: impl AsFd, path: impl rustix::path::Arg, sync: bool) -> Result<Stat> {
+pub(super) fn follow(dir: impl AsFd, path: impl rustix::path::Arg, sync: bool) -> Result<FileStat> {
     let flags = if sync { AtFlags::empty() } else { AtFlags::STATX_DONT_SYNC };
-    statx(dir, path, flags | AtFlags::NO_AUTOMOUNT, StatxFlags::BASIC_STATS).map(Stat::from)
+    statx(dir, path, flags | AtFlags::NO_AUTOMOUNT, StatxFlags::BASIC_STATS).map(FileStat::from)
 }
 
 /// Asks about a link, or whatever has that name.
-pub(super) fn entry(dir: impl AsFd, path: impl rustix::path::Arg) -> Result<Stat> {
+pub(super) fn entry(dir: impl AsFd, path: impl rustix::path::Arg) -> Result<FileStat> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_DONT_SYNC | AtFlags::NO_AUTOMOUNT;
-    statx(dir, path, flags, StatxFlags::BASIC_STATS).map(Stat::from)
+    statx(dir, path, flags, StatxFlags::BASIC_STATS).map(FileStat::from)
 }
 
 /// The access letter, from the permissions that /proc/PID/fd gives a link.
@@ -66,7 +66,7 @@ pub(super) const fn access_of_flags(flags: u32) -> u8 {
     }
 }
 
-impl Stat {
+impl FileStat {
     /// The type bits.
     pub(super) const fn kind_bits(&self) -> u16 {
         self.mode & TYPE
