@@ -34,7 +34,7 @@ pub(super) fn main(name: Option<&OsStr>, words: impl IntoIterator<Item = OsStrin
         .and_then(Path::file_name)
         .map_or_else(|| "lsof".to_owned(), |name| name.to_string_lossy().into_owned());
     let words = words.into_iter().map(OsString::into_vec).collect();
-    match arguments::parse(words, &Host::default()) {
+    match arguments::parse(words, &ListedNames::default()) {
         Outcome::Help => {
             say_raw(&arguments::long_usage(&program));
             ExitCode::SUCCESS
@@ -246,7 +246,7 @@ impl Host {
     }
 }
 
-impl System for Host {
+impl System for ListedNames {
     fn uid(&self, login: &str) -> Option<u32> {
         User::from_name(login).ok().flatten().map(|user| user.uid.as_raw())
     }
@@ -274,7 +274,7 @@ impl System for Host {
     }
 }
 
-impl Logins for Host {
+impl Logins for ListedNames {
     fn login(&self, uid: u32) -> Option<String> {
         let look = || {
             let name = User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);

@@ -10,7 +10,7 @@ use crate::lsof::{
 
 /// An end of something that has two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Key {
+enum EndKey {
     Pipe(u64),
     Unix(u64),
     /// With the family: lsof joins no IPv6 socket with an IPv4 one.
@@ -33,7 +33,7 @@ fn key(file: &File) -> Option<Key> {
         return None;
     }
     match (file.kind, file.socket.as_deref()) {
-        (_, Some(Socket::Unix { .. })) => Some(Key::Unix(file.inode?)),
+        (_, Some(ListedSocket::Unix { .. })) => Some(EndKey::Unix(file.inode?)),
         // Datagrams have no one at the other end, and what is closing is no pair any more.
         (
             _,
@@ -65,7 +65,7 @@ fn key(file: &File) -> Option<Key> {
 }
 
 /// The other end of an end.
-fn other(key: Key, peers: &HashMap<u64, u64>) -> Option<Key> {
+fn other(key: EndKey, peers: &HashMap<u64, u64>) -> Option<EndKey> {
     Some(match key {
         Key::Pipe(_) | Key::Event(_) | Key::Queue(_) => key,
         Key::Unix(inode) => Key::Unix(*peers.get(&inode)?),
@@ -77,7 +77,7 @@ fn other(key: Key, peers: &HashMap<u64, u64>) -> Option<Key> {
 
 /// Who holds an end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Holder {
+struct EndHolder {
     /// Where the row is: its process and its place there.
     at: (usize, usize),
     pid: u32,
@@ -137,18 +137,18 @@ fn annotate(
     file: &mut File,
     pid: u32,
     all: &[Process],
-    holders: &HashMap<Key, Vec<Holder>>,
+    holders: &HashMap<EndKey, Vec<EndHolder>>,
     peers: &HashMap<u64, u64>,
 ) -> Vec<(usize, usize)> {
     let Some(key) = key(file) else { return Vec::new() };
     let Some(other) = other(key, peers) else { return Vec::new() };
-    let itself = |holder: &&Holder| key == other && holder.pid == pid && file.fd == Fd::Number(holder.fd);
-    let mut found: Vec<&Holder> = holders
+    let itself = |holder: &&EndHolder| key == other && holder.pid == pid && file.fd == Fd::Number(holder.fd);
+    let mut found: Vec<&EndHolder> = holders
         .get(&other)
         .map(|it| it.iter().filter(|holder| !itself(holder)).collect())
         .unwrap_or_default();
     // The order of lsof's lists.
-    if matches!(key, Key::Unix(_) | Key::Internet(..)) {
+    if matches!(key, EndKey::Unix(_) | EndKey::Internet(..)) {
         found.reverse();
     }
     let mut text = Vec::new();

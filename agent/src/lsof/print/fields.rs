@@ -4,15 +4,15 @@ use std::io::{self, Write};
 
 use super::{
     Style, escape, flags,
-    names::{self, Amount},
+    names::{self, ListedAmount},
 };
 use crate::lsof::{
     arguments::{FieldOutput, FlagForm},
     model::{Fd, OpenFile, Process},
 };
 
-struct Writer<'a> {
-    fields: &'a Fields,
+struct FieldWriter<'a> {
+    fields: &'a FieldOutput,
     style: Style<'a>,
     line: Vec<u8>,
 }
@@ -27,7 +27,7 @@ pub(super) fn listing(
     style: Style<'_>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let mut writer = Writer { fields, style, line: Vec::new() };
+    let mut writer = FieldWriter { fields, style, line: Vec::new() };
     for process in processes.iter().filter(|process| !process.files.is_empty()) {
         writer.line.clear();
         writer.process(process);
@@ -43,7 +43,7 @@ pub(super) fn listing(
     Ok(())
 }
 
-impl Writer<'_> {
+impl FieldWriter<'_> {
     fn end_field(&mut self) {
         self.line.push(if self.fields.nul { 0 } else { b'\n' });
     }
@@ -124,8 +124,10 @@ impl Writer<'_> {
             self.field(b'r', &format!("{rdev:#x}"));
         }
         match names::amount(file, options) {
-            Some(Amount::Size(size)) => self.field(b's', &size.to_string()),
-            Some(Amount::Offset(offset)) => self.field(b'o', &names::offset(offset, options.offset_digits)),
+            Some(ListedAmount::Size(size)) => self.field(b's', &size.to_string()),
+            Some(ListedAmount::Offset(offset)) => {
+                self.field(b'o', &names::offset(offset, options.offset_digits));
+            }
             None => {}
         }
         if let Some(inode) = names::inode(file) {

@@ -13,7 +13,7 @@ mod tests;
 use std::io::{self, Write};
 
 pub use escape::Charset;
-pub use names::{Names, Numeric};
+pub use names::{EndNames, Numeric};
 
 use super::{arguments::Options, model::Process};
 
@@ -29,7 +29,7 @@ pub struct Style<'a> {
     /// What was asked for.
     pub options: &'a LsofOptions,
     /// Names of hosts and ports.
-    pub names: &'a dyn Names,
+    pub names: &'a dyn EndNames,
     /// Login names.
     pub logins: &'a dyn Logins,
     /// What can be printed.

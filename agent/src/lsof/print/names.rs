@@ -13,7 +13,7 @@ use crate::lsof::{
 };
 
 /// Names of hosts and ports, if they are wanted.
-pub trait Names {
+pub trait EndNames {
     /// The name of an address.
     fn host(&self, address: IpAddr) -> Option<String>;
     /// The name of a port.
@@ -24,7 +24,7 @@ pub trait Names {
 #[derive(Clone, Copy, Debug)]
 pub struct Numeric;
 
-impl Names for Numeric {
+impl EndNames for Numeric {
     fn host(&self, _: IpAddr) -> Option<String> {
         None
     }
@@ -115,7 +115,7 @@ pub(super) fn inode(file: &OpenFile) -> Option<u64> {
 
 /// What stands under SIZE/OFF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Amount {
+pub(super) enum ListedAmount {
     /// Bytes of the whole.
     Size(u64),
     /// Bytes from the beginning.
@@ -124,9 +124,9 @@ pub(super) enum Amount {
 
 /// What stands under SIZE/OFF.
 #[must_use]
-pub(super) fn amount(file: &File, options: &Options) -> Option<Amount> {
-    let size = file.size.map(Amount::Size);
-    let offset = file.offset.map(Amount::Offset);
+pub(super) fn amount(file: &OpenFile, options: &LsofOptions) -> Option<ListedAmount> {
+    let size = file.size.map(ListedAmount::Size);
+    let offset = file.offset.map(ListedAmount::Offset);
     match options.size_or_offset {
         SizeOrOffset::Either => size.or(offset),
         SizeOrOffset::Size => size,
@@ -177,7 +177,12 @@ fn end(end: End, transport: Transport, names: &dyn Names, out: &mut dyn Write) -
 ///
 /// # Errors
 /// Those of the writer.
-pub(super) fn name(file: &File, names: &dyn Names, charset: Charset, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn name(
+    file: &OpenFile,
+    names: &dyn EndNames,
+    charset: Charset,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let text = |text: &[u8], out: &mut dyn Write| escape::write(text, false, charset, out);
     match file.socket.as_deref() {
         Some(Socket::Internet { transport, local, foreign, .. }) => {

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::{
     Style, escape, flags,
-    names::{self, Amount},
+    names::{self, ListedAmount},
 };
 use crate::lsof::{
     arguments::{FlagForm, SizeOrOffset},
@@ -54,7 +54,7 @@ struct FileCells<'a> {
     node: std::borrow::Cow<'a, str>,
 }
 
-struct Table<'a> {
+struct ListingTable<'a> {
     style: Style<'a>,
     /// Whether any row is of a thread.
     tasks: bool,
@@ -71,7 +71,7 @@ pub(super) fn listing(processes: &[Process], style: Style<'_>, out: &mut dyn Wri
         return Ok(());
     }
     let tasks = listed().any(|process| process.tid.is_some());
-    let mut table = Table { style, tasks, widths: titles(style) };
+    let mut table = ListingTable { style, tasks, widths: titles(style) };
     for process in listed() {
         let cells = table.process(process);
         table.widths.widen_process(&cells, style);
@@ -178,7 +178,7 @@ fn fd(fd: Fd) -> String {
     }
 }
 
-impl<'a> Table<'a> {
+impl<'a> ListingTable<'a> {
     fn process(&self, process: &Process) -> ProcessCells {
         let style = self.style;
         let options = style.options;
@@ -205,9 +205,9 @@ impl<'a> Table<'a> {
             _ => String::new(),
         };
         let amount = match names::amount(file, options) {
-            Some(Amount::Size(size)) if options.human => names::human(size),
-            Some(Amount::Size(size)) => size.to_string(),
-            Some(Amount::Offset(offset)) => names::offset(offset, options.offset_digits),
+            Some(ListedAmount::Size(size)) if options.human => names::human(size),
+            Some(ListedAmount::Size(size)) => size.to_string(),
+            Some(ListedAmount::Offset(offset)) => names::offset(offset, options.offset_digits),
             None => String::new(),
         };
         let links = file.links.filter(|_| options.links).map(|links| links.to_string());
