@@ -14,12 +14,8 @@ use crate::{
         BUCKET_BITS, CONTROL, HASH_SEED, HEALTH, HINTS, LOGGED, PAIR_BITS, SHARED, SHARED_HINTS, SHARED_USED,
         SLOTS, SPILL_EVEN, SPILL_ODD, USED,
     },
+    slot::{Key, Words},
 };
-
-/// A slot as the words it is compared and written by: six of key and epoch, then bytes and packets.
-type Words = [u64; 8];
-/// The first six words of a slot.
-pub(crate) type Key = [u64; 6];
 
 const BYTES: usize = 6;
 const PACKETS: usize = 7;

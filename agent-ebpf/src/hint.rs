@@ -8,9 +8,9 @@ use core::{ffi::c_void, mem::MaybeUninit};
 use flowtally_common::{Direction, SocketHint};
 
 use crate::{
-    account::Key,
     maps::{NETNS, NOTES},
     owner::{MAPPED, find},
+    slot::Key,
 };
 
 /// `linux/socket.h`
