@@ -251,37 +251,43 @@ fn version<F: Frame>(frame: &F) -> Option<u8> {
 /// Parses any frame. What cannot be parsed is an unparsed row with its reason, so that it is counted too.
 #[inline(always)]
 pub fn full<F: Frame>(frame: &F, outside: &Outside) -> Packet {
-    match layers(frame, outside) {
-        Ok(packet) => packet,
-        Err(reason) => {
-            Packet { ports: ports(0, reason as u16), protocol: PROTOCOL_NOT_IP, ..Packet::default() }
-        }
+    let mut packet = Packet::default();
+    full_into(frame, outside, &mut packet);
+    packet
+}
+
+/// The same, into `packet`, whatever is in it.
+#[inline(always)]
+pub fn full_into<F: Frame>(frame: &F, outside: &Outside, packet: &mut Packet) {
+    if let Err(reason) = layers(frame, outside, packet) {
+        *packet = not_ip(0, reason as u16);
     }
 }
 
 #[inline(always)]
-fn layers<F: Frame>(frame: &F, outside: &Outside) -> Result<Packet, Unparsed> {
+fn layers<F: Frame>(frame: &F, outside: &Outside, packet: &mut Packet) -> Result<(), Unparsed> {
     // A tag can come beside a packet without a link layer too: VLAN devices may sit on tun devices.
     let vlan = match outside.offloaded_tag {
         Some(control) => control & VLAN_ID_MASK | ONE_TAG,
         None => 0,
     };
     match outside.layer {
-        Layer::Ethernet => ethernet(frame, outside.length, vlan),
+        Layer::Ethernet => ethernet(frame, outside.length, vlan, packet),
         Layer::Ip => {
-            let packet = match version(frame).ok_or(Unparsed::Truncated)? {
-                4 => ipv4(frame, 0, outside.length)?,
-                6 => ipv6(frame, 0, outside.length)?,
+            match version(frame).ok_or(Unparsed::Truncated)? {
+                4 => frame.ipv4(0, outside.length, packet)?,
+                6 => frame.ipv6(0, outside.length, packet)?,
                 _ => return Err(Unparsed::Malformed),
-            };
-            Ok(Packet { vlan, ..packet })
+            }
+            packet.vlan = vlan;
+            Ok(())
         }
     }
 }
 
 /// An Ethernet frame; `vlan` is that field of the key without the tags in band.
 #[inline(always)]
-fn ethernet<F: Frame>(frame: &F, length: u32, mut vlan: u16) -> Result<Packet, Unparsed> {
+fn ethernet<F: Frame>(frame: &F, length: u32, mut vlan: u16, packet: &mut Packet) -> Result<(), Unparsed> {
     let mut network = ETHERNET_HEADER_LENGTH;
     let mut kind = read_be16(frame, network - 2)?;
     for _ in 0..MAX_TAGS {
@@ -293,17 +299,18 @@ fn ethernet<F: Frame>(frame: &F, length: u32, mut vlan: u16) -> Result<Packet, U
         kind = read_be16(frame, network + 2)?;
         network += VLAN_TAG_LENGTH;
     }
-    let packet = match kind {
-        ETHERTYPE_IPV4 => ipv4(frame, network, length)?,
-        ETHERTYPE_IPV6 => ipv6(frame, network, length)?,
+    match kind {
+        ETHERTYPE_IPV4 => frame.ipv4(network, length, packet)?,
+        ETHERTYPE_IPV6 => frame.ipv6(network, length, packet)?,
         kind if ETHERTYPE_TAGS.contains(&kind) => return Err(Unparsed::TooDeep),
         kind if kind < ETHERTYPE_MIN => {
             let service = frame.read::<u8>(network).ok_or(Unparsed::Truncated)?;
-            not_ip(ETHERTYPE_802_2, u16::from(service))
+            *packet = not_ip(ETHERTYPE_802_2, u16::from(service));
         }
-        kind => not_ip(kind, 0),
-    };
-    Ok(Packet { vlan, ..packet })
+        kind => *packet = not_ip(kind, 0),
+    }
+    packet.vlan = vlan;
+    Ok(())
 }
 
 #[inline(always)]
