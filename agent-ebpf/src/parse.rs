@@ -75,9 +75,63 @@ unsafe impl Wire for u32 {}
 unsafe impl<const N: usize> Wire for [u8; N] {}
 
 /// Where a frame's bytes come from.
-pub trait Frame {
+///
+/// The parts of [`full`] that it reaches in many ways are methods too: in the kernel each is a function of its own, which the verifier goes
+/// through once and not for each way there.
+pub trait Frame: Sized {
     /// The value at byte `at` of the frame, or `None` if it does not lie in the frame wholly.
     fn read<T: Wire>(&self, at: u32) -> Option<T>;
+
+    /// [`ipv4`] of this frame.
+    ///
+    /// # Errors
+    /// Why the frame can't be parsed.
+    #[inline(always)]
+    fn ipv4(&self, network: u32, length: u32, packet: &mut Packet) -> Result<(), Unparsed> {
+        ipv4(self, network, length, packet)
+    }
+
+    /// [`ipv6`] of this frame.
+    ///
+    /// # Errors
+    /// As above.
+    #[inline(always)]
+    fn ipv6(&self, network: u32, length: u32, packet: &mut Packet) -> Result<(), Unparsed> {
+        ipv6(self, network, length, packet)
+    }
+
+    /// [`transport`] of this frame.
+    ///
+    /// # Errors
+    /// As above.
+    #[inline(always)]
+    fn transport(&self, at: u32, end: u32, packet: &mut Packet) -> Result<(), Unparsed> {
+        transport(self, at, end, packet)
+    }
+}
+
+/// A result as a number: all that a function which the verifier goes through by itself may return.
+#[inline(always)]
+#[must_use]
+pub fn to_number(result: Result<(), Unparsed>) -> u32 {
+    match result {
+        Ok(()) => 0,
+        Err(reason) => reason as u32,
+    }
+}
+
+/// The other way round.
+///
+/// # Errors
+/// Where it stands for one.
+#[inline(always)]
+pub const fn from_number(number: u32) -> Result<(), Unparsed> {
+    match number {
+        0 => Ok(()),
+        1 => Err(Unparsed::Truncated),
+        2 => Err(Unparsed::Malformed),
+        _ => Err(Unparsed::TooDeep),
+    }
 }
 
 impl Frame for &[u8] {
@@ -318,8 +372,12 @@ fn not_ip(kind: u16, service: u16) -> Packet {
     Packet { ports: ports(kind, service), protocol: PROTOCOL_NOT_IP, ..Packet::default() }
 }
 
+/// An IPv4 packet at `network` of a frame of `length` bytes, into `packet`, whatever is in it.
+///
+/// # Errors
+/// Why it can't be parsed.
 #[inline(always)]
-fn ipv4<F: Frame>(frame: &F, network: u32, length: u32) -> Result<Packet, Unparsed> {
+pub fn ipv4<F: Frame>(frame: &F, network: u32, length: u32, packet: &mut Packet) -> Result<(), Unparsed> {
     let ip = frame.read::<Ipv4>(network).ok_or(Unparsed::Truncated)?;
     let header = u32::from(ip.version_length & 0x0f) * 4;
     if ip.version_length >> 4 != 4 || header < IPV4_HEADER_LENGTH {
@@ -336,25 +394,33 @@ fn ipv4<F: Frame>(frame: &F, network: u32, length: u32) -> Result<Packet, Unpars
     if total > available {
         return Err(Unparsed::Truncated);
     }
-    let addresses = Packet { src: mapped(ip.src), dst: mapped(ip.dst), ..Packet::default() };
-    let first = u16::from_be(ip.fragment) & IPV4_OFFSET == 0;
-    transport(frame, addresses, ip.protocol, first, network + header, network + total)
+    *packet = Packet { src: mapped(ip.src), dst: mapped(ip.dst), protocol: ip.protocol, ..Packet::default() };
+    if u16::from_be(ip.fragment) & IPV4_OFFSET == 0 {
+        frame.transport(network + header, network + total, packet)
+    } else {
+        later_fragment(packet);
+        Ok(())
+    }
 }
 
+/// An IPv6 packet at `network` of a frame of `length` bytes, into `packet`, whatever is in it.
+///
+/// # Errors
+/// Why it can't be parsed.
 #[inline(always)]
-fn ipv6<F: Frame>(frame: &F, network: u32, length: u32) -> Result<Packet, Unparsed> {
+pub fn ipv6<F: Frame>(frame: &F, network: u32, length: u32, packet: &mut Packet) -> Result<(), Unparsed> {
     let ip = frame.read::<Ipv6>(network).ok_or(Unparsed::Truncated)?;
     if ip.version >> 4 != 6 {
         return Err(Unparsed::Malformed);
     }
     let mut at = network + IPV6_HEADER_LENGTH;
     let available = length.saturating_sub(at);
-    let mut addresses = Packet { src: ip.src, dst: ip.dst, ..Packet::default() };
+    *packet = Packet { src: ip.src, dst: ip.dst, ..Packet::default() };
     let mut next = ip.next;
     let end = match u32::from(u16::from_be(ip.payload_length)) {
         0 if available > MAX_IP_LENGTH => {
             if next == HOP_BY_HOP && frame.read::<u32>(at) == Some(JUMBO_HEADER) {
-                addresses.jumbo = JUMBO_HEADER_LENGTH;
+                packet.jumbo = JUMBO_HEADER_LENGTH;
             }
             length
         }
@@ -376,7 +442,9 @@ fn ipv6<F: Frame>(frame: &F, network: u32, length: u32) -> Result<Packet, Unpars
             4 => (u32::from(count) + 2) * 4,
             _ => {
                 if u16::from_be_bytes([offset_high, offset_low]) >> 3 != 0 {
-                    return transport(frame, addresses, next, false, at + 8, end);
+                    packet.protocol = next;
+                    later_fragment(packet);
+                    return Ok(());
                 }
                 8
             }
@@ -385,28 +453,27 @@ fn ipv6<F: Frame>(frame: &F, network: u32, length: u32) -> Result<Packet, Unpars
     if matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS) {
         return Err(Unparsed::TooDeep);
     }
-    transport(frame, addresses, next, true, at, end)
+    packet.protocol = next;
+    frame.transport(at, end, packet)
 }
 
-/// Completes `packet` with what the transport header at `at` says; the IP packet ends at `end`.
+/// Completes the packet of a fragment that is not the first, and has no transport header.
 #[inline(always)]
-fn transport<F: Frame>(
-    frame: &F,
-    mut packet: Packet,
-    protocol: u8,
-    first: bool,
-    at: u32,
-    end: u32,
-) -> Result<Packet, Unparsed> {
-    packet.protocol = protocol;
+fn later_fragment(packet: &mut Packet) {
+    if packet.protocol == ICMP || packet.protocol == ICMPV6 {
+        packet.ports = ports(0, ICMP_LATER_FRAGMENT);
+    }
+}
+
+/// Completes `packet` with what the transport header of its protocol at `at` says; the IP packet ends at `end`.
+///
+/// # Errors
+/// When the header is not there wholly.
+#[inline(always)]
+pub fn transport<F: Frame>(frame: &F, at: u32, end: u32, packet: &mut Packet) -> Result<(), Unparsed> {
+    let protocol = packet.protocol;
     if at > end {
         return Err(Unparsed::Truncated);
-    }
-    if !first {
-        if protocol == ICMP || protocol == ICMPV6 {
-            packet.ports = ports(0, ICMP_LATER_FRAGMENT);
-        }
-        return Ok(packet);
     }
     match protocol {
         TCP | UDP | UDP_LITE | SCTP | DCCP => {
@@ -427,7 +494,7 @@ fn transport<F: Frame>(
         }
         _ => {}
     }
-    Ok(packet)
+    Ok(())
 }
 
 #[inline(always)]
