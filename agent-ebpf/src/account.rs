@@ -1,15 +1,24 @@
 //! Adds a frame to its flow: the first level inline, everything else out of line.
+//!
+//! A flow that is in its slot costs two additions and no call. The rest is a function for each step: `miss` takes a slot or
+//! makes way for the flow, `share` asks the second level, `overflow` the third, and what finds no room there is `untracked`.
+//! A slot's and a key's words are in `slot`.
+//!
+//! Each of these functions is global: the verifier goes through it once, with arguments of which it knows the types alone, and not anew
+//! for each call and whatever it knows there. So they take pointers that may be null for all that it knows, and return numbers.
 
 use aya_ebpf::{
     bindings::BPF_NOEXIST,
     helpers::{bpf_get_prandom_u32, bpf_get_smp_processor_id},
 };
-use core::intrinsics::{AtomicOrdering, atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg};
+use core::{
+    intrinsics::{AtomicOrdering, atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg},
+    mem::MaybeUninit,
+};
 use flowtally_common::{Count, Direction, FlowKey, Health, HealthKey, flow::BUCKET};
 use flowtally_ebpf::parse::Packet;
 
 use crate::{
-    hint::{Context, hint},
     maps::{
         BUCKET_BITS, CONTROL, HASH_SEED, HEALTH, HINTS, LOGGED, PAIR_BITS, SHARED, SHARED_HINTS, SHARED_USED,
         SLOTS, SPILL_EVEN, SPILL_ODD, USED,
@@ -36,6 +45,39 @@ const CLAIMED: u64 = 0x80 << 8;
 pub(crate) enum Rare {
     Untracked = 0,
     Unparsed = 1,
+}
+
+/// What becomes of a frame without a slot, by the kind of a program's context: global functions are no generic ones.
+pub(crate) trait MissFunctions: Copy {
+    /// [`miss`] as a global function.
+    fn miss(self, key: &Key, hash: u64, bytes: u64, packets: u64) -> u32;
+    /// [`hint`](crate::hint::hint) as a global function.
+    fn hint(self, key: &Key) -> u64;
+}
+
+/// What is to be counted.
+pub(crate) struct Frames {
+    pub(crate) packet: Packet,
+    pub(crate) count: Count,
+}
+
+impl Frames {
+    /// What a function that is verified by itself has written there.
+    #[inline(always)]
+    pub(crate) fn filled(fill: impl FnOnce(*mut Self) -> u32) -> Self {
+        const WORDS: usize = size_of::<Frames>() / 8;
+        const { assert!(size_of::<Self>() == 8 * WORDS) };
+        let mut frames = MaybeUninit::<Self>::uninit();
+        let mut word = 0;
+        while word < WORDS {
+            // SAFETY: memory of this function's own. Volatile, for kernels before 6.3 want all of it written before the call.
+            unsafe { frames.as_mut_ptr().cast::<u64>().add(word).write_volatile(0) };
+            word += 1;
+        }
+        fill(frames.as_mut_ptr());
+        // SAFETY: the function has written it; and all zeros is a value too.
+        unsafe { frames.assume_init() }
+    }
 }
 
 /// The interval that frames are counted in now.
@@ -75,8 +117,8 @@ pub(crate) fn account<C: Context>(
         if same(slots, &key) {
             add(slots, count);
         } else if same(slots.add(1), &key) {
-            add(slots.add(1), count);
-        } else if !miss(context, &key, hash, count.bytes, count.packets) {
+            add(slots.add(1), *count);
+        } else if context.miss(&key, hash, count.bytes, count.packets) == 0 {
             // Logged from here, for the stack of a chain of calls is short; from the key, which is on it anyway.
             log_rare(Rare::Untracked, (key[4] >> 32) as u32, (key[5] >> EPOCH_SHIFT) as u32);
         }
@@ -130,17 +172,25 @@ unsafe fn add(slot: *mut Words, count: Count) {
 
 /// Gives `key` a free slot of its pair. Without one the frame goes to the second level; or now and then, by chance, the
 /// pair's flow with fewer packets does and leaves its slot: so flows with many packets end up in the first level, and
-/// those with few seldom cost more than the addition in the second. `false` when something became untracked.
-#[inline(never)]
-fn miss<C: Context>(context: C, key: &Key, hash: u64, bytes: u64, packets: u64) -> bool {
+/// those with few seldom cost more than the addition in the second. 0 when something became untracked.
+#[inline(always)]
+pub(crate) fn miss<C: MissFunctions>(
+    context: C,
+    key: *const Key,
+    hash: u64,
+    bytes: u64,
+    packets: u64,
+) -> u32 {
+    // SAFETY: null, or a key of the caller's.
+    let Some(key) = (unsafe { key.as_ref() }) else { return 1 };
     let pair = pair(hash, (key[5] >> EPOCH_SHIFT) as u32);
-    let Some(slots) = SLOTS.get_ptr_mut(pair) else { return true };
+    let Some(slots) = SLOTS.get_ptr_mut(pair) else { return 1 };
     let slots = slots.cast::<Words>();
     let epoch = key[5] >> EPOCH_SHIFT;
     // SAFETY: an element is two slots, and this CPU's slots have no other writer.
     unsafe {
         let (first, second) = (slots, slots.add(1));
-        let mut tracked = true;
+        let mut tracked = 1;
         // Where the flow's socket is noted: in which level, and at which slot.
         let (own, at) = if (*first)[5] >> EPOCH_SHIFT != epoch {
             if let Some(used) = USED.get_ptr_mut(pair >> 6) {
@@ -152,7 +202,7 @@ fn miss<C: Context>(context: C, key: &Key, hash: u64, bytes: u64, packets: u64) 
         } else if !bpf_get_prandom_u32().is_multiple_of(EVICT_ONE_IN) {
             match share(key, hash, bytes, packets) {
                 FULL => return overflow(key, bytes, packets),
-                JOINED => return true,
+                JOINED => return 1,
                 claimed => (false, claimed),
             }
         } else {
@@ -177,8 +227,8 @@ fn miss<C: Context>(context: C, key: &Key, hash: u64, bytes: u64, packets: u64) 
             slot[BYTES] = bytes;
             slot[PACKETS] = packets;
         }
-        // One call for every way here: the verifier follows each call anew.
-        note(own, at, hint(context, key));
+        // One call for all ways here.
+        note(own, at, context.hint(key));
         tracked
     }
 }
