@@ -248,8 +248,11 @@ fn note(own: bool, at: u32, hint: u64) {
 /// Several CPUs write here. A slot belongs to whoever exchanges the last word of a free one for its own with `CLAIMED`;
 /// it is complete when that mark is gone. A CPU that meets a claimed slot takes the next one, even if both hold the same
 /// flow: a drain may hand out a flow in several parts.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn share(key: &Key, hash: u64, bytes: u64, packets: u64) -> u32 {
+fn share(key: *const Key, hash: u64, bytes: u64, packets: u64) -> u32 {
+    // SAFETY: null, or a key of the caller's.
+    let Some(key) = (unsafe { key.as_ref() }) else { return FULL };
     let epoch = key[5] >> EPOCH_SHIFT;
     let bits = BUCKET_BITS.load() & 31;
     let home = (hash >> (64 - bits)) as u32;
@@ -365,19 +368,24 @@ fn mark_used(bucket: u32) {
     }
 }
 
-/// Adds to the third level; or to `untracked` when that is full, and returns `false`.
+/// Adds to the third level; or to `untracked` when that is full, and returns 0.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn overflow(key: &Key, bytes: u64, packets: u64) -> bool {
+fn overflow(key: *const Key, bytes: u64, packets: u64) -> u32 {
+    // SAFETY: null, or a key of the caller's.
+    let Some(key) = (unsafe { key.as_ref() }) else { return 1 };
     let count = Count { bytes, packets };
     let epoch = key[5] >> EPOCH_SHIFT;
     let bank = epoch & 1;
     let level = if bank == 0 { &SPILL_EVEN } else { &SPILL_ODD };
+    // On this function's own stack: kernels before 6.2 take no key of a map from what a global function is passed.
+    let words = copy(key);
     // SAFETY: a slot starts with its key, and so do these words.
-    let flow = unsafe { &*(&raw const *key).cast::<FlowKey>() };
+    let flow = unsafe { &*(&raw const words).cast::<FlowKey>() };
     if let Some(value) = level.get_ptr_mut(flow) {
         // SAFETY: an element of this bank stays until the drain, which waits until no program uses the bank.
         unsafe { add_shared(value, count) };
-        return true;
+        return 1;
     }
     if let Some(spilled) = CONTROL.get_ptr_mut(1 + bank as u32) {
         // SAFETY: an aligned word that programs only ever set to 1.
@@ -387,12 +395,26 @@ fn overflow(key: &Key, bytes: u64, packets: u64) -> bool {
         // Full, or another CPU was first.
         let Some(value) = level.get_ptr_mut(flow) else {
             health(flow.ifindex, flow.direction, epoch, |health| health.untracked.add(count));
-            return false;
+            return 0;
         };
         // SAFETY: as above.
         unsafe { add_shared(value, count) };
     }
-    true
+    1
+}
+
+/// Word by word, and volatile: not by a call of `memcpy`, which takes stack.
+#[inline(always)]
+fn copy(key: &Key) -> Key {
+    let mut copy = MaybeUninit::<Key>::uninit();
+    let mut word = 0;
+    while word < key.len() {
+        // SAFETY: memory of the caller's own, as long as a key.
+        unsafe { copy.as_mut_ptr().cast::<u64>().add(word).write_volatile(key[word]) };
+        word += 1;
+    }
+    // SAFETY: all of it is written.
+    unsafe { copy.assume_init() }
 }
 
 /// # Safety
