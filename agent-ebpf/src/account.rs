@@ -440,24 +440,29 @@ pub(crate) fn health(ifindex: u32, direction: u8, epoch: u64, change: impl FnOnc
 }
 
 /// Logs a rare event, the first time in an epoch.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn log_rare(rare: Rare, ifindex: u32, epoch: u32) {
-    let Some(logged) = LOGGED.get_ptr_mut(rare as u32) else { return };
+    log(rare as u32, ifindex, epoch);
+}
+
+/// The same of a [`Rare`] as a number. Always 0, for such a function has to return a number.
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn log(rare: u32, ifindex: u32, epoch: u32) -> u32 {
+    let Some(logged) = LOGGED.get_ptr_mut(rare) else { return 0 };
     // SAFETY: an aligned word of a map with no other kind of access.
     if unsafe { atomic_xchg::<u32, { AtomicOrdering::Relaxed }>(logged, epoch) } == epoch {
-        return;
+        return 0;
     }
-    match rare {
-        Rare::Untracked => {
-            aya_log_ebpf::warn!(
-                (),
-                "interface {}, epoch {}: flow table full, bytes go to untracked",
-                ifindex,
-                epoch
-            );
-        }
-        Rare::Unparsed => {
-            aya_log_ebpf::warn!((), "interface {}, epoch {}: a frame that can't be parsed", ifindex, epoch);
-        }
+    if rare == Rare::Untracked as u32 {
+        aya_log_ebpf::warn!(
+            (),
+            "interface {}, epoch {}: flow table full, bytes go to untracked",
+            ifindex,
+            epoch
+        );
+    } else {
+        aya_log_ebpf::warn!((), "interface {}, epoch {}: a frame that can't be parsed", ifindex, epoch);
     }
+    0
 }
