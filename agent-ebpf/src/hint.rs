@@ -117,8 +117,10 @@ fn sends(socket: *mut bpf_sock, key: &Key) -> Sends {
 }
 
 /// The [`SocketHint`] of a frame.
-#[inline(never)]
-pub(crate) fn hint<C: Context>(context: C, key: &Key) -> u64 {
+#[inline(always)]
+pub(crate) fn hint<C: Context>(context: C, key: *const Key) -> u64 {
+    // SAFETY: null, or a key of the caller's.
+    let Some(key) = (unsafe { key.as_ref() }) else { return 0 };
     if key[5] >> 8 & 1 == Direction::Ingress as u64 {
         let cookie = receiver(context.pointer(), key);
         if cookie != 0 {
@@ -141,7 +143,8 @@ fn receiver(context: *mut c_void, key: &Key) -> u64 {
     if exact != 0 {
         return exact;
     }
-    [words[1], words[2]] = [0, 0];
+    // SAFETY: two of the four words.
+    unsafe { clear(words.as_mut_ptr().add(1).cast::<[u64; 2]>()) };
     let any = find(&words);
     if any != 0 && (to_many(key) || ends_here(context, key)) { any } else { 0 }
 }
@@ -161,13 +164,30 @@ fn to_many(key: &Key) -> bool {
     }
 }
 
+/// Writes zeros. Volatile, or calls of `memset` come of it: kernels before 6.9 count each call as 32 bytes of stack at least, and
+/// the chain of calls up to here has none left of its 512.
+///
+/// # Safety
+/// The words must be writable.
+#[inline(always)]
+unsafe fn clear<const COUNT: usize>(words: *mut [u64; COUNT]) {
+    let mut word = 0;
+    while word < COUNT {
+        // SAFETY: the caller's.
+        unsafe { words.cast::<u64>().add(word).write_volatile(0) };
+        word += 1;
+    }
+}
+
 /// Whether the route to the destination ends at this host: what is forwarded is no socket's, whatever its port.
 #[inline(always)]
 fn ends_here(context: *mut c_void, key: &Key) -> bool {
-    let mut route = MaybeUninit::<bpf_fib_lookup>::zeroed();
+    let mut route = MaybeUninit::<[u64; ROUTE_LENGTH as usize / 8]>::uninit();
+    // SAFETY: memory of this function's own.
+    unsafe { clear(route.as_mut_ptr()) };
     // SAFETY: all zeros is a value of it, and the helper is told its length.
     let answer = unsafe {
-        let route = &mut *route.as_mut_ptr();
+        let route = &mut *route.as_mut_ptr().cast::<bpf_fib_lookup>();
         route.ifindex = (key[4] >> 32) as u32;
         if is_v4(key[2], key[3]) {
             route.family = AF_INET as u8;
