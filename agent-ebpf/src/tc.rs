@@ -2,17 +2,25 @@
 
 use aya_ebpf::{bindings::__sk_buff, helpers::bpf_skb_load_bytes, macros::classifier, programs::TcContext};
 use core::mem::MaybeUninit;
-use flowtally_common::{Count, Direction, flow::VLAN_TAG_LENGTH, settings::Layer};
+use flowtally_common::{
+    Count, Direction,
+    flow::{Unparsed, VLAN_TAG_LENGTH},
+    settings::Layer,
+};
 use flowtally_ebpf::{
     linear::Linear,
-    parse::{self, Frame, Outside, Packet, Wire},
+    parse::{self, Frame, Outside, Packet, Wire, from_number, to_number},
     segments::{self, Segmentation},
 };
 
-use crate::account::{Rare, account, epoch, health, log_rare};
+use crate::{
+    account::{Frames, MissFunctions, Rare, account, epoch, health, log_rare, miss},
+    hint::hint,
+    slot::Key,
+};
 
 /// `TCX_NEXT` and `TC_ACT_UNSPEC`: no verdict, the next program or filter goes on.
-const NEXT: i32 = -1;
+pub(crate) const NEXT: i32 = -1;
 
 #[classifier]
 pub(crate) fn flowtally_ingress_ethernet(ctx: TcContext) -> i32 {
@@ -48,12 +56,48 @@ impl Frame for Anywhere {
             (status == 0).then(|| value.assume_init())
         }
     }
+
+    #[inline(always)]
+    fn ipv4(&self, network: u32, length: u32, packet: &mut Packet) -> Result<(), Unparsed> {
+        from_number(ipv4_skb(self.0, network, length, packet))
+    }
+
+    #[inline(always)]
+    fn ipv6(&self, network: u32, length: u32, packet: &mut Packet) -> Result<(), Unparsed> {
+        from_number(ipv6_skb(self.0, network, length, packet))
+    }
+
+    #[inline(always)]
+    fn transport(&self, at: u32, end: u32, packet: &mut Packet) -> Result<(), Unparsed> {
+        from_number(transport_skb(self.0, at, end, packet))
+    }
 }
 
-/// What is to be counted.
-struct Frames {
-    packet: Packet,
-    count: Count,
+/// An IPv4 packet of a frame, as a function that is verified by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn ipv4_skb(skb: *mut __sk_buff, network: u32, length: u32, packet: *mut Packet) -> u32 {
+    // SAFETY: null, or the caller's.
+    unsafe { packet.as_mut() }
+        .map_or(0, |packet| to_number(parse::ipv4(&Anywhere(skb), network, length, packet)))
+}
+
+/// An IPv6 packet, as a function that is verified by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn ipv6_skb(skb: *mut __sk_buff, network: u32, length: u32, packet: *mut Packet) -> u32 {
+    // SAFETY: null, or the caller's.
+    unsafe { packet.as_mut() }
+        .map_or(0, |packet| to_number(parse::ipv6(&Anywhere(skb), network, length, packet)))
+}
+
+/// A transport header, as a function that is verified by itself.
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn transport_skb(skb: *mut __sk_buff, at: u32, end: u32, packet: *mut Packet) -> u32 {
+    // SAFETY: null, or the caller's.
+    unsafe { packet.as_mut() }
+        .map_or(0, |packet| to_number(parse::transport(&Anywhere(skb), at, end, packet)))
 }
 
 /// Counts a frame. What nearly every frame is stays in this function; the rest is out of line.
@@ -61,14 +105,20 @@ struct Frames {
 fn count(skb: *mut __sk_buff, direction: Direction, layer: Layer) -> i32 {
     // SAFETY: the context is valid as long as the program runs.
     let skb_ref = unsafe { &*skb };
-    let Frames { packet, count } = fast(skb_ref, layer).unwrap_or_else(|| {
-        let mut frames = MaybeUninit::uninit();
-        any_frame(skb, direction, layer, &mut frames);
-        // SAFETY: the function has written it.
-        unsafe { frames.assume_init() }
-    });
-    account(skb, &packet, skb_ref.ifindex, direction, count);
+    account(skb, &frames(skb, direction, layer), skb_ref.ifindex, direction);
     NEXT
+}
+
+/// What is to be counted.
+#[inline(always)]
+pub(crate) fn frames(skb: *mut __sk_buff, direction: Direction, layer: Layer) -> Frames {
+    // SAFETY: the context is valid as long as the program runs.
+    fast(unsafe { &*skb }, layer).unwrap_or_else(|| {
+        Frames::filled(|frames| match layer {
+            Layer::Ethernet => any_skb_ethernet(skb, direction as u32, frames),
+            Layer::Ip => any_skb_ip(skb, direction as u32, frames),
+        })
+    })
 }
 
 #[inline(always)]
@@ -82,23 +132,43 @@ fn fast(skb: &__sk_buff, layer: Layer) -> Option<Frames> {
     Some(Frames { packet, count: Count { bytes: u64::from(skb.len), packets: 1 } })
 }
 
-/// Reads any frame: super-packets, VLAN tags, IPv4 options, IPv6 extension headers, fragments, other protocols, frames
-/// that are not IP or not whole, and headers outside the linear part.
+/// [`any_frame`] of a frame that starts with an Ethernet header, as a function that is verified by itself.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn any_frame(skb: *mut __sk_buff, direction: Direction, layer: Layer, frames: &mut MaybeUninit<Frames>) {
+fn any_skb_ethernet(skb: *mut __sk_buff, direction: u32, frames: *mut Frames) -> u32 {
+    any_frame(skb, direction as u8, Layer::Ethernet, frames)
+}
+
+/// The same of a frame that starts with an IP header.
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn any_skb_ip(skb: *mut __sk_buff, direction: u32, frames: *mut Frames) -> u32 {
+    any_frame(skb, direction as u8, Layer::Ip, frames)
+}
+
+/// Reads any frame: super-packets, VLAN tags, IPv4 options, IPv6 extension headers, fragments, other protocols, frames
+/// that are not IP or not whole, and headers outside the linear part. Always 0, for such a function has to return a number.
+#[inline(always)]
+fn any_frame(skb: *mut __sk_buff, direction: u8, layer: Layer, frames: *mut Frames) -> u32 {
+    if frames.is_null() {
+        return 0;
+    }
     // SAFETY: the context is valid as long as the program runs.
     let skb_ref = unsafe { &*skb };
     let offloaded_tag = (skb_ref.vlan_present != 0).then_some(skb_ref.vlan_tci as u16);
     let outside = Outside { layer, length: skb_ref.len, offloaded_tag };
     let frame = Anywhere(skb);
-    let packet = parse::full(&frame, &outside);
+    // SAFETY: not null, so the caller's, which is as long, and plain numbers.
+    let frames = unsafe { &mut *frames };
+    let packet = &mut frames.packet;
+    parse::full_into(&frame, &outside, packet);
     let mut count = Count { bytes: u64::from(outside.length), packets: 1 };
     let epoch = epoch();
     if skb_ref.gso_size != 0 {
         let segmentation = Segmentation { size: skb_ref.gso_size, segments: skb_ref.gso_segs };
-        let headers = segments::headers(&frame, &packet);
+        let headers = segments::headers(&frame, packet);
         let wire = segments::on_wire(outside.length, headers, packet.jumbo, segmentation);
-        health(skb_ref.ifindex, direction as u8, u64::from(epoch), |health| {
+        health(skb_ref.ifindex, direction, u64::from(epoch), |health| {
             health.gso_extra.bytes =
                 health.gso_extra.bytes.wrapping_add(wire.bytes).wrapping_sub(count.bytes);
             health.gso_extra.packets += wire.packets - 1;
@@ -108,7 +178,7 @@ fn any_frame(skb: *mut __sk_buff, direction: Direction, layer: Layer, frames: &m
     if offloaded_tag.is_some() {
         let tag = u64::from(VLAN_TAG_LENGTH);
         let repeated = tag * (count.packets - 1);
-        health(skb_ref.ifindex, direction as u8, u64::from(epoch), |health| {
+        health(skb_ref.ifindex, direction, u64::from(epoch), |health| {
             health.offloaded_tags.add(Count { bytes: tag, packets: count.packets });
             health.gso_extra.bytes += repeated;
         });
@@ -117,5 +187,30 @@ fn any_frame(skb: *mut __sk_buff, direction: Direction, layer: Layer, frames: &m
     if packet.is_unparsed() {
         log_rare(Rare::Unparsed, skb_ref.ifindex, epoch);
     }
-    frames.write(Frames { packet, count });
+    frames.count = count;
+    0
+}
+
+impl MissFunctions for *mut __sk_buff {
+    #[inline(always)]
+    fn miss(self, key: &Key, hash: u64, bytes: u64, packets: u64) -> u32 {
+        miss_skb(self, key, hash, bytes, packets)
+    }
+
+    #[inline(always)]
+    fn hint(self, key: &Key) -> u64 {
+        hint_skb(self, key)
+    }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn miss_skb(skb: *mut __sk_buff, key: *const Key, hash: u64, bytes: u64, packets: u64) -> u32 {
+    miss(skb, key, hash, bytes, packets)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+fn hint_skb(skb: *mut __sk_buff, key: *const Key) -> u64 {
+    hint(skb, key)
 }
