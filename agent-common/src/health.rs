@@ -52,6 +52,8 @@ pub struct Health {
     /// Frames on the wire whose outermost VLAN tag was offloaded (not in the frame's data), and the bytes of one such tag
     /// for each frame or super-packet; what a super-packet's further frames repeat of it is in `gso_extra`.
     pub offloaded_tags: Count,
+    /// Frames on the wire that a filter did not match: in no row and in no total.
+    pub filtered: Count,
 }
 
 impl Health {
@@ -60,7 +62,8 @@ impl Health {
         self.untracked.add(other.untracked);
         self.gso_extra.add(other.gso_extra);
         self.offloaded_tags.add(other.offloaded_tags);
+        self.filtered.add(other.filtered);
     }
 }
 
-const _: () = assert!(size_of::<HealthKey>() == 8 && size_of::<Health>() == 48);
+const _: () = assert!(size_of::<HealthKey>() == 8 && size_of::<Health>() == 64);
