@@ -18,6 +18,12 @@ pub const CONTROL: &str = "CONTROL";
 pub const SPILL: [&str; 2] = ["SPILL_EVEN", "SPILL_ODD"];
 /// [`Health`](crate::Health) by [`HealthKey`](crate::HealthKey).
 pub const HEALTH: &str = "HEALTH";
+/// Programs that filters are called through, and that they call: those of TC, those of XDP.
+pub const FILTERED_TC: &str = "FILTERED_TC";
+/// The same for XDP.
+pub const FILTERED_XDP: &str = "FILTERED_XDP";
+/// For each CPU the epoch of the frame at hand, and whether a filter matches.
+pub const JUDGED: &str = "JUDGED";
 /// [`SocketNote`](crate::SocketNote) by socket cookie.
 pub const NOTES: &str = "NOTES";
 /// Socket cookie by [`BoundKey`](crate::BoundKey).
@@ -79,6 +85,51 @@ pub const fn xdp_program(layer: Layer) -> &'static str {
     match layer {
         Layer::Ethernet => "flowtally_xdp_ethernet",
         Layer::Ip => "flowtally_xdp_ip",
+    }
+}
+
+/// Kinds of TC programs: directions and link layers.
+pub const TC_PLACES: u32 = 4;
+/// Kinds of XDP programs.
+pub const XDP_PLACES: u32 = 2;
+
+/// Where in `FILTERED_TC` the filter of a direction and a link layer is; what it calls is [`TC_PLACES`] behind it.
+#[must_use]
+pub const fn tc_place(direction: crate::Direction, layer: Layer) -> u32 {
+    (direction as u32) << 1 | layer as u32
+}
+
+/// Where in `FILTERED_XDP` the filter of a link layer is; what it calls is [`XDP_PLACES`] behind it.
+#[must_use]
+pub const fn xdp_place(layer: Layer) -> u32 {
+    layer as u32
+}
+
+/// Names of the TC programs for a direction and a link layer where there is a filter: what is attached, and what counts.
+#[must_use]
+pub const fn tc_filtered(direction: crate::Direction, layer: Layer) -> [&'static str; 2] {
+    match (direction, layer) {
+        (crate::Direction::Ingress, Layer::Ethernet) => {
+            ["flowtally_filtered_ingress_ethernet", "flowtally_judged_ingress_ethernet"]
+        }
+        (crate::Direction::Ingress, Layer::Ip) => {
+            ["flowtally_filtered_ingress_ip", "flowtally_judged_ingress_ip"]
+        }
+        (crate::Direction::Egress, Layer::Ethernet) => {
+            ["flowtally_filtered_egress_ethernet", "flowtally_judged_egress_ethernet"]
+        }
+        (crate::Direction::Egress, Layer::Ip) => {
+            ["flowtally_filtered_egress_ip", "flowtally_judged_egress_ip"]
+        }
+    }
+}
+
+/// The same for XDP.
+#[must_use]
+pub const fn xdp_filtered(layer: Layer) -> [&'static str; 2] {
+    match layer {
+        Layer::Ethernet => ["flowtally_filtered_xdp_ethernet", "flowtally_judged_xdp_ethernet"],
+        Layer::Ip => ["flowtally_filtered_xdp_ip", "flowtally_judged_xdp_ip"],
     }
 }
 
