@@ -87,16 +87,22 @@ pub(crate) fn epoch() -> u32 {
     CONTROL.get_ptr(0).map_or(0, |epoch| unsafe { epoch.read_volatile() })
 }
 
-/// Counts one frame of `packet`'s flow.
+/// Counts frames of one flow.
 #[inline(always)]
-pub(crate) fn account<C: Context>(
+pub(crate) fn account<C: MissFunctions>(context: C, frames: &Frames, ifindex: u32, direction: Direction) {
+    account_in(context, frames, ifindex, direction, epoch());
+}
+
+/// The same in an epoch that was current when the frame came.
+#[inline(always)]
+pub(crate) fn account_in<C: MissFunctions>(
     context: C,
-    packet: &Packet,
+    frames: &Frames,
     ifindex: u32,
     direction: Direction,
-    count: Count,
+    epoch: u32,
 ) {
-    let epoch = epoch();
+    let Frames { packet, count } = frames;
     let key: Key = [
         packet.src[0],
         packet.src[1],
@@ -115,7 +121,7 @@ pub(crate) fn account<C: Context>(
     // SAFETY: an element is two slots, and this CPU's slots have no other writer.
     unsafe {
         if same(slots, &key) {
-            add(slots, count);
+            add(slots, *count);
         } else if same(slots.add(1), &key) {
             add(slots.add(1), *count);
         } else if context.miss(&key, hash, count.bytes, count.packets) == 0 {

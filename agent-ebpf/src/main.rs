@@ -9,8 +9,9 @@
         clippy::inline_always,
         clippy::cast_possible_truncation,
         clippy::needless_pass_by_value,
+        clippy::no_mangle_with_rust_abi,
         reason = "what LLVM does not inline is a call for each packet; fields of the context are words that hold less; \
-                  aya hands contexts over by value"
+                  aya hands contexts over by value; functions have names for the verifier, who knows one way to call them"
     )
 )]
 
@@ -18,6 +19,8 @@
 mod account;
 #[cfg(target_arch = "bpf")]
 mod hint;
+#[cfg(target_arch = "bpf")]
+mod judged;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]

@@ -3,7 +3,7 @@
 use aya_ebpf::{
     Global,
     macros::map,
-    maps::{Array, HashMap, LruHashMap, PerCpuHashMap},
+    maps::{Array, HashMap, LruHashMap, PerCpuHashMap, ProgramArray},
 };
 use flowtally_common::{
     BoundKey, Count, FlowKey, Health, HealthKey, SocketNote,
@@ -61,7 +61,20 @@ pub(crate) static SPILL_ODD: HashMap<FlowKey, Count> = HashMap::with_max_entries
 /// a call of the kernel's allocator for each.
 #[map]
 pub(crate) static HEALTH: PerCpuHashMap<HealthKey, Health> =
-    PerCpuHashMap::with_max_entries(4 * settings::MAX_INTERFACES, 0);
+    PerCpuHashMap::with_max_entries(4 * settings::MAX_INTERFACES, BPF_F_NO_PREALLOC);
+
+/// By place ([`settings::tc_place`]) the filter that an entry calls, and behind those the program that the filter calls.
+#[map]
+pub(crate) static FILTERED_TC: ProgramArray = ProgramArray::with_max_entries(2 * settings::TC_PLACES, 0);
+
+/// The same for XDP ([`settings::xdp_place`]).
+#[map]
+pub(crate) static FILTERED_XDP: ProgramArray = ProgramArray::with_max_entries(2 * settings::XDP_PLACES, 0);
+
+/// For each CPU what its filter has said of the frame at hand: the epoch, and whether it matches. A cache line each. Written and
+/// read by programs of one CPU, of which none interrupts another, as with `SLOTS`.
+#[map]
+pub(crate) static JUDGED: Array<[u32; 16]> = Array::with_max_entries(1, 0);
 
 /// By kind of rare event, the epoch whose log line is already written.
 #[map]
