@@ -46,8 +46,8 @@ pub const HASH_SEED: &str = "HASH_SEED";
 pub const MIN_SLOTS: u32 = 1024;
 /// Most slots per CPU and bank.
 pub const MAX_SLOTS: u32 = 1 << 20;
-/// Slots per CPU and bank where memory allows.
-pub const DEFAULT_SLOTS: u32 = 16_384;
+/// Slots per CPU and bank where memory allows: 10,000 flows on one CPU leave 440 to the second level, half as many slots would leave 1,400.
+pub const DEFAULT_SLOTS: u32 = 32_768;
 /// Flows in each bank of the second level where memory allows.
 pub const DEFAULT_SPILL: u32 = 1 << 20;
 /// Fewest sockets whose owner is noted, unless none is.

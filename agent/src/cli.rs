@@ -120,11 +120,12 @@ pub struct CaptureArgs {
     /// [default: auto]
     #[arg(long, value_name = "HOOK")]
     pub hook: Option<HookChoice>,
-    /// Slots of the first level, per CPU and bank: a power of two from 1024 to 1048576 [default: 16384, fewer on machines
-    /// with very many CPUs]
+    /// Size of each CPU's fast flow table, in flows: a power of two from 1024 to 1048576
+    /// [default: 32768, fewer on machines with very many CPUs]
     #[arg(long, value_name = "N", value_parser = slots)]
     pub slots: Option<u32>,
-    /// Flows that an interval may hold beyond the first level [default: by the host's memory, 16384 to 1048576]
+    /// Flows of one second that are kept apart beyond the fast tables; the bytes of more are counted, as untracked
+    /// [default: by the host's memory, 16384 to 1048576]
     #[arg(long, value_name = "N", value_parser = max_flows)]
     pub max_flows: Option<u32>,
     /// Count only what matches, in the language of pcap-filter(7): 'host 10.0.0.1 and not port 22'
