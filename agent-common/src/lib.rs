@@ -13,6 +13,7 @@ pub mod flow;
 pub mod health;
 pub mod owner;
 pub mod settings;
+pub mod walk;
 
 pub use flow::{Direction, FlowKey, Slot};
 pub use health::{Count, Health, HealthKey};
