@@ -17,6 +17,8 @@
 )]
 
 #[cfg(target_arch = "bpf")]
+mod files;
+#[cfg(target_arch = "bpf")]
 mod memory;
 
 /// The licence the kernel asks for: paths and kernel memory are for GPL-compatible programs only.
