@@ -20,6 +20,8 @@
 mod files;
 #[cfg(target_arch = "bpf")]
 mod memory;
+#[cfg(target_arch = "bpf")]
+mod sockets;
 
 /// The licence the kernel asks for: paths and kernel memory are for GPL-compatible programs only.
 #[cfg(target_arch = "bpf")]
