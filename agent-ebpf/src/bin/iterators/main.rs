@@ -22,6 +22,8 @@ mod files;
 mod memory;
 #[cfg(target_arch = "bpf")]
 mod sockets;
+#[cfg(target_arch = "bpf")]
+mod tasks;
 
 /// The licence the kernel asks for: paths and kernel memory are for GPL-compatible programs only.
 #[cfg(target_arch = "bpf")]
