@@ -18,10 +18,11 @@ use self::toolchain::Toolchain;
 use crate::workspace::Workspace;
 use crate::{shell, test};
 
-/// The committed objects: what `agent` embeds, and what the benchmarks compare it with.
-const OBJECTS: [&str; 2] = ["agent/object/flowtally.bpf.o", "tests/bench/baselines.bpf.o"];
+/// The committed objects: the two that `agent` embeds, and what the benchmarks compare with.
+const OBJECTS: [&str; 3] =
+    ["agent/object/flowtally.bpf.o", "agent/object/iterators.bpf.o", "tests/bench/baselines.bpf.o"];
 /// The programs they are built from.
-const PROGRAMS: [&str; 2] = ["flowtally-ebpf", "baselines"];
+const PROGRAMS: [&str; 3] = ["flowtally-ebpf", "iterators", "baselines"];
 const RECORD: &str = "agent/object/provenance.toml";
 
 #[derive(Args)]
@@ -91,7 +92,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
         println!("{difference}");
     }
     println!("Running the kernel tests on the fresh object instead.");
-    let [object, _] = &fresh;
+    let [object, ..] = &fresh;
     test::kernel(workspace, object)
 }
 
