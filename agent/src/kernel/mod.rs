@@ -4,6 +4,7 @@
 mod attach;
 mod banks;
 mod btf;
+mod capacity;
 mod cgroup;
 mod object;
 mod owners;
