@@ -6,6 +6,7 @@ mod banks;
 mod btf;
 mod capacity;
 mod cgroup;
+mod error;
 mod object;
 mod owners;
 mod privileges;
