@@ -7,6 +7,7 @@ mod btf;
 mod capacity;
 mod cgroup;
 mod error;
+mod loader;
 mod object;
 mod owners;
 mod privileges;

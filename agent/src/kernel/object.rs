@@ -2,11 +2,13 @@
 
 use std::io;
 
-use aya::{Ebpf, EbpfError, EbpfLoader};
-use flowtally_common::{flow, settings};
-use thiserror::Error;
+use aya::{Ebpf, EbpfError, VerifierLogLevel};
+use flowtally_common::settings;
 
 use super::{
+    capacity::{BUCKET, Capacity},
+    error::KernelError,
+    loader::loader,
     owners::{self, Unnoted},
     sys,
 };
@@ -22,8 +24,8 @@ pub(super) fn load(
     cpus: u32,
     verbose: bool,
 ) -> Result<(Ebpf, Vec<Unnoted>), KernelError> {
-    if let Some(missing) = Privileges::of_this_process().missing_to_load() {
-        return Err(KernelError::NotPermitted { missing, program: program() });
+    if let Some(error) = KernelError::not_permitted() {
+        return Err(error);
     }
     sys::unlimit_locked_memory();
     let pairs = cpus * 2 * (capacity.slots / 2);
@@ -36,13 +38,17 @@ pub(super) fn load(
     // Without a cookie sockets are not looked for by their port.
     let netns = if noting { sys::netns_cookie().unwrap_or(0) } else { 0 };
     let bound = if noting { settings::MAX_BOUND } else { 1 };
-    let ebpf = EbpfLoader::new()
+    let ebpf = loader()
+        // A program that the kernel did not take is loaded again by aya, for the log. With each instruction in the log that takes
+        // three times 1.6 s, also if nothing but a signal came in between; what is wrong is in this log too.
+        .verifier_log_level(VerifierLogLevel::STATS)
         .map_max_entries(settings::SLOTS, pairs)
         .map_max_entries(settings::USED, pairs / 64)
         .map_max_entries(settings::SHARED, 2 << capacity.bucket_bits())
         .map_max_entries(settings::SHARED_USED, (2 << capacity.bucket_bits()) / 64)
         .map_max_entries(settings::HINTS, pairs * 2)
         .map_max_entries(settings::SHARED_HINTS, (2 << capacity.bucket_bits()) * BUCKET)
+        .map_max_entries(settings::JUDGED, cpus)
         .map_max_entries(settings::NOTES, capacity.notes.max(1))
         .map_max_entries(settings::BOUND, bound)
         .map_max_entries(settings::BINDINGS, bound)
