@@ -26,15 +26,13 @@ use thiserror::Error;
 
 use super::{
     attach::{chain, patiently},
-    banks::take,
-    btf::Btf,
-    cgroup::{self, Mount},
-    object::KernelError,
+    btf::{FieldNames, TypeInformation},
+    cgroup::{self, CgroupMount},
+    error::KernelError,
+    mapped::take,
     sys,
 };
 
-/// The running kernel's type information.
-const BTF: &str = "/sys/kernel/btf/vmlinux";
 /// Inode number of the cgroup hierarchy's true root (`kernfs_create_root`).
 const ROOT_INODE: u64 = 1;
 
@@ -213,10 +211,10 @@ fn attach(ebpf: &mut Ebpf, name: &'static str, directory: &File) -> Result<(), P
 /// Where the owner programs find a task's fields: the load-time value `TASK`. All 0 when that can't be had, with the reason.
 pub(super) fn task_layout() -> ([u32; 5], Option<Unnoted>) {
     let without = |reason| ([0; 5], Some(Unnoted::NoStartTime { reason }));
-    let Ok(data) = fs::read(BTF) else {
+    let Some(types) = TypeInformation::open() else {
         return without("it has no type information (/sys/kernel/btf/vmlinux, CONFIG_DEBUG_INFO_BTF)");
     };
-    let Some(layout) = Btf::parse(&data).and_then(|btf| layout(&btf)) else {
+    let Some(layout) = layout(&types) else {
         return without("its type information (/sys/kernel/btf/vmlinux) is of a form that is not known");
     };
     match is_helper_supported(ProgramType::CgroupSock, BpfHelper::BPF_FUNC_probe_read_kernel) {
@@ -225,11 +223,16 @@ pub(super) fn task_layout() -> ([u32; 5], Option<Unnoted>) {
     }
 }
 
-fn layout(btf: &Btf<'_>) -> Option<[u32; 5]> {
-    let task = |names: &[&str]| btf.offset("task_struct", names);
-    let credentials = task(&["cred"]).zip(btf.offset("cred", &["euid"]));
-    let (cred, euid) = credentials.unwrap_or_default();
-    // The start time was called otherwise before Linux 5.5, and was the same.
-    let start = task(&["start_boottime", "real_start_time"])?;
-    Some([task(&["group_leader"])?, start, task(&["comm"])?, cred, euid])
+fn layout(types: &TypeInformation) -> Option<[u32; 5]> {
+    const FIELDS: [FieldNames<'_>; 5] = [
+        ("task_struct", &["group_leader"]),
+        // The start time was called otherwise before Linux 5.5, and was the same.
+        ("task_struct", &["start_boottime", "real_start_time"]),
+        ("task_struct", &["comm"]),
+        ("task_struct", &["cred"]),
+        ("cred", &["euid"]),
+    ];
+    let [leader, start, comm, cred, euid] = types.look_up(&FIELDS, &[])?.fields.try_into().ok()?;
+    let (cred, euid) = cred.zip(euid).unwrap_or_default();
+    Some([leader?, start?, comm?, cred, euid])
 }
