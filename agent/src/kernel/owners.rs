@@ -5,7 +5,10 @@ use std::{
     io,
     os::{fd::AsFd, linux::fs::MetadataExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use aya::{
@@ -18,6 +21,7 @@ use flowtally_common::{
     SocketNote,
     settings::{self, OWNER_PROGRAMS},
 };
+use hashbrown::HashMap;
 use rustix::{
     fs::{Mode, OFlags, openat},
     mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen},
@@ -35,6 +39,10 @@ use super::{
 
 /// Inode number of the cgroup hierarchy's true root (`kernfs_create_root`).
 const ROOT_INODE: u64 = 1;
+
+/// Questions that are not worth a copy of the notes however few there are. With more, one is read where there are no more notes than
+/// questions: to copy a note takes about half as long as to ask for it.
+const FEW_QUESTIONS: usize = 1 << 10;
 
 /// Why some or all sockets have no note. The text says what would help.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -90,9 +98,30 @@ pub enum Unnoted {
 #[derive(Debug)]
 pub struct OwnerNotes {
     notes: MapData,
+    /// A number of questions for which there were too many notes to copy them.
+    too_many: AtomicUsize,
     root: Option<File>,
     hooks: Vec<&'static str>,
     unnoted: Vec<Unnoted>,
+}
+
+/// Notes that are being looked up.
+#[derive(Debug)]
+pub struct NoteLookup<'a> {
+    notes: &'a OwnerNotes,
+    /// All of them, if there are questions enough.
+    copy: Option<HashMap<u64, SocketNote>>,
+}
+
+impl NoteLookup<'_> {
+    /// As [`OwnerNotes::note`]; of a copy, what it was when the look began.
+    #[must_use]
+    pub fn note(&self, cookie: u64) -> Option<SocketNote> {
+        match &self.copy {
+            Some(copy) => copy.get(&cookie).copied(),
+            None => self.notes.note(cookie),
+        }
+    }
 }
 
 impl OwnerNotes {
@@ -102,6 +131,31 @@ impl OwnerNotes {
     pub fn note(&self, cookie: u64) -> Option<SocketNote> {
         let mut note = SocketNote::default();
         sys::look_up_note(self.notes.fd().as_fd(), cookie, &mut note).ok()?.then_some(note)
+    }
+
+    /// Every note, by the socket's cookie: as a copy, in a system call for a few thousand of them. `None` when there are more than `most`,
+    /// and when the kernel cannot be asked so.
+    #[must_use]
+    pub fn copy(&self, most: usize) -> Option<HashMap<u64, SocketNote>> {
+        let mut copy = HashMap::new();
+        let mut each = |cookie: &u64, note| {
+            copy.insert(*cookie, note);
+            copy.len() <= most
+        };
+        sys::read_notes(self.notes.fd().as_fd(), &mut each).ok()?;
+        (copy.len() <= most).then_some(copy)
+    }
+
+    /// The notes, for so many questions at once.
+    #[must_use]
+    pub fn for_questions(&self, number: usize) -> NoteLookup<'_> {
+        // There are never fewer notes than there were: what was too many for so many questions need not be tried again.
+        let tried = number >= FEW_QUESTIONS && number > self.too_many.load(Ordering::Relaxed);
+        let copy = if tried { self.copy(number) } else { None };
+        if tried && copy.is_none() {
+            self.too_many.fetch_max(number, Ordering::Relaxed);
+        }
+        NoteLookup { notes: self, copy }
     }
 
     /// The directory of the cgroup that is noted: the root of version 2, where that can be had.
@@ -149,7 +203,7 @@ impl OwnerNotes {
         } else {
             unnoted.push(Unnoted::NotAsked);
         }
-        Ok(Arc::new(Self { notes, root: directory_of_notes, hooks, unnoted }))
+        Ok(Arc::new(Self { notes, too_many: AtomicUsize::new(0), root: directory_of_notes, hooks, unnoted }))
     }
 }
 

@@ -124,15 +124,41 @@ fn wait_by_map_of_maps() -> io::Result<()> {
 /// # Errors
 /// When the kernel refuses to read the map.
 pub(super) fn take_all(map: BorrowedFd<'_>, each: &mut impl FnMut(&FlowKey, Count)) -> io::Result<()> {
-    match take_batches(map, each) {
+    let mut go_on = |key: &FlowKey, count| {
+        each(key, count);
+        true
+    };
+    // SAFETY: the third level's keys and values are of these types.
+    match unsafe { batches(map, BPF_MAP_LOOKUP_AND_DELETE_BATCH, &mut go_on) } {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => take_one_by_one(map, each),
         result => result,
     }
 }
 
-fn take_batches(map: BorrowedFd<'_>, each: &mut impl FnMut(&FlowKey, Count)) -> io::Result<()> {
-    let mut keys = vec![FlowKey::default(); BATCH];
-    let mut values = vec![Count::default(); BATCH];
+/// Hands notes to `each`, with the cookies of their sockets, until it does not want more. What is noted meanwhile may be missing, or come
+/// twice.
+///
+/// # Errors
+/// When the kernel refuses to read the map, or cannot in batches (before 5.6).
+pub(super) fn read_notes(
+    map: BorrowedFd<'_>,
+    each: &mut impl FnMut(&u64, SocketNote) -> bool,
+) -> io::Result<()> {
+    // SAFETY: the map's keys are eight bytes and its values `SocketNote`s.
+    unsafe { batches(map, BPF_MAP_LOOKUP_BATCH, each) }
+}
+
+/// Reads a hash map from its beginning, to its end or until `each` does not want more.
+///
+/// # Safety
+/// The map's keys and values must be of these types, of which any bits are one.
+unsafe fn batches<K: Copy + Default, V: Copy + Default>(
+    map: BorrowedFd<'_>,
+    command: libc::c_long,
+    each: &mut impl FnMut(&K, V) -> bool,
+) -> io::Result<()> {
+    let mut keys = vec![K::default(); BATCH];
+    let mut values = vec![V::default(); BATCH];
     let (mut from, mut to) = (0_u32, 0_u32);
     let mut started = false;
     loop {
@@ -147,23 +173,25 @@ fn take_batches(map: BorrowedFd<'_>, each: &mut impl FnMut(&FlowKey, Count)) -> 
         };
         // SAFETY: the buffers hold `count` keys and values of the map's sizes, the batch positions of a hash map are
         // four bytes (`kernel/bpf/hashtab.c`), and all outlive the call.
-        let result = unsafe { bpf(BPF_MAP_LOOKUP_AND_DELETE_BATCH, &mut attributes) };
+        let result = unsafe { bpf(command, &mut attributes) };
         let ended = match result {
             Ok(_) => false,
             Err(error) => match error.raw_os_error() {
                 Some(libc::ENOENT) => true,
                 // A bucket holds more than fits: nothing was taken from it.
                 Some(libc::ENOSPC) if attributes.count == 0 => {
-                    keys.resize(keys.len() * 2, FlowKey::default());
-                    values.resize(values.len() * 2, Count::default());
+                    keys.resize(keys.len() * 2, K::default());
+                    values.resize(values.len() * 2, V::default());
                     continue;
                 }
                 Some(libc::ENOSPC) => false,
                 _ => return Err(error),
             },
         };
-        for (key, count) in keys.iter().zip(&values).take(attributes.count as usize) {
-            each(key, *count);
+        for (key, value) in keys.iter().zip(&values).take(attributes.count as usize) {
+            if !each(key, *value) {
+                return Ok(());
+            }
         }
         if ended {
             return Ok(());
