@@ -8,6 +8,7 @@ mod capacity;
 mod cgroup;
 mod error;
 mod loader;
+mod mapped;
 mod object;
 mod owners;
 mod privileges;
