@@ -5,21 +5,15 @@
 
 use std::{
     io,
-    marker::PhantomData,
     os::fd::AsFd,
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use aya::{
     Ebpf,
-    maps::{Map, MapData, MapError, PerCpuHashMap, PerCpuValues},
+    maps::{MapData, MapError, PerCpuHashMap, PerCpuValues},
 };
-use flowtally_common::{
-    Count, Direction, FlowKey, Health, HealthKey, Slot, SocketHint,
-    flow::{BUCKET, Slots},
-    settings,
-};
-use memmap2::{MmapOptions, MmapRaw};
+use flowtally_common::{Count, Direction, FlowKey, Health, HealthKey, SocketHint, flow::Slots, settings};
 
 use super::{
     capacity::Capacity,
@@ -34,9 +28,8 @@ const EPOCH: usize = 0;
 const SPILLED: usize = 1;
 const CONTROL_WORDS: usize = 3;
 
-/// The maps of a level: slots, hints, used.
+/// The maps of the first level: slots, hints, used.
 const FIRST: [&str; 3] = [settings::SLOTS, settings::HINTS, settings::USED];
-const SECOND: [&str; 3] = [settings::SHARED, settings::SHARED_HINTS, settings::SHARED_USED];
 
 /// [`HealthKey`] and [`Health`] as aya passes them.
 type HealthMap = PerCpuHashMap<MapData, [u8; 8], [u64; 6]>;
@@ -45,7 +38,7 @@ type HealthMap = PerCpuHashMap<MapData, [u8; 8], [u64; 6]>;
 pub(super) struct Banks {
     control: Mapped<ControlWord>,
     first: Level<2>,
-    second: Level<BUCKET>,
+    second: SharedLevel,
     spill: [MapData; 2],
     health: HealthMap,
     cpus: usize,
@@ -58,7 +51,7 @@ impl Banks {
         let banks = Self {
             control: Mapped::open(ebpf, settings::CONTROL, CONTROL_WORDS)?,
             first: Level::open(ebpf, FIRST, capacity.pair_bits(), cpus * 2)?,
-            second: Level::open(ebpf, SECOND, capacity.bucket_bits(), 2)?,
+            second: SharedLevel::open(ebpf, capacity.bucket_bits())?,
             spill: [take(ebpf, settings::SPILL[0])?, take(ebpf, settings::SPILL[1])?],
             health: HealthMap::try_from(take_map(ebpf, settings::HEALTH)?)
                 .map_err(|error| KernelError::explain("opening the map HEALTH", &error))?,
@@ -225,14 +218,10 @@ impl<const N: usize> Level<N> {
                 let index = word * 64 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
                 // SAFETY: an element of the map, which no program writes now.
-                let Slots(slots) = unsafe { &*self.elements.at(index) };
+                let slots = unsafe { &*self.elements.at(index) };
                 // SAFETY: as above.
                 let hints = unsafe { &*self.hints.at(index) };
-                for (Slot { key, epoch: of, bytes, packets }, hint) in slots.iter().zip(hints) {
-                    if *of == epoch {
-                        flows(key, Count { bytes: *bytes, packets: *packets }, *hint);
-                    }
-                }
+                hand_out(slots, hints, epoch, flows);
             }
         }
     }

@@ -12,6 +12,7 @@ mod mapped;
 mod object;
 mod owners;
 mod privileges;
+mod shared;
 mod sys;
 
 use std::{
