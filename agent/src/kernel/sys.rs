@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    mem::MaybeUninit,
     os::{
         fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
         unix::net::UnixDatagram,
@@ -16,6 +17,9 @@ const BPF_MAP_LOOKUP_ELEM: libc::c_long = 1;
 const BPF_MAP_UPDATE_ELEM: libc::c_long = 2;
 const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
+const BPF_PROG_LOAD: libc::c_long = 5;
+const BPF_PROG_TEST_RUN: libc::c_long = 10;
+const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
 const BPF_MAP_LOOKUP_AND_DELETE_BATCH: libc::c_long = 25;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_ARRAY_OF_MAPS: u32 = 12;
@@ -27,23 +31,60 @@ const BATCH: usize = 4096;
 
 #[repr(C)]
 #[derive(Default)]
-struct MapCreate {
-    map_type: u32,
-    key_size: u32,
-    value_size: u32,
-    max_entries: u32,
-    map_flags: u32,
-    inner_map_fd: u32,
+pub(super) struct MapCreate {
+    pub(super) map_type: u32,
+    pub(super) key_size: u32,
+    pub(super) value_size: u32,
+    pub(super) max_entries: u32,
+    pub(super) map_flags: u32,
+    pub(super) inner_map_fd: u32,
+}
+
+/// What a program is, and where it is attached: numbers of `linux/bpf.h`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ProgramKind {
+    pub(super) kind: u32,
+    pub(super) attach: u32,
 }
 
 #[repr(C)]
 #[derive(Default)]
-struct Element {
-    map_fd: u32,
-    padding: u32,
-    key: u64,
-    value_or_next: u64,
-    flags: u64,
+struct FilterLoad {
+    kind: u32,
+    count: u32,
+    instructions: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; 16],
+    interface: u32,
+    attach: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct FilterRun {
+    program: u32,
+    returned: u32,
+    input_size: u32,
+    output_size: u32,
+    input: u64,
+    output: u64,
+    repeat: u32,
+    duration: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+pub(super) struct Element {
+    pub(super) map_fd: u32,
+    pub(super) padding: u32,
+    pub(super) key: u64,
+    pub(super) value_or_next: u64,
+    pub(super) flags: u64,
 }
 
 #[repr(C)]
@@ -68,7 +109,7 @@ fn fd_number(fd: BorrowedFd<'_>) -> u32 {
 /// # Safety
 /// `attributes` must be what `command` takes, and the addresses in it must be valid for what the kernel reads and
 /// writes there.
-unsafe fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
+pub(super) unsafe fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<libc::c_long> {
     // SAFETY: the caller vouches for the attributes; their length goes along.
     let status = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attributes, size_of::<T>()) };
     if status < 0 { Err(io::Error::last_os_error()) } else { Ok(status) }
@@ -117,6 +158,89 @@ fn wait_by_map_of_maps() -> io::Result<()> {
     };
     // SAFETY: key and value are four bytes each, as the map was made for, and outlive the call.
     unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut attributes) }.map(drop)
+}
+
+/// Copies a value of an array map.
+///
+/// # Errors
+/// When the kernel refuses.
+///
+/// # Safety
+/// The map's values must be of type `T`, and of its size.
+pub(super) unsafe fn copy_element<T>(
+    map: BorrowedFd<'_>,
+    index: u32,
+    value: &mut MaybeUninit<T>,
+) -> io::Result<()> {
+    let mut attributes = Element {
+        map_fd: fd_number(map),
+        key: (&raw const index).addr() as u64,
+        value_or_next: value.as_mut_ptr().addr() as u64,
+        ..Element::default()
+    };
+    // SAFETY: the index is four bytes, the value as long as the caller says, and both outlive the call.
+    unsafe { bpf(BPF_MAP_LOOKUP_ELEM, &mut attributes) }.map(drop)
+}
+
+/// Sets an element of an array whose values are descriptors, or one of four bytes.
+///
+/// # Errors
+/// When the kernel refuses.
+///
+/// # Safety
+/// The map's keys and values must have four bytes each.
+pub(super) unsafe fn set_element(map: BorrowedFd<'_>, index: u32, value: i32) -> io::Result<()> {
+    let mut attributes = Element {
+        map_fd: fd_number(map),
+        key: (&raw const index).addr() as u64,
+        value_or_next: (&raw const value).addr() as u64,
+        ..Element::default()
+    };
+    // SAFETY: key and value are as long as the caller says, and outlive the call.
+    unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut attributes) }.map(drop)
+}
+
+/// Loads a program. With room for a log the verifier's is written there, ended by a zero.
+///
+/// # Errors
+/// When the kernel refuses it.
+pub(super) fn load_program(kind: ProgramKind, code: &[[u8; 8]], log: &mut [u8]) -> io::Result<OwnedFd> {
+    const LICENSE: &std::ffi::CStr = c"Dual MIT/GPL";
+    let too_long = |_| io::Error::from_raw_os_error(libc::E2BIG);
+    let mut attributes = FilterLoad {
+        kind: kind.kind,
+        count: u32::try_from(code.len()).map_err(too_long)?,
+        instructions: code.as_ptr().addr() as u64,
+        license: LICENSE.as_ptr().addr() as u64,
+        log_level: u32::from(!log.is_empty()),
+        log_size: u32::try_from(log.len()).map_err(too_long)?,
+        log: if log.is_empty() { 0 } else { log.as_mut_ptr().addr() as u64 },
+        name: *b"flowtally_filte\0",
+        attach: kind.attach,
+        ..FilterLoad::default()
+    };
+    // SAFETY: instructions, licence and log are as long as said, and outlive the call.
+    let fd = unsafe { bpf(BPF_PROG_LOAD, &mut attributes) }?;
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: the call returned a new file descriptor that nothing else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Runs a program on a frame: what it returned, and the nanoseconds of a run.
+///
+/// # Errors
+/// When the kernel refuses the frame.
+pub(super) fn test_run(program: BorrowedFd<'_>, frame: &[u8], repeat: u32) -> io::Result<(u32, u32)> {
+    let mut attributes = FilterRun {
+        program: fd_number(program),
+        input_size: u32::try_from(frame.len()).map_err(io::Error::other)?,
+        input: frame.as_ptr().addr() as u64,
+        repeat,
+        ..FilterRun::default()
+    };
+    // SAFETY: the frame is as long as said, is read alone, and outlives the call.
+    unsafe { bpf(BPF_PROG_TEST_RUN, &mut attributes) }?;
+    Ok((attributes.returned, attributes.duration))
 }
 
 /// Takes every element out of a third-level map and hands it to `each`.
