@@ -7,6 +7,8 @@ use std::{
     io,
     os::fd::AsFd,
     sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::Duration,
 };
 
 use aya::{
@@ -71,12 +73,33 @@ impl Banks {
     /// Makes room for an interface's amounts beside the flows.
     pub(super) fn add_interface(&mut self, ifindex: u32) -> Result<(), KernelError> {
         for key in health_keys(ifindex) {
-            let zero = self.zero()?;
-            self.health
-                .insert(health_key(key), zero, 0)
+            self.insert_zeros(key)
                 .map_err(|error| KernelError::explain("making room for an interface's counters", &error))?;
         }
         Ok(())
+    }
+
+    /// Makes or clears an interface's amounts. The kernel's stock of such memory may be used up, which it fills again in the background.
+    fn insert_zeros(&mut self, key: HealthKey) -> Result<(), MapError> {
+        const ATTEMPTS: usize = 100;
+        const BETWEEN: Duration = Duration::from_millis(1);
+        let is_short = |result: &Result<(), MapError>| {
+            matches!(result, Err(MapError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::ENOMEM))
+        };
+        let mut insert = || {
+            let zeros = PerCpuValues::try_from(vec![[0; 8]; self.cpus]).map_err(MapError::from)?;
+            self.health.insert(health_key(key), zeros, 0)
+        };
+        let mut result = insert();
+        for _ in 1..ATTEMPTS {
+            if !is_short(&result) {
+                break;
+            }
+            thread::sleep(BETWEEN);
+            result = insert();
+        }
+        result
     }
 
     /// Forgets an interface's amounts. That it is unknown is no fault: it is gone either way.
@@ -133,17 +156,11 @@ impl Banks {
                 }
             }
         }
-        Ok(())
-    }
-
-    fn zero(&self) -> Result<PerCpuValues<[u64; 6]>, KernelError> {
-        PerCpuValues::try_from(vec![[0; 6]; self.cpus])
-            .map_err(|error| KernelError::explain("counting the CPUs", &error))
+        Ok(fill)
     }
 
     fn take_health(&mut self, key: HealthKey) -> Result<Option<Health>, KernelError> {
-        let key = health_key(key);
-        let per_cpu = match self.health.get(&key, 0) {
+        let per_cpu = match self.health.get(&health_key(key), 0) {
             Ok(per_cpu) => per_cpu,
             Err(MapError::KeyNotFound) => return Ok(None),
             Err(error) => return Err(KernelError::explain("reading an interface's counters", &error)),
@@ -161,9 +178,7 @@ impl Banks {
         if sum == Health::default() {
             return Ok(None);
         }
-        let zero = self.zero()?;
-        self.health
-            .insert(key, zero, 0)
+        self.insert_zeros(key)
             .map_err(|error| KernelError::explain("clearing an interface's counters", &error))?;
         Ok(Some(sum))
     }
