@@ -124,22 +124,34 @@ impl Banks {
         retired: &Retired,
         interfaces: impl Iterator<Item = u32>,
         sink: &mut impl FnMut(Drained<'_>),
-    ) -> Result<(), KernelError> {
+    ) -> Result<Fill, KernelError> {
         let failed = |doing| move |error: io::Error| KernelError::explain(doing, &error);
         sys::wait_for_programs().map_err(failed("waiting for the running programs"))?;
         let bank = (retired.epoch & 1) as usize;
-        let mut flows = |key: &FlowKey, count, hint| sink(Drained::Flow(key, count, hint));
+        let mut fill = Fill::default();
         // SAFETY: nobody writes this bank now.
         unsafe {
             for cpu in 0..self.cpus {
-                self.first.take(cpu * 2 + bank, retired.epoch, &mut flows);
+                let mut taken = 0;
+                self.first.take(cpu * 2 + bank, retired.epoch, &mut |key, count, hint| {
+                    taken += 1;
+                    sink(Drained::Flow(key, count, hint));
+                });
+                fill.first = fill.first.max(taken);
             }
-            self.second.take(bank, retired.epoch, &mut flows);
+            let taken = self.second.take(bank, retired.epoch, &mut |key, count, hint| {
+                fill.second += 1;
+                sink(Drained::Flow(key, count, hint));
+            });
+            taken.map_err(failed("reading the second level"))?;
         }
         let spilled = self.control_word(SPILLED + bank);
         if spilled.load(Ordering::Acquire) != 0 {
             spilled.store(0, Ordering::Relaxed);
-            let mut flows = |key: &FlowKey, count| flows(key, count, SocketHint::NONE);
+            let mut flows = |key: &FlowKey, count| {
+                fill.third += 1;
+                sink(Drained::Flow(key, count, SocketHint::NONE));
+            };
             sys::take_all(self.spill[bank].fd().as_fd(), &mut flows)
                 .map_err(failed("reading the third level"))?;
         }
@@ -250,6 +262,17 @@ struct ControlWord(AtomicU32);
 #[derive(Debug)]
 pub struct Retired {
     epoch: u32,
+}
+
+/// How many flows an epoch had in each level of the tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fill {
+    /// On the CPU with the most, of [`Capacity::slots`].
+    pub first: u64,
+    /// Of [`Capacity::flows`], rounded down to a power of two.
+    pub second: u64,
+    /// Of [`Capacity::flows`].
+    pub third: u64,
 }
 
 /// Something counted in a retired epoch.
