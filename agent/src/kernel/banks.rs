@@ -34,7 +34,7 @@ const CONTROL_WORDS: usize = 3;
 const FIRST: [&str; 3] = [settings::SLOTS, settings::HINTS, settings::USED];
 
 /// [`HealthKey`] and [`Health`] as aya passes them.
-type HealthMap = PerCpuHashMap<MapData, [u8; 8], [u64; 6]>;
+type HealthMap = PerCpuHashMap<MapData, [u8; 8], [u64; 8]>;
 
 /// The maps of a loaded object.
 pub(super) struct Banks {
@@ -109,6 +109,11 @@ impl Banks {
         }
     }
 
+    /// The epoch that frames are counted in.
+    pub(super) const fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
     /// Starts a new epoch: from now on frames are counted in the other bank.
     pub(super) fn flip(&mut self) -> Retired {
         let retired = Retired { epoch: self.epoch };
@@ -178,13 +183,15 @@ impl Banks {
             Err(error) => return Err(KernelError::explain("reading an interface's counters", &error)),
         };
         let mut sum = Health::default();
-        for [untracked_bytes, untracked_packets, gso_bytes, gso_packets, tag_bytes, tag_packets] in
+        for [untracked_bytes, untracked_packets, gso_bytes, gso_packets, tag_bytes, tag_packets, rest @ ..] in
             per_cpu.iter()
         {
+            let [filtered_bytes, filtered_packets] = rest;
             sum.add(&Health {
                 untracked: Count { bytes: *untracked_bytes, packets: *untracked_packets },
                 gso_extra: Count { bytes: *gso_bytes, packets: *gso_packets },
                 offloaded_tags: Count { bytes: *tag_bytes, packets: *tag_packets },
+                filtered: Count { bytes: *filtered_bytes, packets: *filtered_packets },
             });
         }
         if sum == Health::default() {
