@@ -7,6 +7,7 @@ mod btf;
 mod capacity;
 mod cgroup;
 mod error;
+mod filter_program;
 mod loader;
 mod mapped;
 mod object;
