@@ -8,6 +8,7 @@ mod capacity;
 mod cgroup;
 mod error;
 mod filter_program;
+mod filters;
 mod loader;
 mod mapped;
 mod object;
@@ -30,12 +31,21 @@ use aya_log::EbpfLogger;
 use flowtally_common::{Direction, settings::Layer};
 
 use attach::Attachment;
-pub use attach::{Hook, HookChoice, Served, Target};
-pub use banks::{Drained, Retired};
-pub use object::{Capacity, KernelError};
-pub use owners::{OwnerNotes, Unnoted};
+pub use attach::{AttachTarget, Hook, Served};
+pub use banks::{Drained, Fill, Retired};
+pub use capacity::{Capacity, TableMemory};
+pub use error::KernelError;
+pub use filter_program::FilterProgram;
+pub use hooked::{HookedProgram, has_iterators, has_type_information, program_name, tcx_programs};
+pub use kcmp::{Resource, kcmp};
+pub use owners::{NoteLookup, OwnerNotes, Unnoted};
+pub use pcap::{CompileError, Libpcap, NoLibpcap};
+pub use privileges::in_user_namespace;
 
+use crate::{model::hook::HookChoice, translate::FrameJudge};
 use banks::Banks;
+use filters::Filters;
+use process::Undisturbed;
 
 /// The loaded programs and their tables. Dropping it detaches everything.
 pub struct Kernel {
@@ -44,6 +54,7 @@ pub struct Kernel {
     /// Interfaces that are gone, but may have counts in the open epoch.
     leaving: Vec<u32>,
     banks: Banks,
+    filters: Filters,
     owners: Arc<OwnerNotes>,
     logger: Option<EbpfLogger<KernelLog>>,
     ebpf: Ebpf,
@@ -56,11 +67,13 @@ impl Kernel {
     /// # Errors
     /// When rights, BPF support or memory are missing; the text says what to do.
     pub fn load(capacity: Capacity, verbose: bool) -> Result<Self, KernelError> {
+        let _undisturbed = Undisturbed::begin();
         let cpus = possible_cpus()?;
         let count = u32::try_from(cpus)
             .map_err(|error| KernelError::explain("counting the CPUs", &io::Error::other(error)))?;
         let (mut ebpf, unnoted) = object::load(capacity, count, verbose)?;
         let owners = OwnerNotes::open(&mut ebpf, capacity.notes > 0, unnoted)?;
+        let filters = Filters::open(&ebpf)?;
         let banks = Banks::open(&mut ebpf, capacity, cpus)?;
         let logger = if verbose {
             let logger = EbpfLogger::init_with_logger(&mut ebpf, KernelLog)
@@ -69,7 +82,48 @@ impl Kernel {
         } else {
             None
         };
-        Ok(Self { attached: HashMap::new(), leaving: Vec::new(), banks, owners, logger, ebpf })
+        Ok(Self { attached: HashMap::new(), leaving: Vec::new(), banks, filters, owners, logger, ebpf })
+    }
+
+    /// Loads what [`attach`](Self::attach) will need on these interfaces. What is refused now is refused again then, and told.
+    pub fn prepare(&mut self, targets: &[AttachTarget], choice: HookChoice) {
+        attach::prepare(&mut self.ebpf, &mut self.filters, targets, choice);
+    }
+
+    /// Counts only what a filter matches, from the next epoch on; from the first on where nothing is attached yet. What does not match
+    /// is kept beside the flows ([`Health::filtered`](flowtally_common::Health::filtered)).
+    ///
+    /// # Errors
+    /// When the kernel refuses the filter; the old one stays in force.
+    pub fn set_filter(&mut self, judge: Option<Arc<FrameJudge>>) -> Result<(), KernelError> {
+        let _undisturbed = Undisturbed::begin();
+        if self.attached.is_empty() {
+            self.filters.begin(judge);
+            return Ok(());
+        }
+        if judge.is_none() && !self.filters.is_entered {
+            return Ok(());
+        }
+        let mut places = Vec::new();
+        for place in self.attached.values().flat_map(Attachment::places) {
+            if !places.contains(&place) {
+                places.push(place);
+            }
+        }
+        let judged = |place| Ok((place, attach::descriptor_of_judged(&mut self.ebpf, place)?));
+        let places = places.into_iter().map(judged).collect::<Result<Vec<_>, KernelError>>()?;
+        self.filters.replace(judge, self.banks.epoch(), &places)?;
+        if !self.filters.is_entered {
+            self.filters.is_entered = true;
+            self.exchange()?;
+        }
+        Ok(())
+    }
+
+    /// Puts the programs on all hooks that are to be there now, with or without a filter, in the place of those that are.
+    fn exchange(&mut self) -> Result<(), KernelError> {
+        let Self { attached, ebpf, filters, .. } = self;
+        attached.values_mut().try_for_each(|attachment| attachment.exchange(ebpf, filters.is_entered))
     }
 
     /// Puts the programs on an interface, both directions or none. `mark` identifies this process's clsact filters.
