@@ -15,7 +15,12 @@ use flowtally_common::{
     settings::{Layer, MADE_QDISC},
 };
 
-use super::object::KernelError;
+use super::{
+    error::KernelError,
+    filters::{FilterPlace, Filters},
+    process::Undisturbed,
+};
+use crate::{model::hook::HookChoice, translate::FilterHook};
 
 /// Priorities tried for the clsact filter, first to run first. Another filter kind may hold one.
 const PRIORITIES: std::ops::RangeInclusive<u16> = 1..=16;
@@ -94,6 +99,38 @@ impl Attachment {
         Served { hook: names.join("+"), degraded: self.degraded.clone() }
     }
 
+    /// What filters stand in front of here.
+    pub(super) fn places(&self) -> impl Iterator<Item = FilterPlace> {
+        let layer = self.layer;
+        self.links.iter().map(move |link| match link {
+            HeldLink::Tc(_, direction) => FilterPlace { hook: hook_of(*direction), layer },
+            HeldLink::Xdp(_) => FilterPlace { hook: FilterHook::Xdp, layer },
+        })
+    }
+
+    /// Puts entries to filters in the place of what counts by itself, or the other way round. No frame is missed meanwhile.
+    pub(super) fn exchange(&mut self, ebpf: &mut Ebpf, entered: bool) -> Result<(), KernelError> {
+        const DOING: &str = "replacing the program at a hook";
+        for link in std::mem::take(&mut self.links) {
+            let replaced = match link {
+                HeldLink::Tc(link, direction) => {
+                    let program = classifier(ebpf, tc_name(direction, self.layer, entered))?;
+                    let id =
+                        program.attach_to_link(link).map_err(|error| KernelError::explain(DOING, &error))?;
+                    HeldLink::Tc(owned(program.take_link(id))?, direction)
+                }
+                HeldLink::Xdp(link) => {
+                    let program = xdp_named(ebpf, xdp_name(self.layer, entered))?;
+                    let id =
+                        program.attach_to_link(link).map_err(|error| KernelError::explain(DOING, &error))?;
+                    HeldLink::Xdp(owned(program.take_link(id))?)
+                }
+            };
+            self.links.push(replaced);
+        }
+        Ok(())
+    }
+
     /// Whether a clsact qdisc was made, which the caller removes when no filter is left in it.
     pub(super) const fn made_qdisc(&self) -> bool {
         self.made_qdisc
@@ -103,18 +140,25 @@ impl Attachment {
 /// Attaches to both directions of `target`, all or nothing. `mark` goes into a clsact filter's handle.
 pub(super) fn attach(
     ebpf: &mut Ebpf,
-    target: &Target,
+    filters: &mut Filters,
+    target: &AttachTarget,
     choice: HookChoice,
     mark: u32,
 ) -> Result<Attachment, KernelError> {
-    let mut attachment =
-        Attachment { links: Vec::new(), hooks: Vec::new(), degraded: Vec::new(), made_qdisc: false };
-    let directions: &[Direction] = if target.loopback { &[Direction::Egress] } else { &Direction::BOTH };
-    for direction in directions {
-        if choice == HookChoice::Xdp && *direction == Direction::Ingress {
-            attach_xdp(ebpf, target, &mut attachment)?;
+    let mut attachment = Attachment {
+        layer: target.layer,
+        links: Vec::new(),
+        hooks: Vec::new(),
+        degraded: Vec::new(),
+        made_qdisc: false,
+    };
+    for direction in directions(target) {
+        serve(ebpf, filters, target, choice, *direction)?;
+        let entered = filters.is_entered;
+        if is_xdp(choice, *direction) {
+            attach_xdp(ebpf, target, entered, &mut attachment)?;
         } else {
-            attach_tc(ebpf, target, *direction, choice, mark, &mut attachment)?;
+            attach_tc(ebpf, target, *direction, choice, mark, entered, &mut attachment)?;
         }
     }
     Ok(attachment)
@@ -126,9 +170,10 @@ fn attach_tc(
     direction: Direction,
     choice: HookChoice,
     mark: u32,
+    entered: bool,
     attachment: &mut Attachment,
 ) -> Result<(), KernelError> {
-    let program = classifier(ebpf, settings::tc_program(direction, target.layer))?;
+    let program = classifier(ebpf, tc_name(direction, target.layer, entered))?;
     let attach_type = match direction {
         Direction::Ingress => TcAttachType::Ingress,
         Direction::Egress => TcAttachType::Egress,
@@ -138,7 +183,7 @@ fn attach_tc(
         let options = TcAttachOptions::TcxOrder(LinkOrder::first());
         match program.attach_with_options(&target.name, attach_type, options) {
             Ok(id) => {
-                attachment.links.push(Link::Tc(owned(program.take_link(id))?));
+                attachment.links.push(HeldLink::Tc(owned(program.take_link(id))?, direction));
                 attachment.hooks.push(Hook::Tcx);
                 return Ok(());
             }
@@ -165,7 +210,7 @@ fn attach_tc(
         let options = TcAttachOptions::Netlink(NlOptions { priority, handle, classid: None });
         match program.attach_with_options(&target.name, attach_type, options) {
             Ok(id) => {
-                attachment.links.push(Link::Tc(owned(program.take_link(id))?));
+                attachment.links.push(HeldLink::Tc(owned(program.take_link(id))?, direction));
                 attachment.hooks.push(Hook::Clsact);
                 return Ok(());
             }
@@ -178,8 +223,13 @@ fn attach_tc(
     })
 }
 
-fn attach_xdp(ebpf: &mut Ebpf, target: &Target, attachment: &mut Attachment) -> Result<(), KernelError> {
-    let program = xdp(ebpf, target.layer)?;
+fn attach_xdp(
+    ebpf: &mut Ebpf,
+    target: &AttachTarget,
+    entered: bool,
+    attachment: &mut Attachment,
+) -> Result<(), KernelError> {
+    let program = xdp_named(ebpf, xdp_name(target.layer, entered))?;
     let native = program.attach_to_if_index(target.index, XdpMode::Driver);
     let (id, hook) = match native {
         Ok(id) => (id, Hook::XdpNative),
@@ -207,7 +257,11 @@ fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Sche
 
 /// The XDP program for a link layer, loaded into the kernel.
 pub(super) fn xdp(ebpf: &mut Ebpf, layer: Layer) -> Result<&mut Xdp, KernelError> {
-    let program: &mut Xdp = loaded(ebpf, settings::xdp_program(layer))?;
+    xdp_named(ebpf, settings::xdp_program(layer))
+}
+
+fn xdp_named<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, KernelError> {
+    let program: &mut Xdp = loaded(ebpf, name)?;
     if program.fd().is_err() {
         patiently(|| program.load())
             .map_err(|error| KernelError::explain("loading the XDP program", &error))?;
