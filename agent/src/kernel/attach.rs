@@ -1,6 +1,11 @@
 //! Putting the programs on an interface's hooks, and taking them off.
 
-use std::{fmt, io, str::FromStr};
+use std::{
+    collections::HashSet,
+    fmt, io,
+    os::fd::{AsFd as _, AsRawFd as _},
+    thread,
+};
 
 use aya::{
     Ebpf,
@@ -162,6 +167,95 @@ pub(super) fn attach(
         }
     }
     Ok(attachment)
+}
+
+/// Loads the programs that [`attach`] will ask for on these interfaces, all at the same time: the verifier takes 10 ms for each.
+pub(super) fn prepare(ebpf: &mut Ebpf, filters: &mut Filters, targets: &[AttachTarget], choice: HookChoice) {
+    let entered = filters.is_entered;
+    let wanted: HashSet<_> = targets
+        .iter()
+        .flat_map(|target| {
+            directions(target).iter().map(move |direction| {
+                if is_xdp(choice, *direction) {
+                    xdp_name(target.layer, entered)
+                } else {
+                    tc_name(*direction, target.layer, entered)
+                }
+            })
+        })
+        .collect();
+    thread::scope(|scope| {
+        for (_, program) in ebpf.programs_mut().filter(|(name, _)| wanted.contains(name)) {
+            // What is refused is refused again when it is attached; a thread that there is not leaves it to that.
+            let load = move || match program {
+                Program::SchedClassifier(program) => drop(patiently(|| program.load())),
+                Program::Xdp(program) => drop(patiently(|| program.load())),
+                _ => {}
+            };
+            drop(thread::Builder::new().name("verify".to_owned()).spawn_scoped(scope, load));
+        }
+    });
+    for target in targets {
+        for direction in directions(target) {
+            drop(serve(ebpf, filters, target, choice, *direction));
+        }
+    }
+}
+
+/// Sees to it that there is a filter where one is called.
+fn serve(
+    ebpf: &mut Ebpf,
+    filters: &mut Filters,
+    target: &AttachTarget,
+    choice: HookChoice,
+    direction: Direction,
+) -> Result<(), KernelError> {
+    if !filters.is_entered {
+        return Ok(());
+    }
+    let hook = if is_xdp(choice, direction) { FilterHook::Xdp } else { hook_of(direction) };
+    let judged = descriptor_of_judged(ebpf, FilterPlace { hook, layer: target.layer })?;
+    filters.serve(FilterPlace { hook, layer: target.layer }, judged)
+}
+
+const fn hook_of(direction: Direction) -> FilterHook {
+    match direction {
+        Direction::Ingress => FilterHook::Received,
+        Direction::Egress => FilterHook::Sent,
+    }
+}
+
+/// What is attached, with or without a filter.
+const fn tc_name(direction: Direction, layer: Layer, entered: bool) -> &'static str {
+    let [entry, _] = settings::tc_filtered(direction, layer);
+    if entered { entry } else { settings::tc_program(direction, layer) }
+}
+
+const fn xdp_name(layer: Layer, entered: bool) -> &'static str {
+    let [entry, _] = settings::xdp_filtered(layer);
+    if entered { entry } else { settings::xdp_program(layer) }
+}
+
+/// The number of the descriptor of what counts behind a filter, loaded into the kernel.
+pub(super) fn descriptor_of_judged(
+    ebpf: &mut Ebpf,
+    FilterPlace { hook, layer }: FilterPlace,
+) -> Result<i32, KernelError> {
+    let number = match hook {
+        FilterHook::Xdp => xdp_named(ebpf, settings::xdp_filtered(layer)[1])?.fd(),
+        FilterHook::Received => classifier(ebpf, settings::tc_filtered(Direction::Ingress, layer)[1])?.fd(),
+        FilterHook::Sent => classifier(ebpf, settings::tc_filtered(Direction::Egress, layer)[1])?.fd(),
+    };
+    let number = number.map(|descriptor| descriptor.as_fd().as_raw_fd());
+    number.map_err(|error| KernelError::explain("opening what counts behind a filter", &error))
+}
+
+const fn directions(target: &AttachTarget) -> &'static [Direction] {
+    if target.loopback { &[Direction::Egress] } else { &Direction::BOTH }
+}
+
+fn is_xdp(choice: HookChoice, direction: Direction) -> bool {
+    choice == HookChoice::Xdp && direction == Direction::Ingress
 }
 
 fn attach_tc(
