@@ -69,16 +69,16 @@ pub struct AttachTarget {
 
 /// The programs on one interface. Dropping it takes them off.
 pub(super) struct Attachment {
-    links: Vec<Link>,
+    layer: Layer,
+    links: Vec<HeldLink>,
     hooks: Vec<Hook>,
     /// Why a better hook could not be had.
     degraded: Vec<String>,
     made_qdisc: bool,
 }
 
-#[expect(dead_code, reason = "links are held for what dropping them does")]
-enum Link {
-    Tc(SchedClassifierLink),
+enum HeldLink {
+    Tc(SchedClassifierLink, Direction),
     Xdp(XdpLink),
 }
 
@@ -363,13 +363,15 @@ fn xdp_named<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, 
     Ok(program)
 }
 
-/// Loads a program, again and again when a signal interrupts the kernel's verifier (`EAGAIN`).
+/// Loads a program, again and again when the kernel's verifier is interrupted (`EAGAIN`) by what no thread can block: being stopped,
+/// frozen or traced.
 pub(super) fn patiently(mut load: impl FnMut() -> Result<(), ProgramError>) -> Result<(), ProgramError> {
     const ATTEMPTS: usize = 10;
     let interrupted = |result: &Result<(), ProgramError>| {
         matches!(result, Err(ProgramError::LoadError { io_error, .. })
             if io_error.kind() == io::ErrorKind::WouldBlock)
     };
+    let _undisturbed = Undisturbed::begin();
     let mut result = load();
     for _ in 1..ATTEMPTS {
         if !interrupted(&result) {

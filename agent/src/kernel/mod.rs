@@ -14,6 +14,7 @@ mod mapped;
 mod object;
 mod owners;
 mod privileges;
+pub mod process;
 mod shared;
 mod sys;
 
