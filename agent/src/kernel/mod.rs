@@ -139,7 +139,7 @@ impl Kernel {
     ) -> Result<Served, KernelError> {
         self.release(target.index);
         self.banks.add_interface(target.index)?;
-        let attachment = attach::attach(&mut self.ebpf, target, choice, mark)
+        let attachment = attach::attach(&mut self.ebpf, &mut self.filters, target, choice, mark)
             .inspect_err(|_| self.banks.remove_interface(target.index))?;
         let served = attachment.served();
         self.attached.insert(target.index, attachment);
@@ -189,22 +189,31 @@ impl Kernel {
     }
 
     /// Waits until no program counts in the retired epoch any more (a few to 20 milliseconds), then hands everything
-    /// that was counted in it to `sink`. A flow may come in several parts.
+    /// that was counted in it to `sink`. A flow may come in several parts. The result is how full the tables were.
     ///
     /// # Errors
     /// When the kernel refuses to read a table.
-    pub fn drain(&mut self, retired: &Retired, mut sink: impl FnMut(Drained<'_>)) -> Result<(), KernelError> {
+    pub fn drain(
+        &mut self,
+        retired: &Retired,
+        mut sink: impl FnMut(Drained<'_>),
+    ) -> Result<Fill, KernelError> {
         let interfaces = self.attached.keys().chain(&self.leaving).copied();
-        self.banks.drain(retired, interfaces, &mut sink)?;
+        let fill = self.banks.drain(retired, interfaces, &mut sink)?;
         for ifindex in self.leaving.drain(..) {
             if !self.attached.contains_key(&ifindex) {
                 self.banks.remove_interface(ifindex);
             }
         }
+        if self.filters.settle() {
+            self.filters.is_entered = false;
+            self.exchange()?;
+            self.filters.leave();
+        }
         if let Some(logger) = &mut self.logger {
             logger.flush();
         }
-        Ok(())
+        Ok(fill)
     }
 }
 
