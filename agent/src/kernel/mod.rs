@@ -13,6 +13,7 @@ mod loader;
 mod mapped;
 mod object;
 mod owners;
+mod pcap;
 mod privileges;
 pub mod process;
 mod shared;
