@@ -108,6 +108,54 @@ pub async fn remove_qdisc_if_empty(netlink: &Netlink, ifindex: u32) -> io::Resul
     request.execute().await.map_err(io::Error::other)
 }
 
+/// A filter of the clsact qdisc, whoever put it there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClsactFilter {
+    /// The way that it looks at.
+    pub direction: Direction,
+    /// The number that the kernel gave its BPF program.
+    pub program: Option<u32>,
+    /// The program's name, or which kind of filter it is.
+    pub name: String,
+    /// Whether it is flowtally's.
+    pub ours: bool,
+}
+
+/// Every filter of an interface's clsact qdisc.
+///
+/// # Errors
+/// When the kernel refuses to list them.
+pub async fn all(netlink: &Netlink, ifindex: u32) -> io::Result<Vec<ClsactFilter>> {
+    let Ok(ifindex) = i32::try_from(ifindex) else { return Ok(Vec::new()) };
+    let mut all = Vec::new();
+    for direction in Direction::BOTH {
+        all.extend(
+            filters(netlink, ifindex, direction).await?.iter().map(|filter| described(filter, direction)),
+        );
+    }
+    Ok(all)
+}
+
+fn described(filter: &TcMessage, direction: Direction) -> ClsactFilter {
+    let (mut kind, mut name, mut program) = (String::new(), None, None);
+    for attribute in &filter.attributes {
+        match attribute {
+            TcAttribute::Kind(value) => kind.clone_from(value),
+            TcAttribute::Options(options) => {
+                for option in options {
+                    match option {
+                        TcOption::Bpf(TcFilterBpfOption::ProgName(value)) => name = Some(value.clone()),
+                        TcOption::Bpf(TcFilterBpfOption::ProgId(value)) => program = Some(*value),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    ClsactFilter { direction, program, name: name.unwrap_or(kind), ours: is_ours(filter) }
+}
+
 async fn filters(netlink: &Netlink, ifindex: i32, direction: Direction) -> io::Result<Vec<TcMessage>> {
     let handle = netlink.handle();
     let mut filters = handle.traffic_filter(ifindex);

@@ -9,6 +9,7 @@ mod cgroup;
 mod error;
 mod filter_program;
 mod filters;
+mod hooked;
 mod loader;
 mod mapped;
 mod object;
