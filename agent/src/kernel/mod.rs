@@ -10,6 +10,7 @@ mod error;
 mod filter_program;
 mod filters;
 mod hooked;
+mod kcmp;
 mod loader;
 mod mapped;
 mod object;
