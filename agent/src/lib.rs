@@ -21,4 +21,5 @@ pub mod model;
 pub mod mountinfo;
 pub mod report;
 pub mod run;
+pub mod translate;
 pub mod tui;
