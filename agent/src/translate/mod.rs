@@ -6,6 +6,7 @@
 //!
 //! Whatever the instructions are, nothing can come out but code that reads the frame, computes, and goes to one of two ends.
 
+mod assembler;
 mod classic;
 
 use thiserror::Error;
