@@ -8,6 +8,7 @@
 
 mod assembler;
 mod classic;
+mod hook;
 
 use thiserror::Error;
 
