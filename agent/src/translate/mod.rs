@@ -8,6 +8,7 @@
 
 mod assembler;
 mod classic;
+mod code;
 mod hook;
 
 use thiserror::Error;
