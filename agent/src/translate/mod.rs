@@ -10,6 +10,7 @@ mod assembler;
 mod classic;
 mod code;
 mod hook;
+mod program;
 
 use thiserror::Error;
 
