@@ -57,3 +57,5 @@ pub enum Untranslatable {
     TooLong(usize),
 }
 
+#[cfg(test)]
+mod tests;
