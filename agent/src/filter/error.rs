@@ -9,7 +9,21 @@ pub struct FilterError {
     /// Where it begins, in characters from 1.
     pub column: usize,
     /// What is wrong there.
-    pub problem: Problem,
+    pub problem: FilterProblem,
+}
+
+impl FilterError {
+    /// Whether it is of the language, and nothing that is kept of a flow answers it.
+    #[must_use]
+    pub const fn is_beyond_flows(&self) -> bool {
+        matches!(self.problem, FilterProblem::Unsupported { .. })
+    }
+
+    /// With the expression and a mark.
+    #[must_use]
+    pub fn marked(&self, text: &str) -> super::MarkedError {
+        super::MarkedError { message: self.to_string(), text: text.to_owned(), column: Some(self.column) }
+    }
 }
 
 /// What is wrong.

@@ -4,8 +4,8 @@ use std::net::Ipv6Addr;
 
 use flowtally_common::{Direction, FlowKey, flow::VLAN_ID_MASK, flow::VLAN_TAGS_SHIFT};
 
-use super::{End, Expression, Family, Filter, Test};
-use crate::flow::protocol::Kind;
+use super::{Expression, Filter, IpFamily, PacketEnd, Test};
+use crate::model::protocol::Kind;
 
 /// A flow's fields, in host order.
 struct FlowFields<F> {
@@ -25,6 +25,7 @@ impl Filter {
     /// as v4-mapped.
     #[must_use]
     pub fn matches(&self, key: &FlowKey, kind: Kind, is_broadcast: impl Fn(Ipv6Addr) -> bool) -> bool {
+        let Some(expression) = self.expression() else { return true };
         let ports = (u16::from_be_bytes(key.src_port), u16::from_be_bytes(key.dst_port));
         FlowFields {
             kind,
@@ -37,7 +38,7 @@ impl Filter {
             interface: key.ifindex,
             is_broadcast,
         }
-        .is(&self.expression)
+        .is(expression)
     }
 }
 

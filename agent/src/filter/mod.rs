@@ -20,18 +20,32 @@ use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     ops::RangeInclusive,
+    sync::Arc,
 };
 
 use flowtally_common::Direction;
 
-pub use error::{FilterError, Problem};
+pub use error::{FilterError, FilterProblem};
+pub use mark::{MarkedError, column_of};
 pub use names::Dictionary;
+
+use crate::translate::FrameJudge;
 
 /// Which traffic counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
     text: String,
-    expression: Expression,
+    judge: Judge,
+}
+
+/// What decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Judge {
+    /// The fields of flows, after they were counted.
+    Flows(Expression),
+    /// The kernel, packet by packet, before they are counted: what is asked here has matched. `None` where somebody else has told the
+    /// kernel.
+    Packets(Option<Arc<FrameJudge>>),
 }
 
 impl Filter {
@@ -41,7 +55,29 @@ impl Filter {
     /// What is no expression of the language, or asks for what a flow does not keep.
     pub fn parse(text: &str, names: &Dictionary) -> Result<Option<Self>, FilterError> {
         let expression = parse::parse(text, names)?;
-        Ok(expression.map(|expression| Self { text: text.trim().to_owned(), expression }))
+        Ok(expression
+            .map(|expression| Self { text: text.trim().to_owned(), judge: Judge::Flows(expression) }))
+    }
+
+    /// A filter that the kernel decides on, packet by packet. Without a judge it is somebody else's.
+    #[must_use]
+    pub fn by_packets(text: &str, judge: Option<FrameJudge>) -> Self {
+        Self { text: text.trim().to_owned(), judge: Judge::Packets(judge.map(Arc::new)) }
+    }
+
+    /// Whether the kernel decides.
+    #[must_use]
+    pub const fn is_by_packets(&self) -> bool {
+        matches!(self.judge, Judge::Packets(_))
+    }
+
+    /// What is to be told the kernel.
+    #[must_use]
+    pub const fn frame_judge(&self) -> Option<&Arc<FrameJudge>> {
+        match &self.judge {
+            Judge::Packets(judge) => judge.as_ref(),
+            Judge::Flows(_) => None,
+        }
     }
 
     /// The expression as it was written.
@@ -50,10 +86,13 @@ impl Filter {
         &self.text
     }
 
-    /// What it means.
+    /// What it means, where the fields of flows decide.
     #[must_use]
-    pub const fn expression(&self) -> &Expression {
-        &self.expression
+    pub const fn expression(&self) -> Option<&Expression> {
+        match &self.judge {
+            Judge::Flows(expression) => Some(expression),
+            Judge::Packets(_) => None,
+        }
     }
 }
 
@@ -253,7 +292,10 @@ impl From<Test> for Expression {
 
 impl fmt::Display for Filter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.expression.fmt(f)
+        match &self.judge {
+            Judge::Flows(expression) => expression.fmt(f),
+            Judge::Packets(_) => f.write_str(&self.text),
+        }
     }
 }
 
