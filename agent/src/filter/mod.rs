@@ -11,6 +11,7 @@
 //! - What a flow does not keep (link-layer addresses, lengths and contents of single packets) is refused in words.
 
 mod error;
+mod mark;
 mod matching;
 mod names;
 mod parse;
