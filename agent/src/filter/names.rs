@@ -66,6 +66,11 @@ fn word<N: Copy + PartialEq>(table: &[(&'static str, N)], number: N) -> Option<&
     table.iter().find(|(_, known)| *known == number).map(|(word, _)| *word)
 }
 
+/// A name that a filter can have: filters are text.
+fn text(name: &[u8]) -> Option<&str> {
+    std::str::from_utf8(name).ok()
+}
+
 /// Names that a filter may use in place of numbers.
 #[derive(Clone, Debug, Default)]
 pub struct Dictionary {
@@ -81,8 +86,8 @@ impl Dictionary {
     #[must_use]
     pub fn from_tables(hosts: &str, services: &str, protocols: &str) -> Self {
         let mut names = Self::default();
-        for host in etc::hosts(hosts) {
-            for name in host.names {
+        for host in etc::hosts(hosts.as_bytes()) {
+            for name in host.names.into_iter().filter_map(text) {
                 // Names of hosts have no case.
                 let addresses = names.hosts.entry(name.to_lowercase()).or_default();
                 if !addresses.contains(&host.address) {
@@ -90,14 +95,14 @@ impl Dictionary {
                 }
             }
         }
-        for service in etc::services(services) {
-            let Some(protocol) = protocol(service.protocol) else { continue };
-            for name in service.names {
+        for service in etc::services(services.as_bytes()) {
+            let Some(protocol) = text(service.protocol).and_then(protocol) else { continue };
+            for name in service.names.into_iter().filter_map(text) {
                 names.services.entry(name.to_owned()).or_default().push((protocol, service.port));
             }
         }
-        for protocol in etc::protocols(protocols) {
-            for name in protocol.names {
+        for protocol in etc::protocols(protocols.as_bytes()) {
+            for name in protocol.names.into_iter().filter_map(text) {
                 names.protocols.entry(name.to_owned()).or_insert(protocol.number);
             }
         }
