@@ -81,11 +81,16 @@ impl<K: Eq + Hash + Clone> AccountTable<K> {
         for (key, number) in wanted.zip(numbers) {
             if number.is_some_and(|number| self.keys[number as usize] != *key) {
                 // Another key with the same hash.
-                let hash = self.hash(key);
-                let same = |place: &Place| place.hash == hash && self.keys[place.number as usize] == *key;
-                *number = self.index.find(filed(hash), same).map(|place| place.number);
+                *number = self.find(key);
             }
         }
+    }
+
+    /// The number of `key`'s account, if it has one.
+    pub(crate) fn find(&self, key: &K) -> Option<u32> {
+        let hash = self.hash(key);
+        let same = |place: &KeyPlace| place.hash == hash && self.keys[place.number as usize] == *key;
+        self.index.find(filed(hash), same).map(|place| place.number)
     }
 
     /// The number of `key`'s account, opened if there is none, and whether it was opened now. `None` when the table is full.

@@ -5,25 +5,30 @@ use std::sync::Arc;
 use flowtally_common::SocketHint;
 
 use super::{Ledger, refuse};
-use crate::flow::owner::{Attribution, Question};
-
-/// A row that an owner is wanted of; good until the interval is closed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked(u32);
+use crate::{
+    flow::{question::OwnerQuestion, row::RowKey},
+    model::owner::Attribution,
+};
 
 impl Ledger {
+    /// Brings what has been recorded so far into the rows: who is told of a row need not have asked for it here.
+    pub(super) fn flush(&mut self) {
+        let Self { rows, interfaces, .. } = self;
+        rows.flush(|amount| refuse(interfaces, &amount));
+    }
+
     /// At most so many rows whose owner is wanted, as they are with what the open interval has brought so far; with `again`
     /// also those that have been asked about before, to no avail. To be answered with [`attribute`](Self::attribute) before the
     /// interval is closed.
-    pub fn questions(&mut self, most: usize, again: bool) -> (Vec<Asked>, Vec<Question>) {
+    pub fn questions(&mut self, most: usize, again: bool) -> Vec<OwnerQuestion> {
+        self.flush();
         let Self { rows, interfaces, terms, .. } = self;
-        rows.flush(|amount| refuse(interfaces, &amount));
         let numbers = rows.wanted(most, again);
         let question = |number: &u32| {
             let (key, traffic) = rows.get(*number);
             let pending = rows.pending_of(*number);
             let attached = &interfaces[usize::from(key.interface.0)].attached;
-            Question {
+            OwnerQuestion {
                 row: *key,
                 ifindex: attached.index,
                 local_is_own: terms.orientation.is_own(key.local) || attached.loopback,
@@ -34,20 +39,37 @@ impl Ledger {
                 ],
             }
         };
-        let questions = numbers.iter().map(question).collect();
-        (numbers.into_iter().map(Asked).collect(), questions)
+        numbers.iter().map(question).collect()
     }
 
     /// The sockets that a row was seen with in the open interval beside the one in its question: some of them may be sockets
     /// of the kernel, which answers for connections that are over.
     #[must_use]
-    pub fn rivals(&self, Asked(number): Asked) -> &[SocketHint] {
-        self.rows.ownership.rivals(number)
+    pub fn rivals(&self, row: &RowKey) -> &[SocketHint] {
+        self.rows.number(row).map(|number| self.rows.ownership.rivals(number)).unwrap_or_default()
+    }
+
+    /// Of the sockets that a row was seen with, the one to ask about: the newest that a process is known to have had, where the one in
+    /// the question is of no process. `None` where it stays with that one.
+    #[must_use]
+    pub fn choice(
+        &self,
+        question: &OwnerQuestion,
+        has_owner: impl Fn(SocketHint) -> bool,
+    ) -> Option<SocketHint> {
+        let rivals = self.rivals(&question.row);
+        if rivals.is_empty() || has_owner(question.socket) {
+            return None;
+        }
+        rivals.iter().rev().copied().find(|socket| has_owner(*socket))
     }
 
     /// This socket is the row's own, of those it was seen with.
-    pub fn choose(&mut self, Asked(number): Asked, socket: SocketHint) {
-        self.rows.ownership.choose(number, socket);
+    pub fn choose(&mut self, row: &RowKey, socket: SocketHint) {
+        self.flush();
+        if let Some(number) = self.rows.number(row) {
+            self.rows.ownership.choose(number, socket);
+        }
     }
 
     /// The owners of all rows that are not idle are wanted again: they are known better now, or may be others.
@@ -59,7 +81,10 @@ impl Ledger {
     /// socket now, which is another owner's, that begins with the open interval, in a row of its own; and so it does where that
     /// owner has a row of this conversation from before, which then goes on. Without traffic in the open interval nothing changes
     /// hands yet.
-    pub fn attribute(&mut self, Asked(number): Asked, attribution: &Arc<Attribution>) {
-        self.rows.attribute(number, attribution);
+    pub fn attribute(&mut self, row: &RowKey, attribution: &Arc<Attribution>) {
+        self.flush();
+        if let Some(number) = self.rows.number(row) {
+            self.rows.attribute(number, attribution);
+        }
     }
 }

@@ -5,41 +5,33 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::flow::{
-    group::{GroupKey, OwnerKey, OwnerPart},
-    owner::{Owner, ProcessId, Question, Reason},
+use crate::{
+    flow::{
+        group::{GroupKey, OwnerKey, OwnerPart},
+        question::OwnerQuestion,
+    },
+    model::owner::{Attribution, Reason},
 };
 
-fn process(pid: u32, command: &str, reason: Reason) -> Arc<Attribution> {
-    let owner = Owner {
-        id: ProcessId { pid, start: Some(1) },
-        start_time: None,
-        command: command.to_owned(),
-        executable: None,
-        uid: Some(pid),
-        user: None,
-        container: None,
-        netns: None,
-    };
-    Arc::new(Attribution { owners: vec![owner], reason })
-}
-
 /// Answers everything that is asked by `answer`, as the wiring does; returns how much was asked.
-fn answer(ledger: &mut Ledger, again: bool, answer: impl Fn(&Question) -> Option<Arc<Attribution>>) -> usize {
-    let (asked, questions) = ledger.questions(usize::MAX, again);
-    assert_eq!(asked.len(), questions.len());
-    for (row, question) in asked.iter().zip(&questions) {
+fn answer(
+    ledger: &mut Ledger,
+    again: bool,
+    answer: impl Fn(&OwnerQuestion) -> Option<Arc<Attribution>>,
+) -> usize {
+    let questions = ledger.questions(usize::MAX, again);
+    for question in &questions {
         if let Some(attribution) = answer(question) {
-            ledger.attribute(*row, &attribution);
+            ledger.attribute(&question.row, &attribution);
         }
     }
-    asked.len()
+    questions.len()
 }
 
 /// Bytes sent, by the pid of the row's owner; 0 for none.
 fn by_pid(ledger: &Ledger) -> Vec<(u32, u64)> {
     let mut rows: Vec<_> = ledger
-        .rows()
+        .rows(Counting::Once)
         .map(|row| (row.owner.owners.first().map_or(0, |owner| owner.id.pid), row.traffic.sent.bytes))
         .collect();
     rows.sort_unstable();
@@ -49,10 +41,10 @@ fn by_pid(ledger: &Ledger) -> Vec<(u32, u64)> {
 #[test]
 fn a_row_is_asked_about_when_it_is_new_and_when_its_socket_changes() {
     let mut ledger = ledger(|_| ());
-    let none = |_: &Question| None;
+    let none = |_: &OwnerQuestion| None;
     ledger.record(&query(), count(100, 1), SocketHint::NONE);
-    let (_, questions) = ledger.questions(usize::MAX, false);
-    let [Question { ifindex, local_is_own, socket, seen, .. }] = questions[..] else {
+    let questions = ledger.questions(usize::MAX, false);
+    let [OwnerQuestion { ifindex, local_is_own, socket, seen, .. }] = questions[..] else {
         panic!("{questions:?}")
     };
     assert_eq!((ifindex, local_is_own, socket, seen), (7, true, SocketHint::NONE, [true, false]));
@@ -65,7 +57,7 @@ fn a_row_is_asked_about_when_it_is_new_and_when_its_socket_changes() {
     assert_eq!(answer(&mut ledger, true, none), 0);
     ledger.record(&query(), count(1, 1), SocketHint(9));
     ledger.record(&answer_of(), count(1, 1), SocketHint(SocketHint::BOUND | 5));
-    let (_, questions) = ledger.questions(usize::MAX, false);
+    let questions = ledger.questions(usize::MAX, false);
     assert_eq!(questions.iter().map(|question| question.socket).collect::<Vec<_>>(), [SocketHint(9)]);
 }
 
@@ -78,7 +70,7 @@ fn a_senders_socket_is_the_remote_ends() {
     // Neither end of this is the host's: whose it is, only the socket says.
     let forwarded = key(Direction::Ingress, ("172.17.0.2", 5000), ("192.0.2.53", 80));
     ledger.record(&forwarded, count(1, 1), SocketHint(7));
-    let (_, questions) = ledger.questions(usize::MAX, false);
+    let questions = ledger.questions(usize::MAX, false);
     let mut sockets: Vec<_> = questions.iter().map(|question| question.socket.0).collect();
     sockets.sort_unstable();
     assert_eq!(sockets, [5, 7]);
@@ -103,7 +95,7 @@ fn what_was_counted_before_a_better_answer_goes_with_it() {
 #[test]
 fn a_conversation_that_changes_hands_is_a_row_for_each_owner() {
     let mut ledger = ledger(|terms| terms.groups = vec![GroupBy::Process, GroupBy::Remote]);
-    let owner = |question: &Question| {
+    let owner = |question: &OwnerQuestion| {
         let pid = u32::try_from(question.socket.cookie()).unwrap() / 10;
         Some(process(pid, "x", Reason::Connected))
     };
@@ -133,7 +125,7 @@ fn a_conversation_that_changes_hands_is_a_row_for_each_owner() {
 #[test]
 fn a_retired_row_is_not_asked_about_again() {
     let mut ledger = ledger(|_| ());
-    let owner = |question: &Question| {
+    let owner = |question: &OwnerQuestion| {
         Some(process(u32::try_from(question.socket.cookie()).unwrap(), "x", Reason::Connected))
     };
     for (second, cookie) in [(1, 1), (2, 2)] {
@@ -184,7 +176,7 @@ fn rows_that_are_live_leave_whoever_owns_them() {
         ledger.close(SECOND * second);
     }
     assert_eq!(by_pid(&ledger), [(1, 200)], "the second owner's row is gone");
-    assert_eq!(ledger.departed()[0].2.owners[0].id.pid, 2);
+    assert_eq!(ledger.departed(Counting::Once).next().unwrap().owner.owners[0].id.pid, 2);
     assert_eq!(ledger.snapshot().groups[0].1[0].1.sent.bytes, 300, "what a group had it keeps");
     ledger.close(SECOND * 43);
     ledger.close(SECOND * 44);
@@ -219,8 +211,10 @@ fn only_the_local_ends_socket_counts() {
     };
     ledger.record(&on_lo(40_000, 80), count(100, 1), SocketHint(1));
     ledger.record(&on_lo(80, 40_000), count(100, 1), SocketHint(2));
-    let (_, questions) = ledger.questions(usize::MAX, false);
-    let [Question { row, socket, local_is_own: true, .. }] = &questions[..] else { panic!("{questions:?}") };
+    let questions = ledger.questions(usize::MAX, false);
+    let [OwnerQuestion { row, socket, local_is_own: true, .. }] = &questions[..] else {
+        panic!("{questions:?}")
+    };
     assert_eq!(socket.cookie(), if row.local_port == 80 { 2 } else { 1 });
 }
 
@@ -231,7 +225,7 @@ fn a_frames_own_socket_is_its_senders_and_a_bound_one_its_receivers() {
         for (key, socket) in records {
             ledger.record(key, count(100, 1), SocketHint(*socket));
         }
-        ledger.questions(usize::MAX, false).1[0].socket
+        ledger.questions(usize::MAX, false)[0].socket
     };
     let bound = SocketHint::BOUND;
     assert_eq!(socket(&[(query(), 5), (answer_of(), 6)]), SocketHint(5), "the far end's, over a cable");
@@ -253,16 +247,21 @@ fn a_socket_of_the_kernel_does_not_take_over_a_conversation() {
     ledger.close(SECOND);
     // The last acknowledgement comes from another socket, which nothing is noted of.
     ledger.record(&query(), count(10, 1), SocketHint(77));
-    let (asked, questions) = ledger.questions(usize::MAX, true);
-    assert_eq!((questions[0].socket, ledger.rivals(asked[0])), (SocketHint(77), &[SocketHint(5)][..]));
-    ledger.choose(asked[0], SocketHint(5));
-    ledger.attribute(asked[0], &process(5, "client", Reason::Connected));
+    let questions = ledger.questions(usize::MAX, true);
+    let [question] = &questions[..] else { panic!("{questions:?}") };
+    assert_eq!((question.socket, ledger.rivals(&question.row)), (SocketHint(77), &[SocketHint(5)][..]));
+    assert_eq!(ledger.choice(question, |_| false), None, "neither is known");
+    assert_eq!(ledger.choice(question, |_| true), None, "the newest is");
+    assert_eq!(ledger.choice(question, |socket| socket == SocketHint(5)), Some(SocketHint(5)));
+    let row = question.row;
+    ledger.apply(Event::Socket { row, socket: SocketHint(5) });
+    ledger.apply(Event::Answer { row, attribution: process(5, "client", Reason::Connected) });
     ledger.close(SECOND * 2);
     assert_eq!(by_pid(&ledger), [(5, 110)]);
     // In the next interval it is a socket like any other.
     ledger.record(&query(), count(1, 1), SocketHint(6));
-    let (asked, _) = ledger.questions(usize::MAX, true);
-    ledger.attribute(asked[0], &process(6, "other", Reason::Connected));
+    let questions = ledger.questions(usize::MAX, true);
+    ledger.attribute(&questions[0].row, &process(6, "other", Reason::Connected));
     ledger.close(SECOND * 3);
     assert_eq!(by_pid(&ledger), [(5, 110), (6, 1)]);
 }
@@ -310,7 +309,7 @@ proptest! {
             terms.retention = if live { Retention::Live } else { Retention::Run };
         });
         // Two sockets to a process, two processes to a command.
-        let owner = |question: &Question| match question.socket.cookie() {
+        let owner = |question: &OwnerQuestion| match question.socket.cookie() {
             0 => Some(Arc::new(Attribution { owners: Vec::new(), reason: Reason::NoSocket })),
             cookie => Some(process(
                 u32::try_from(cookie).unwrap() / 2,
