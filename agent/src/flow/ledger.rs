@@ -1,7 +1,7 @@
 //! The books: drained counts go in, snapshots come out.
 //!
-//! One owner feeds it, interval by interval: [`Ledger::record`] and [`Ledger::record_health`] for everything the kernel
-//! counted in the interval, then [`Ledger::close`].
+//! One owner feeds it with [events](Event), interval by interval: everything the kernel counted in the interval, then its
+//! [`close`](Ledger::close).
 
 mod asking;
 
@@ -20,6 +20,7 @@ use flowtally_common::{
 
 use super::{
     accounts::{Accounts, Way, rate},
+    event::Event,
     group::GroupBy,
     orient::Orientation,
     owner::Attribution,
@@ -177,6 +178,28 @@ impl Ledger {
     #[must_use]
     pub const fn orientation(&self) -> &Orientation {
         &self.terms.orientation
+    }
+
+    /// Takes what has happened next.
+    #[inline]
+    pub fn apply(&mut self, event: Event) {
+        match event {
+            Event::Record { key, count, socket } => self.record(&key, count, socket),
+            Event::Health { key, health } => self.record_health(key, &health),
+            Event::Attach(attached) => self.attach(*attached),
+            Event::Rename { index, name } => self.rename(index, &name),
+            Event::Detach { index } => self.detach(index),
+            Event::Counters { index, counters } => self.read_counters(index, counters),
+            Event::Addresses { own, broadcasts } => self.orientation_mut().set_addresses(own, broadcasts),
+            Event::Links(links) => self.set_links(links),
+            Event::Filter(filter) => self.set_filter(filter.map(|filter| *filter)),
+            Event::Socket { row, socket } => self.choose(&row, socket),
+            Event::Answer { row, attribution } => self.attribute(&row, &attribution),
+            Event::Row { row, owner, counts } => self.take_row(&row, &owner, counts),
+            Event::Logged { index, amounts } => self.take_logged(index, &amounts),
+            Event::Late(ticks) => self.late_ticks += ticks,
+            Event::Close { end, is_last } => self.close_interval(end, is_last),
+        }
     }
 
     /// What decides which end is local; a change applies to what is recorded from now on.

@@ -2,8 +2,10 @@
 //! nothing in it can fail while it runs.
 
 mod accounts;
+pub mod attached;
 mod attributions;
 pub mod boundary;
+pub mod event;
 pub mod group;
 mod journal;
 pub mod ledger;
