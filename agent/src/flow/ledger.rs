@@ -4,6 +4,7 @@
 //! [`close`](Ledger::close).
 
 mod asking;
+mod interfaces;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -79,25 +80,6 @@ pub struct Terms {
     pub tick: Duration,
 }
 
-/// An interface as the ledger needs to know it.
-#[derive(Clone, Debug)]
-pub struct Attached {
-    /// Its name.
-    pub name: String,
-    /// Its index.
-    pub index: u32,
-    /// What its frames start with.
-    pub layer: Layer,
-    /// Whether it is a loopback device.
-    pub loopback: bool,
-    /// Its hooks, in words.
-    pub hook: String,
-    /// Why a better hook does not serve it.
-    pub degraded: Vec<String>,
-    /// Its own counters at the moment counting began, by [`Direction`].
-    pub counters: [Count; 2],
-}
-
 /// The books.
 pub struct Ledger {
     terms: Terms,
@@ -129,24 +111,6 @@ struct CountedAt {
     direction: u8,
     /// As whole frames.
     frames: Count,
-}
-
-struct Interface {
-    attached: Attached,
-    /// Whether it is there now.
-    present: bool,
-    directions: [OneWay; 2],
-}
-
-#[derive(Clone, Copy, Default)]
-struct OneWay {
-    rows: Count,
-    unparsed: Count,
-    health: Health,
-    /// From earlier attachments, and up to the last reading.
-    kernel: Count,
-    /// The counters at the last reading.
-    reading: Count,
 }
 
 impl Ledger {
@@ -210,62 +174,6 @@ impl Ledger {
     /// Puts another capture filter in place; it applies to what is recorded from now on, and what is there stays.
     pub fn set_filter(&mut self, filter: Option<Filter>) {
         self.terms.filter = filter;
-    }
-
-    /// Takes up an interface, new or back again: a name that was there before goes on with its history.
-    pub fn attach(&mut self, attached: Attached) {
-        let id = match self.interfaces.iter().position(|interface| interface.attached.name == attached.name) {
-            Some(known) => known,
-            None => self.interfaces.len(),
-        };
-        let Ok(number) = u16::try_from(id) else { return };
-        self.by_index.insert(attached.index, InterfaceId(number));
-        if id == self.interfaces.len() {
-            self.interfaces.push(Interface { attached, present: true, directions: Default::default() });
-            self.total.open(None);
-            self.interval.push(Default::default());
-        } else {
-            let interface = &mut self.interfaces[id];
-            interface.attached = attached;
-            interface.present = true;
-        }
-        let interface = &mut self.interfaces[id];
-        for (way, reading) in interface.directions.iter_mut().zip(interface.attached.counters) {
-            way.reading = reading;
-        }
-    }
-
-    /// An interface has another name now.
-    pub fn rename(&mut self, index: u32, name: &str) {
-        if let Some(interface) =
-            self.by_index.get(&index).and_then(|id| self.interfaces.get_mut(usize::from(id.0)))
-        {
-            name.clone_into(&mut interface.attached.name);
-        }
-    }
-
-    /// An interface is gone. Its history stays, and what was counted before it went may still be recorded.
-    pub fn detach(&mut self, index: u32) {
-        if let Some(interface) =
-            self.by_index.get(&index).and_then(|id| self.interfaces.get_mut(usize::from(id.0)))
-        {
-            interface.present = false;
-        }
-    }
-
-    /// Takes a reading of an interface's own counters, by [`Direction`]. A counter that went down was reset, and goes on
-    /// from there.
-    pub fn read_counters(&mut self, index: u32, counters: [Count; 2]) {
-        let Some(id) = self.by_index.get(&index) else { return };
-        let Some(interface) = self.interfaces.get_mut(usize::from(id.0)) else { return };
-        for (way, reading) in interface.directions.iter_mut().zip(counters) {
-            let since = |now: u64, then: u64| now.checked_sub(then).unwrap_or(now);
-            way.kernel.add(Count {
-                bytes: since(reading.bytes, way.reading.bytes),
-                packets: since(reading.packets, way.reading.packets),
-            });
-            way.reading = reading;
-        }
     }
 
     /// Adds what the kernel counted of a flow in the open interval, and the socket that it was seen with.
@@ -475,16 +383,6 @@ impl Ledger {
         self.total.get(0)
     }
 
-    /// The loopback interfaces.
-    #[must_use]
-    pub fn loopbacks(&self) -> HashSet<InterfaceId> {
-        self.by_index
-            .values()
-            .copied()
-            .filter(|id| self.interfaces[usize::from(id.0)].attached.loopback)
-            .collect()
-    }
-
     /// How many rows there were when the last interval was closed.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -540,39 +438,6 @@ fn refuse(interfaces: &mut [LedgerInterface], amount: &RowAmount<CountedAt>) {
     let CountedAt { interface, direction, frames } = amount.source;
     interfaces[usize::from(interface.0)].directions[usize::from(direction & 1)]
         .drop_row(amount.row.kind, frames);
-}
-
-impl OneWay {
-    fn drop_row(&mut self, kind: Kind, count: Count) {
-        self.rows.bytes -= count.bytes;
-        self.rows.packets -= count.packets;
-        if matches!(kind, Kind::Unparsed(_)) {
-            self.unparsed.bytes -= count.bytes;
-            self.unparsed.packets -= count.packets;
-        }
-        self.health.untracked.add(count);
-    }
-}
-
-impl Interface {
-    fn view(&self, id: InterfaceId) -> InterfaceView {
-        let Attached { name, index, loopback, hook, degraded, .. } = &self.attached;
-        let [ingress, egress] = self.directions.map(|way| {
-            // On loopback the kernel counts as received what it has just counted as sent; one of the two is enough.
-            let nothing = *loopback && way.rows.is_zero() && way.health == Health::default();
-            let kernel = if nothing { Count::default() } else { way.kernel };
-            reconcile(way.rows, way.unparsed, &way.health, kernel, *loopback)
-        });
-        InterfaceView {
-            id,
-            name: name.clone(),
-            index: *index,
-            hook: if self.present { hook.clone() } else { "none".to_owned() },
-            degraded: degraded.clone(),
-            ingress,
-            egress,
-        }
-    }
 }
 
 #[cfg(test)]
