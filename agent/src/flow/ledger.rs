@@ -191,10 +191,13 @@ impl Ledger {
         if let Some(filter) = &self.terms.filter
             && !filter.matches(key, kind, |address| orientation.is_broadcast(address))
         {
+            one_way.left_out.add(count);
+            one_way.filtered.add(count);
             self.filtered_out.add(count);
             return;
         }
         let Some(placed) = orientation.place(key, kind, loopback) else {
+            one_way.left_out.add(count);
             self.outside_boundary.add(count);
             return;
         };
@@ -248,13 +251,18 @@ impl Ledger {
     /// Adds what the kernel kept of an interface beside its flows in the open interval.
     pub fn record_health(&mut self, key: HealthKey, health: &Health) {
         let Some(&id) = self.by_index.get(&key.ifindex) else { return };
-        self.interfaces[usize::from(id.0)].directions[usize::from(key.direction & 1)].health.add(health);
+        let one_way = &mut self.interfaces[usize::from(id.0)].directions[usize::from(key.direction & 1)];
+        one_way.health.add(health);
+        one_way.left_out.add(health.filtered);
+        one_way.filtered.add(health.filtered);
+        self.filtered_out.add(health.filtered);
         let way = match Direction::from_raw(key.direction) {
             Direction::Egress => Way::Sent,
             Direction::Ingress => Way::Received,
         };
-        // Whether it would have matched a filter cannot be known; it is told beside the totals.
-        if !health.untracked.is_zero() && self.terms.filter.is_none() {
+        // Whether it would have matched a filter on flows cannot be known; it is told beside the totals.
+        let is_judged = self.terms.filter.as_ref().is_none_or(Filter::is_by_packets);
+        if !health.untracked.is_zero() && is_judged {
             self.add_total(id, way, health.untracked);
         }
     }
@@ -331,6 +339,7 @@ impl Ledger {
                 .collect(),
             outside_boundary: self.outside_boundary,
             filter: self.terms.filter.as_ref().map(|filter| filter.text().to_owned()),
+            filter_by_packets: self.terms.filter.as_ref().is_some_and(Filter::is_by_packets),
             filtered_out: self.filtered_out,
             late_ticks: self.late_ticks,
         }

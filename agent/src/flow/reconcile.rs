@@ -22,6 +22,7 @@ pub(crate) fn reconcile(
 ) -> Reconciliation {
     let mut counted = rows;
     counted.add(health.untracked);
+    counted.add(health.filtered);
     let (gso, tags) = (health.gso_extra, health.offloaded_tags);
     let without = |parts: &[Count]| {
         let mut rest = counted;
@@ -85,8 +86,12 @@ mod tests {
 
     #[test]
     fn finds_the_notion_that_fits() {
-        let health =
-            Health { untracked: count(500, 5), gso_extra: count(540, 9), offloaded_tags: count(40, 10) };
+        let health = Health {
+            untracked: count(300, 3),
+            gso_extra: count(540, 9),
+            offloaded_tags: count(40, 10),
+            filtered: count(200, 2),
+        };
         let check = |kernel, follows| {
             let result = reconcile(count(9_500, 15), Count::default(), &health, kernel, false);
             assert_eq!(

@@ -30,7 +30,7 @@ pub struct Snapshot {
     pub groups: Vec<(GroupBy, Vec<(GroupKey, Traffic)>)>,
     /// What the owners of each group by owner have in common.
     pub in_common: HashMap<OwnerKey, Common>,
-    /// Everything: all rows, and without a filter what went to `untracked`.
+    /// Everything: all rows and, unless a filter decides on flows, what went to `untracked`.
     pub total: Traffic,
     /// Highest rates of two-second slots within the last 40 seconds.
     pub recent_peak: RecentPeak,
@@ -40,6 +40,8 @@ pub struct Snapshot {
     pub outside_boundary: Count,
     /// The capture filter (`-f`) that is in place, as it was written.
     pub filter: Option<String>,
+    /// Whether it decides on packets, in the kernel, and not on flows.
+    pub filter_by_packets: bool,
     /// Traffic that a capture filter left out of rows and totals.
     pub filtered_out: Count,
     /// Intervals that took more than half as long again as they should.
@@ -79,7 +81,7 @@ pub struct InterfaceView {
 /// What the programs counted on one direction of an interface beside what the kernel's own counters say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reconciliation {
-    /// Everything the programs counted: rows, unparsed and untracked.
+    /// Everything the programs counted: rows, unparsed, untracked and filtered.
     pub counted: Count,
     /// What the interface's own counters went up by.
     pub kernel: Count,
@@ -87,6 +89,8 @@ pub struct Reconciliation {
     pub untracked: Count,
     /// Counted in rows of the kind `unparsed`.
     pub unparsed: Count,
+    /// Counted, but in no row: a capture filter does not match.
+    pub filtered: Count,
     /// What the correction for super-packets added to `counted`.
     pub gso_extra: Count,
     /// VLAN tags that were not in the frames' data: bytes of one tag for each frame or super-packet, and frames on the
