@@ -144,9 +144,8 @@ impl Accounts {
                     let number = first + bit;
                     let [sent, received] = std::mem::take(&mut pending[number as usize]);
                     let traffic = &mut traffic[number as usize];
-                    settle(&mut traffic.sent, sent, seconds);
-                    settle(&mut traffic.received, received, seconds);
-                    writer.write(Entry { number, sent: sent.bytes, received: received.bytes });
+                    settle(traffic, [sent, received], seconds);
+                    writer.write(JournalEntry { number, sent: sent.bytes, received: received.bytes });
                 }
                 first += 64;
             }
@@ -175,15 +174,32 @@ impl Accounts {
 
 /// Adds a closed interval.
 #[inline]
-fn settle(lane: &mut Lane, count: Count, seconds: f64) {
-    lane.packets += count.packets;
-    if count.bytes != 0 {
-        lane.bytes += count.bytes;
-        for sum in &mut lane.recent {
-            *sum += count.bytes;
-        }
-        lane.peak = lane.peak.max(rate(count.bytes, seconds));
+fn settle(traffic: &mut Traffic, [sent, received]: [Count; 2], seconds: f64) {
+    let rates = [
+        settle_one_way(&mut traffic.sent, sent, seconds),
+        settle_one_way(&mut traffic.received, received, seconds),
+    ];
+    // Most rows of most intervals have one way only, and a division is dear.
+    let alone = sent.bytes == 0 || received.bytes == 0;
+    let both =
+        if alone { rates[0].max(rates[1]) } else { rate(sent.bytes.wrapping_add(received.bytes), seconds) };
+    traffic.peak = traffic.peak.max(both);
+}
+
+/// The result is the interval's rate.
+#[inline]
+fn settle_one_way(lane: &mut Lane, count: Count, seconds: f64) -> u64 {
+    lane.packets = lane.packets.wrapping_add(count.packets);
+    if count.bytes == 0 {
+        return 0;
     }
+    lane.bytes = lane.bytes.wrapping_add(count.bytes);
+    for sum in &mut lane.recent {
+        *sum = sum.wrapping_add(count.bytes);
+    }
+    let rate = rate(count.bytes, seconds);
+    lane.peak = lane.peak.max(rate);
+    rate
 }
 
 /// The places of the bits that are set, lowest first.
@@ -266,10 +282,16 @@ mod tests {
                     }
                     let total: u64 = history.iter().map(|(_, _, sums)| sums[number as usize][0]).sum();
                     prop_assert_eq!(traffic.sent.bytes, total);
-                    let peak = history.iter()
-                        .map(|(start, stop, sums)| rate(sums[number as usize][0], stop.saturating_sub(*start).max(SHORTEST_PEAK).as_secs_f64()))
-                        .max();
-                    prop_assert_eq!(traffic.sent.peak, peak.unwrap());
+                    let peak = |of: fn([u64; 2]) -> u64| {
+                        let rate = |(start, stop, sums): &(Duration, Duration, [[u64; 2]; 6])| {
+                            let seconds = stop.saturating_sub(*start).max(SHORTEST_PEAK).as_secs_f64();
+                            rate(of(sums[number as usize]), seconds)
+                        };
+                        history.iter().map(rate).max().unwrap()
+                    };
+                    prop_assert_eq!(traffic.sent.peak, peak(|[sent, _]| sent));
+                    prop_assert_eq!(traffic.received.peak, peak(|[_, received]| received));
+                    prop_assert_eq!(traffic.peak, peak(|[sent, received]| sent + received));
                     if idle.contains(&number) {
                         prop_assert_eq!(traffic.sent.recent[2] + traffic.received.recent[2], 0);
                     }

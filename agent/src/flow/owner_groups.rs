@@ -38,7 +38,8 @@ struct Group {
     attributions: u32,
     /// Bytes of the interval that is not closed yet.
     pending: [u64; 2],
-    peak: [u64; 2],
+    /// Sent, received, both in the same interval.
+    peak: [u64; 3],
     /// What it got from rows that are gone.
     departed: [Count; 2],
 }
@@ -93,7 +94,8 @@ impl OwnerGroups {
     pub(crate) fn close(&mut self, length: Duration) {
         let seconds = length.max(SHORTEST_PEAK).as_secs_f64();
         for group in self.groupings.iter_mut().flat_map(|grouping| &mut grouping.groups) {
-            for (peak, bytes) in group.peak.iter_mut().zip(std::mem::take(&mut group.pending)) {
+            let [sent, received] = std::mem::take(&mut group.pending);
+            for (peak, bytes) in group.peak.iter_mut().zip([sent, received, sent + received]) {
                 *peak = (*peak).max(rate(bytes, seconds));
             }
         }
@@ -144,7 +146,7 @@ impl OwnerGrouping {
                 key: key.clone(),
                 attributions: 0,
                 pending: [0; 2],
-                peak: [0; 2],
+                peak: [0; 3],
                 departed: [Count::default(); 2],
             };
             if let Some(number) = free.pop() {
@@ -168,12 +170,14 @@ impl Group {
     /// What the rows of the group come to, with what only the group knows. It had no higher peak than the highest of its rows
     /// where that was not known to be its own at the time.
     fn complete(&self, mut sum: Traffic) -> Traffic {
-        for (lane, (departed, peak)) in
-            [&mut sum.sent, &mut sum.received].into_iter().zip(self.departed.iter().zip(self.peak))
-        {
+        for (lane, departed) in [&mut sum.sent, &mut sum.received].into_iter().zip(self.departed) {
             lane.bytes += departed.bytes;
             lane.packets += departed.packets;
-            lane.peak = lane.peak.max(peak);
+        }
+        for (peak, own) in
+            [&mut sum.sent.peak, &mut sum.received.peak, &mut sum.peak].into_iter().zip(self.peak)
+        {
+            *peak = (*peak).max(own);
         }
         sum
     }

@@ -177,6 +177,9 @@ pub struct Traffic {
     pub sent: Lane,
     /// From the remote to the local end.
     pub received: Lane,
+    /// Highest rate of both together in a one-second interval since the start, in bytes per second: more than the higher of the
+    /// two directions' peaks where they were not alone, less than their sum where they were not at the same time.
+    pub peak: u64,
 }
 
 impl Traffic {
@@ -192,15 +195,29 @@ impl Traffic {
         self.sent.packets + self.received.packets
     }
 
+    /// Both directions as one. Other amounts than the peak are sums.
+    #[must_use]
+    pub fn both(&self) -> Lane {
+        let Self { sent, received, peak } = self;
+        Lane {
+            bytes: sent.bytes.saturating_add(received.bytes),
+            packets: sent.packets.saturating_add(received.packets),
+            recent: std::array::from_fn(|at| sent.recent[at].saturating_add(received.recent[at])),
+            peak: *peak,
+        }
+    }
+
     /// Adds both directions of `other`, as [`Lane::merge`].
     pub fn merge(&mut self, other: &Self) {
         self.sent.merge(&other.sent);
         self.received.merge(&other.received);
+        self.peak = self.peak.max(other.peak);
     }
 
     /// As [`Lane::forget_totals`], both ways.
     pub const fn forget_totals(&mut self) {
         self.sent.forget_totals();
         self.received.forget_totals();
+        self.peak = 0;
     }
 }
