@@ -454,3 +454,4 @@ fn with_ip_packets_loopback_has_only_sent_them() {
 }
 
 mod owners;
+mod peaks;
