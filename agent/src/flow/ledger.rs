@@ -5,6 +5,7 @@
 
 mod asking;
 mod interfaces;
+mod intervals;
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -68,6 +69,8 @@ pub struct Terms {
     pub retention: Retention,
     /// Groupings to keep books of, beside the rows.
     pub groups: Vec<GroupBy>,
+    /// Whether what each interval brought is kept until the next one is closed, for [`Ledger::interval`].
+    pub intervals: bool,
     /// Most rows; what finds no room is untracked.
     pub max_rows: usize,
     /// What decides which end is local.

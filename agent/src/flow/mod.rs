@@ -7,6 +7,7 @@ mod attributions;
 pub mod boundary;
 pub mod event;
 pub mod group;
+pub mod interval;
 mod journal;
 pub mod ledger;
 pub mod names;

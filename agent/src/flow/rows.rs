@@ -41,7 +41,19 @@ pub(crate) struct Rows<S> {
     waiting: Vec<RowAmount<S>>,
     numbers: Vec<Option<u32>>,
     /// The rows that were forgotten when the last interval was closed.
-    departed: Vec<(RowKey, Traffic, Arc<Attribution>)>,
+    departed: Vec<DepartedRow>,
+    /// What the last closed interval brought rows, and late rows: those that it brought nothing but what was put off before.
+    brought: Vec<(u32, [Count; 2])>,
+    brought_late: Vec<(RowKey, Arc<Attribution>, [Count; 2])>,
+}
+
+/// A row that was forgotten, with all that it had come to.
+struct DepartedRow {
+    key: RowKey,
+    traffic: Traffic,
+    /// What of it is counted there.
+    once: Traffic,
+    owner: Arc<Attribution>,
 }
 
 /// An amount on its way into a row.
@@ -72,6 +84,8 @@ impl<S> Rows<S> {
             waiting: Vec::with_capacity(BATCH),
             numbers: Vec::with_capacity(BATCH),
             departed: Vec::new(),
+            brought: Vec::new(),
+            brought_late: Vec::new(),
         }
     }
 
@@ -153,6 +167,32 @@ impl<S> Rows<S> {
         for (_, table) in groups {
             table.close(length, closed, evict, |_, _, _| ());
         }
+    }
+
+    /// Keeps what the open interval has brought, as far as it counts there.
+    fn keep(&mut self) {
+        let Self { table, crossings, ownership, brought, brought_late, .. } = self;
+        let once = |(number, pending)| (number, crossings.pending_once(number, pending));
+        let has_any = |(_, counts): &(u32, [Count; 2])| counts.iter().any(|count| !count.is_zero());
+        brought.clear();
+        brought.extend(table.pending().map(once).filter(has_any));
+        brought_late.clear();
+        // These may be forgotten when the interval is closed.
+        brought_late.extend(crossings.late().iter().map(|(number, counts)| {
+            let owner = ownership.of(owning(ownership, crossings, *number));
+            (*table.get(*number).0, Arc::clone(owner), *counts)
+        }));
+    }
+
+    /// What the last closed interval brought, where it was kept.
+    pub(crate) fn brought(&self) -> impl Iterator<Item = RowInterval<'_>> {
+        let rows = self.brought.iter().map(|(number, counts)| {
+            let RowView { key, owner, .. } = self.view(*number, Counting::Once);
+            RowInterval { key, owner, counts: *counts }
+        });
+        let late =
+            self.brought_late.iter().map(|(key, owner, counts)| RowInterval { key, owner, counts: *counts });
+        rows.chain(late)
     }
 
     /// The rows that were forgotten when the last interval was closed.

@@ -453,5 +453,6 @@ fn with_ip_packets_loopback_has_only_sent_them() {
     }
 }
 
+mod intervals;
 mod owners;
 mod peaks;
