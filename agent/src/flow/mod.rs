@@ -21,4 +21,5 @@ mod rows;
 pub mod services;
 pub mod snapshot;
 mod table;
+pub mod topology;
 mod window;
