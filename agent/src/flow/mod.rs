@@ -5,6 +5,7 @@ mod accounts;
 pub mod attached;
 mod attributions;
 pub mod boundary;
+mod conversation;
 pub mod event;
 pub mod group;
 pub mod interval;
