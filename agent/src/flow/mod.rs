@@ -6,6 +6,7 @@ pub mod attached;
 mod attributions;
 pub mod boundary;
 mod conversation;
+mod crossing;
 pub mod event;
 pub mod group;
 pub mod interval;
