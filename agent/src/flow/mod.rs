@@ -7,6 +7,7 @@ mod attributions;
 pub mod boundary;
 mod conversation;
 mod crossing;
+mod crossings;
 pub mod event;
 pub mod group;
 pub mod interval;
