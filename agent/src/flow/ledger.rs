@@ -6,6 +6,7 @@
 mod asking;
 mod interfaces;
 mod intervals;
+mod links;
 
 use std::{
     collections::{HashSet, VecDeque},

@@ -12,13 +12,17 @@ use hashbrown::HashMap;
 
 use super::{
     accounts::Way,
+    crossings::CrossingAccounts,
     group::{GroupBy, GroupKey, OwnerKey},
-    owner::{Attribution, Common},
+    interval::RowInterval,
+    orient::Orientation,
     ownership::Ownership,
-    row::{Part, RowKey, RowView, Traffic},
+    row::{Counting, Crossed, Lane, Part, RowKey, RowView, Traffic},
     services::Services,
-    table::Table,
-    window::Closed,
+    table::AccountTable,
+    topology::Topology,
+    window::{ClosedWindow, Timeline},
+    wire::{WireError, WireForm, WireReader, check, wire_struct},
 };
 use crate::model::owner::{Attribution, Common};
 
@@ -29,7 +33,8 @@ const NO_GROUP: u32 = u32::MAX;
 
 /// Rows and groups; `S` says where an amount came from, for when it finds no room.
 pub(crate) struct Rows<S> {
-    table: Table<RowKey>,
+    table: AccountTable<RowKey>,
+    pub(crate) crossings: CrossingAccounts,
     /// Groupings by what is in the rows' keys.
     groups: Vec<(GroupBy, AccountTable<GroupKey>)>,
     /// All groupings, in the order in which they were asked for.
@@ -61,6 +66,8 @@ pub(crate) struct RowAmount<S> {
     pub(crate) row: RowKey,
     pub(crate) way: Way,
     pub(crate) count: Count,
+    /// Whether it came in.
+    pub(crate) is_ingress: bool,
     /// The socket that it was seen with.
     pub(crate) socket: SocketHint,
     /// Where it came from.
@@ -71,7 +78,8 @@ impl<S> Rows<S> {
     /// No rows, and never more than `limit`; nor groups of each of `groups`.
     pub(crate) fn new(limit: usize, groups: Vec<GroupBy>, services: Services) -> Self {
         Self {
-            table: Table::new(limit),
+            table: AccountTable::new(limit),
+            crossings: CrossingAccounts::default(),
             groups: groups
                 .iter()
                 .filter(|by| by.of_owner().is_none())
@@ -107,6 +115,9 @@ impl<S> Rows<S> {
             match self.numbers[place].or_else(|| self.open(&amount.row)) {
                 Some(number) => {
                     self.table.add(number, amount.way, amount.count);
+                    if amount.is_ingress != (amount.way == Way::Received) && self.crossings.watches {
+                        self.crossings.add_contrary(number, amount.way, amount.count);
+                    }
                     if amount.socket.is_some() {
                         self.ownership.seen(number, amount.socket);
                     }
@@ -122,6 +133,7 @@ impl<S> Rows<S> {
         let (number, new) = self.table.number(row)?;
         if new {
             self.ownership.open(number);
+            self.crossings.open(number);
             let first = number as usize * self.groups.len();
             self.row_groups.resize(self.row_groups.len().max(first + self.groups.len()), NO_GROUP);
             for (place, (by, table)) in self.groups.iter_mut().enumerate() {
@@ -132,13 +144,13 @@ impl<S> Rows<S> {
         Some(number)
     }
 
-    /// Closes the interval. With `evict`, what has been idle for the longest window is forgotten.
-    pub(crate) fn close(
+    /// Finds out what of the open interval is the same frames on several interfaces; to be called before it is closed. In the
+    /// `last` one nothing is left open.
+    pub(crate) fn settle(
         &mut self,
-        length: Duration,
-        closed: &Closed,
-        evict: bool,
-        refused: impl FnMut(Amount<S>),
+        orientation: &Orientation,
+        last: bool,
+        refused: impl FnMut(RowAmount<S>),
     ) {
         self.flush(refused);
         let Self { table, groups, row_groups, departed, ownership, .. } = self;
@@ -261,8 +273,44 @@ impl<S> Rows<S> {
         }
     }
 
+    /// Opens one more row of the same conversation.
+    fn succeed(&mut self, number: u32) -> Option<u32> {
+        let to = self.table.succeed(number)?;
+        self.ownership.open(to);
+        self.crossings.open(to);
+        let (from, first, groups) = (number as usize, to as usize, self.groups.len());
+        self.row_groups.resize(self.row_groups.len().max((first + 1) * groups), NO_GROUP);
+        self.row_groups.copy_within(from * groups..(from + 1) * groups, first * groups);
+        Some(to)
+    }
+
+    /// Adds to the open interval of the row that an owner has of a conversation. The result is whether there was room.
+    pub(crate) fn add_owned(&mut self, key: &RowKey, owner: &Arc<Attribution>, counts: [Count; 2]) -> bool {
+        let is_owners = |ownership: &Ownership, number: u32| {
+            let known = ownership.of(number);
+            Arc::ptr_eq(known, owner) || known.is_same_owner(owner)
+        };
+        let number = match self.table.find(key) {
+            None => self.open(key),
+            Some(number) if is_owners(&self.ownership, number) => Some(number),
+            Some(number) => self.ownership.former(key, owner).or_else(|| {
+                let to = self.succeed(number)?;
+                self.ownership.hand_over(key, number, to);
+                Some(to)
+            }),
+        };
+        let Some(number) = number else { return false };
+        if !Arc::ptr_eq(self.ownership.of(number), owner) {
+            // What is known of it may be more than before.
+            self.ownership.answer(number, owner);
+        }
+        self.table.add_both(number, counts);
+        true
+    }
+
     fn take_over(&mut self, key: &RowKey, from: u32, to: u32, attribution: &Arc<Attribution>) {
         self.table.move_pending(from, to);
+        self.crossings.move_pending(from, to);
         self.ownership.hand_over(key, from, to);
         self.ownership.answer(to, attribution);
     }
