@@ -28,7 +28,7 @@ pub(crate) enum Way {
     Received,
 }
 
-/// Accounts by number.
+/// Accounts by number. Amounts may be differences and below 0: then all of it is to be read modulo 2^64, but for the peaks.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Accounts {
     traffic: Vec<Traffic>,
@@ -77,6 +77,29 @@ impl Accounts {
         pending[1].add(received);
     }
 
+    /// Adds to the interval that is not closed yet, both ways, modulo 2^64.
+    pub(crate) fn add_difference(&mut self, number: u32, difference: [Count; 2]) {
+        self.touched[number as usize / 64] |= 1 << (number % 64);
+        for (pending, more) in self.pending[number as usize].iter_mut().zip(difference) {
+            *pending = Count {
+                bytes: pending.bytes.wrapping_add(more.bytes),
+                packets: pending.packets.wrapping_add(more.packets),
+            };
+        }
+    }
+
+    /// Takes off from the interval that is not closed yet, both ways, modulo 2^64.
+    pub(crate) fn take_off(&mut self, number: u32, less: [Count; 2]) {
+        let difference =
+            |Count { bytes, packets }| Count { bytes: bytes.wrapping_neg(), packets: packets.wrapping_neg() };
+        self.add_difference(number, less.map(difference));
+    }
+
+    /// Whether the open interval has brought an account anything so far.
+    pub(crate) fn is_pending(&self, number: u32) -> bool {
+        self.touched[number as usize / 64] & 1 << (number % 64) != 0
+    }
+
     /// What the open interval has brought so far, account by account in the order of their numbers.
     pub(crate) fn pending(&self) -> impl Iterator<Item = (u32, [Count; 2])> {
         let words = (0..).step_by(64).zip(&self.touched);
@@ -107,8 +130,9 @@ impl Accounts {
         for entry in journal.into_iter().flat_map(Journal::entries) {
             if let Some(Some(part)) = parts.get(entry.number as usize) {
                 let [sent, received] = part.of(entry.sent, entry.received);
-                sums[0] += sent;
-                sums[1] += received;
+                for (sum, bytes) in sums.iter_mut().zip([sent, received]) {
+                    *sum = u64::wrapping_add(*sum, bytes);
+                }
             }
         }
         sums
@@ -155,8 +179,9 @@ impl Accounts {
                     entries.next_if(|entry| entry.number < end)
                 {
                     let traffic = &mut traffic[number as usize];
-                    traffic.sent.recent[*window] -= sent;
-                    traffic.received.recent[*window] -= received;
+                    let Traffic { sent: out, received: back, .. } = traffic;
+                    out.recent[*window] = out.recent[*window].wrapping_sub(sent);
+                    back.recent[*window] = back.recent[*window].wrapping_sub(received);
                     if *window == 2 && traffic.sent.recent[2] == 0 && traffic.received.recent[2] == 0 {
                         idle(number, traffic);
                     }

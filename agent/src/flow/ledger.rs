@@ -107,6 +107,8 @@ struct Recent {
     end: Duration,
     /// What it brought each interface, by [`InterfaceId`].
     bytes: Vec<[u64; 2]>,
+    /// What of this is the same frames again, modulo 2^64.
+    repeated: [u64; 2],
 }
 
 /// Where an amount was counted.
@@ -277,23 +279,33 @@ impl Ledger {
 
     /// Closes the open interval, which ends `now` after the start.
     pub fn close(&mut self, now: Duration) {
-        let length = now.saturating_sub(self.timeline.end());
-        if length > self.terms.tick.mul_f64(LATE) {
-            self.late_ticks += 1;
-        }
+        self.close_interval(now, false);
+    }
+
+    fn close_interval(&mut self, now: Duration, last: bool) {
+        let start = self.timeline.end();
+        let length = now.saturating_sub(start);
+        self.late_ticks += u64::from(self.is_late(length));
         let closed = self.timeline.close(now);
         let evict = self.terms.retention == Retention::Live;
-        let Self { rows, interfaces, .. } = self;
-        rows.close(length, &closed, evict, |amount| refuse(interfaces, &amount));
+        let repeated = self.settle(last);
+        self.rows.close(length, &closed, evict, self.terms.intervals);
+        for (place, interface) in self.interfaces.iter_mut().enumerate() {
+            let repeated = self.rows.crossings.by_place().get(place).copied().unwrap_or_default();
+            interface.mark(repeated);
+        }
+        let mut all = [Count::default(); 2];
         let mut bytes = Vec::with_capacity(self.interval.len());
         for (interface, counts) in (0..).map(InterfaceId).zip(&mut self.interval) {
             let counts = std::mem::take(counts);
-            self.total.add_both(0, counts);
+            all.iter_mut().zip(counts).for_each(|(sum, count)| sum.add(count));
             self.total.add_both(account(interface), counts);
             bytes.push(counts.map(|count| count.bytes));
         }
+        self.total.add_difference(0, all);
+        self.total.take_off(0, repeated);
         self.total.close(length, &closed, |_, _| ());
-        self.recent.push_back(Recent { end: now, bytes });
+        self.recent.push_back(Recent { start, end: now, bytes, repeated: repeated.map(|count| count.bytes) });
         let longest = Duration::from_secs(WINDOWS[2]);
         while self.recent.front().is_some_and(|interval| interval.end + longest <= now) {
             self.recent.pop_front();

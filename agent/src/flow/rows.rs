@@ -153,29 +153,44 @@ impl<S> Rows<S> {
         refused: impl FnMut(RowAmount<S>),
     ) {
         self.flush(refused);
-        let Self { table, groups, row_groups, departed, ownership, .. } = self;
+        self.crossings.settle(&self.table, orientation, last);
+    }
+
+    /// Closes the interval. With `evict`, what has been idle for the longest window is forgotten; with `keep`, what it brought is kept.
+    pub(crate) fn close(&mut self, length: Duration, closed: &ClosedWindow, evict: bool, keep: bool) {
+        if keep {
+            self.keep();
+        }
+        let Self { table, crossings, groups, row_groups, departed, ownership, .. } = self;
+        // Groups count once, but for those that are interfaces.
+        let once = |(number, pending)| (number, pending, crossings.pending_once(number, pending));
+        let late = || crossings.late().iter().map(|(number, once)| (*number, [Count::default(); 2], *once));
         if !ownership.attributions.groups.is_empty() {
-            for (number, pending) in table.pending() {
-                let attribution = ownership.number(number);
-                ownership.attributions.groups.add(attribution, pending);
+            for (number, _, once) in table.pending().map(once).chain(late()) {
+                let attribution = ownership.number(owning(ownership, crossings, number));
+                ownership.attributions.groups.add(attribution, once);
             }
             ownership.attributions.groups.close(length);
         }
         if !groups.is_empty() {
-            for (number, pending) in table.pending() {
+            for (number, pending, once) in table.pending().map(once).chain(late()) {
                 let numbers = &row_groups[number as usize * groups.len()..];
-                for (group, (_, table)) in numbers.iter().zip(&mut *groups) {
+                for (group, (by, table)) in numbers.iter().zip(&mut *groups) {
                     if *group != NO_GROUP {
-                        table.add_both(*group, pending);
+                        table.add_both(*group, if *by == GroupBy::Interface { pending } else { once });
                     }
                 }
             }
         }
         ownership.close_interval();
         departed.clear();
-        table.close(length, closed, evict, |number, row, traffic| {
-            departed.push((*row, *traffic, ownership.close(number, row, traffic)));
+        crossings.close(length, closed, table);
+        table.close(length, closed, evict, |number, key, traffic| {
+            let once = crossings.depart(number, key, traffic);
+            let owner = ownership.close(number, key, &once);
+            departed.push(DepartedRow { key: *key, traffic: *traffic, once, owner });
         });
+        crossings.refresh(table);
         for (_, table) in groups {
             table.close(length, closed, evict, |_, _, _| ());
         }
@@ -208,8 +223,26 @@ impl<S> Rows<S> {
     }
 
     /// The rows that were forgotten when the last interval was closed.
-    pub(crate) fn departed(&self) -> &[(RowKey, Traffic, Arc<Attribution>)] {
-        &self.departed
+    pub(crate) fn departed(&self, counting: Counting) -> impl Iterator<Item = RowView<'_>> {
+        self.departed.iter().map(move |DepartedRow { key, traffic, once, owner }| {
+            let traffic = if counting == Counting::Once { once } else { traffic };
+            RowView { key, traffic, owner }
+        })
+    }
+
+    /// The interfaces lie upon each other like this now.
+    pub(crate) fn set_topology(&mut self, topology: Topology) {
+        self.crossings.set_topology(topology, &self.table);
+    }
+
+    /// Brings the rows of each conversation together, for who wants to know what it crossed before the next interval is closed.
+    pub(crate) fn join(&mut self, orientation: &Orientation) {
+        self.crossings.join_fresh(&self.table, orientation);
+    }
+
+    /// The number of the row that a key is found by.
+    pub(crate) fn number(&self, key: &RowKey) -> Option<u32> {
+        self.table.find(key)
     }
 
     /// A row and what it has come to.
