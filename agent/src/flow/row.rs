@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use super::{owner::Attribution, protocol::Kind};
+use flowtally_common::Count;
+
+use super::wire::{WireError, WireForm, WireReader, wire_enum, wire_struct};
+use crate::model::{owner::Attribution, protocol::Kind};
 
 /// An interface, the same for as long as its name stays or, when it is renamed, its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -129,24 +132,21 @@ impl Part {
             Self::Both => [sent, received],
             Self::Sent => [sent, 0],
             Self::ReceivedAsSent => [received, 0],
-            Self::BothAsSent => [sent + received, 0],
+            // Amounts may be differences.
+            Self::BothAsSent => [sent.wrapping_add(received), 0],
         }
     }
 
     /// What it takes of a row.
     #[must_use]
     pub fn of_traffic(self, traffic: &Traffic) -> Traffic {
-        let sent = match self {
-            Self::Both | Self::Sent => traffic.sent,
-            Self::ReceivedAsSent => traffic.received,
-            Self::BothAsSent => {
-                let mut sent = traffic.sent;
-                sent.merge(&traffic.received);
-                sent
-            }
-        };
-        let received = if self == Self::Both { traffic.received } else { Lane::default() };
-        Traffic { sent, received }
+        let one_way = |sent: Lane| Traffic { sent, received: Lane::default(), peak: sent.peak };
+        match self {
+            Self::Both => *traffic,
+            Self::Sent => one_way(traffic.sent),
+            Self::ReceivedAsSent => one_way(traffic.received),
+            Self::BothAsSent => one_way(traffic.both()),
+        }
     }
 
     /// Two parts of one row that do not overlap, as one.
@@ -157,6 +157,27 @@ impl Part {
             _ => self,
         }
     }
+}
+
+/// Which of the interfaces that a frame crosses on its way through this host count it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Counting {
+    /// One: where it entered or left, or nearest to there.
+    #[default]
+    Once,
+    /// Each.
+    PerInterface,
+}
+
+/// What of a conversation crossed another interface than the one that it is counted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crossed {
+    /// Which.
+    pub interface: InterfaceId,
+    /// Sent, as the row has it that says so.
+    pub sent: Count,
+    /// Received.
+    pub received: Count,
 }
 
 /// What went each way in one closed interval, in bytes.

@@ -107,7 +107,10 @@ impl<S> Rows<S> {
     }
 
     /// Brings what waits into the rows.
-    pub(crate) fn flush(&mut self, mut refused: impl FnMut(Amount<S>)) {
+    pub(crate) fn flush(&mut self, mut refused: impl FnMut(RowAmount<S>)) {
+        if self.waiting.is_empty() {
+            return;
+        }
         let Self { table, waiting, numbers, .. } = self;
         table.find_all(waiting.iter().map(|amount| &amount.row), numbers);
         let mut waiting = std::mem::take(waiting);
@@ -293,11 +296,7 @@ impl<S> Rows<S> {
         } else if let Some(to) = former {
             self.table.lead_to(number, to);
             self.take_over(&key, number, to, attribution);
-        } else if let Some(to) = self.table.succeed(number) {
-            self.ownership.open(to);
-            let (from, first, groups) = (number as usize, to as usize, self.groups.len());
-            self.row_groups.resize(self.row_groups.len().max((first + 1) * groups), NO_GROUP);
-            self.row_groups.copy_within(from * groups..(from + 1) * groups, first * groups);
+        } else if let Some(to) = self.succeed(number) {
             self.take_over(&key, number, to, attribution);
         } else {
             // There is no room for one more: it all stays with the former owner.
@@ -348,28 +347,78 @@ impl<S> Rows<S> {
         self.ownership.answer(to, attribution);
     }
 
-    /// Every row.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = RowView<'_>> {
-        self.table.numbers().map(|number| self.view(number))
+    /// Every row; where a frame counts once, without those that have nothing of their own.
+    pub(crate) fn iter(&self, counting: Counting) -> impl Iterator<Item = RowView<'_>> {
+        self.numbers(counting).map(move |number| self.view(number, counting))
     }
 
-    fn view(&self, number: u32) -> RowView<'_> {
-        let (key, traffic) = self.table.get(number);
-        RowView { key, traffic, owner: self.ownership.of(number) }
+    fn numbers(&self, counting: Counting) -> impl Iterator<Item = u32> {
+        self.table.numbers().filter(move |number| {
+            let once = self.crossings.once(*number);
+            counting == Counting::PerInterface
+                || once.is_none_or(|Traffic { sent, received, .. }| {
+                    let has_any = |lane: &Lane| lane.packets > 0 || lane.recent[2] > 0;
+                    has_any(sent) || has_any(received)
+                })
+        })
+    }
+
+    fn view(&self, number: u32, counting: Counting) -> RowView<'_> {
+        let (key, all) = self.table.get(number);
+        let traffic = match counting {
+            Counting::Once => self.crossings.once(number).unwrap_or(all),
+            Counting::PerInterface => all,
+        };
+        let owning = match counting {
+            Counting::Once => owning(&self.ownership, &self.crossings, number),
+            Counting::PerInterface => number,
+        };
+        RowView { key, traffic, owner: self.ownership.of(owning) }
+    }
+
+    /// The number of the attribution of a row's conversation.
+    fn attribution(&self, number: u32) -> u32 {
+        self.ownership.number(owning(&self.ownership, &self.crossings, number))
+    }
+
+    /// The other interfaces that the conversations of rows crossed, for those that crossed any, in the order of
+    /// [`iter`](Self::iter).
+    pub(crate) fn crossed(&self, orientation: &Orientation) -> impl Iterator<Item = (usize, Vec<Crossed>)> {
+        self.numbers(Counting::Once).enumerate().filter_map(|(place, number)| {
+            let crossed = self.crossings.crossed(number, &self.table, orientation);
+            (!crossed.is_empty()).then_some((place, crossed))
+        })
+    }
+
+    /// The other interfaces that a row's conversation crossed.
+    pub(crate) fn crossed_by(&self, key: &RowKey, orientation: &Orientation) -> Vec<Crossed> {
+        let number = self.table.find(key);
+        number.map_or_else(Vec::new, |number| self.crossings.crossed(number, &self.table, orientation))
     }
 
     /// What some rows got together in closed intervals, with the intervals' sequence numbers.
-    pub(crate) fn intervals(
-        &self,
+    pub(crate) fn intervals<'a>(
+        &'a self,
         intervals: Range<u64>,
-        part: impl Fn(RowView<'_>) -> Option<Part>,
-    ) -> impl Iterator<Item = (u64, [u64; 2])> {
-        self.table.intervals(intervals, move |number| part(self.view(number)))
+        counting: Counting,
+        part: impl Fn(RowView<'_>) -> Option<Part> + 'a,
+    ) -> impl Iterator<Item = (u64, [u64; 2])> + 'a {
+        let part = move |number| part(self.view(number, counting));
+        // What is counted elsewhere is taken off.
+        let repeated = match counting {
+            Counting::Once => self.crossings.parts(&part),
+            Counting::PerInterface => Vec::new(),
+        };
+        self.table.intervals(intervals, part).map(move |(interval, [sent, received])| {
+            let [sent_again, received_again] = self.crossings.repeated_of(interval, &repeated);
+            (interval, [sent.wrapping_sub(sent_again), received.wrapping_sub(received_again)])
+        })
     }
 
     /// Begins again with all totals and peaks; what is recent stays.
     pub(crate) fn forget_totals(&mut self) {
         self.table.forget_totals();
+        self.crossings.forget_totals();
         for (_, table) in &mut self.groups {
             table.forget_totals();
         }
@@ -381,7 +430,8 @@ impl<S> Rows<S> {
         self.groupings.iter().map(|by| {
             let groups = if let Some(part) = by.of_owner() {
                 let rows = self.table.numbers();
-                let rows = rows.map(|number| (self.ownership.number(number), self.table.get(number).1));
+                let rows =
+                    rows.map(|number| (self.attribution(number), self.view(number, Counting::Once).traffic));
                 let sums = self.ownership.attributions.groups.sums(part, rows);
                 sums.into_iter().map(|(key, traffic)| (GroupKey::Owner(key), traffic)).collect()
             } else {
@@ -411,3 +461,62 @@ impl<S> Rows<S> {
         self.table.len()
     }
 }
+
+/// The row of a conversation that says whose it is, for one of its rows: itself, or where nothing is known there another one. What
+/// leaves a bridge at a port is told from what passes through only where it came in.
+fn owning(ownership: &Ownership, crossings: &CrossingAccounts, row: u32) -> u32 {
+    let has_owner = |row: u32| !ownership.of(row).owners.is_empty();
+    if has_owner(row) {
+        return row;
+    }
+    crossings.others(row).find(|other| has_owner(*other)).unwrap_or(row)
+}
+
+impl<S> Rows<S> {
+    /// Makes anew what did not travel, if what did can be gone on with.
+    fn mend(&mut self, timeline: &Timeline, first: &[u32]) -> Result<(), WireError> {
+        let Self { table, crossings, groups, ownership, row_groups, brought, .. } = self;
+        let rows = table.numbered();
+        table.check(timeline)?;
+        crossings.mend(table, timeline, first)?;
+        ownership.mend(rows)?;
+        check(brought.iter().all(|(row, _)| (*row as usize) < rows), "the last interval's rows")?;
+        check(row_groups.len() >= rows.saturating_mul(groups.len()), "groups of rows")?;
+        for (place, (_, group)) in groups.iter().enumerate() {
+            group.check(timeline)?;
+            let numbers = row_groups.iter().skip(place).step_by(groups.len());
+            let mut known = numbers.filter(|number| **number != NO_GROUP);
+            check(known.all(|number| (*number as usize) < group.numbered()), "groups of rows")?;
+        }
+        Ok(())
+    }
+
+    /// Reads what [`put`](WireForm::put) wrote, and makes anew what did not travel.
+    pub(crate) fn restore(
+        from: &mut WireReader<'_>,
+        timeline: &Timeline,
+        services: Services,
+    ) -> Result<Self, WireError> {
+        let mut rows = Self { services, ..Self::take(from)? };
+        let first = Vec::take(from)?;
+        rows.mend(timeline, &first)?;
+        Ok(rows)
+    }
+
+    /// Appends all of it. Nothing may wait.
+    pub(crate) fn save(&self, to: &mut Vec<u8>) {
+        self.put(to);
+        self.crossings.first().put(to);
+    }
+
+    /// The keys of all rows.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &RowKey> {
+        self.table.iter().map(|(key, _)| key)
+    }
+}
+
+wire_struct!(DepartedRow { key, traffic, once, owner });
+wire_struct!([S] Rows<S> {
+    table, crossings, groups, groupings, ownership, row_groups, departed, brought, brought_late;
+    services, waiting, numbers
+});

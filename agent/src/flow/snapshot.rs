@@ -7,8 +7,7 @@ use hashbrown::HashMap;
 
 use super::{
     group::{GroupBy, GroupKey, OwnerKey},
-    owner::{Attribution, Common},
-    row::{InterfaceId, RowKey, Traffic},
+    row::{Counting, Crossed, InterfaceId, RowKey, Traffic},
 };
 use crate::model::owner::{Attribution, Common};
 
@@ -34,6 +33,10 @@ pub struct Snapshot {
     pub total: Traffic,
     /// Highest rates of two-second slots within the last 40 seconds.
     pub recent_peak: RecentPeak,
+    /// Which interfaces count a frame that crosses several, in rows, groups and totals.
+    pub counting: Counting,
+    /// What is counted on another interface.
+    pub crossings: Crossings,
     /// Every interface that is or was attached.
     pub interfaces: Vec<InterfaceView>,
     /// Traffic that a net filter (`-F`, `-G`) left out of rows and totals: it does not cross the boundary.
@@ -57,6 +60,19 @@ pub struct RecentPeak {
     pub received: u64,
     /// Both in the same slot.
     pub total: u64,
+}
+
+/// What crossed more than one interface, and is counted on one of them.
+#[derive(Clone, Debug, Default)]
+pub struct Crossings {
+    /// Of what an interface counted, the part that is counted on another one; nothing for those without any.
+    pub by_interface: Vec<Crossed>,
+    /// By the place of a row in [`Snapshot::rows`], the other interfaces that its conversation crossed.
+    pub by_row: HashMap<usize, Vec<Crossed>>,
+    /// What passed this host and has been seen on one side only: if its addresses are translated, it is counted twice.
+    pub one_sided: Count,
+    /// What was counted on tunnels: it travels, with more around it, inside conversations of another interface.
+    pub tunnelled: Vec<(InterfaceId, Count)>,
 }
 
 /// One interface.
