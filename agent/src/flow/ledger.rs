@@ -8,12 +8,7 @@ mod interfaces;
 mod intervals;
 mod links;
 
-use std::{
-    collections::{HashSet, VecDeque},
-    ops::Range,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 
 use flowtally_common::{
     Count, Direction, FlowKey, Health, HealthKey, SocketHint,
@@ -26,18 +21,18 @@ use super::{
     event::Event,
     group::GroupBy,
     orient::Orientation,
-    owner::Attribution,
-    protocol::Kind,
-    reconcile::reconcile,
-    row::{InterfaceId, Interval, Part, RowKey, RowView, Traffic, WINDOWS},
-    rows::{Amount, Rows},
+    row::{Counting, InterfaceId, Interval, Part, RowKey, RowView, Traffic, WINDOWS},
+    rows::{RowAmount, Rows},
     services::Services,
-    snapshot::{InterfaceView, RecentPeak, Snapshot},
+    snapshot::{Crossings, RecentPeak, Snapshot},
+    topology::Link,
     window::Timeline,
 };
 use crate::{filter::Filter, model::protocol::Kind};
 
-pub use asking::Asked;
+use interfaces::LedgerInterface;
+
+pub use intervals::IntervalView;
 
 /// Which bytes of a packet count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +61,8 @@ pub enum Retention {
 pub struct Terms {
     /// Which bytes count.
     pub measure: Measure,
+    /// Which interfaces count a frame that crosses several.
+    pub counting: Counting,
     /// How long rows are kept.
     pub retention: Retention,
     /// Groupings to keep books of, beside the rows.
@@ -100,10 +97,15 @@ pub struct Ledger {
     outside_boundary: Count,
     filtered_out: Count,
     late_ticks: u64,
+    /// The links of the host, and as they were when the open interval began where that is something else.
+    links: Vec<Link>,
+    links_before: Vec<Link>,
+    links_changed: bool,
 }
 
 /// A closed interval.
 struct Recent {
+    start: Duration,
     end: Duration,
     /// What it brought each interface, by [`InterfaceId`].
     bytes: Vec<[u64; 2]>,
@@ -141,6 +143,9 @@ impl Ledger {
             outside_boundary: Count::default(),
             filtered_out: Count::default(),
             late_ticks: 0,
+            links: Vec::new(),
+            links_before: Vec::new(),
+            links_changed: false,
         }
     }
 
@@ -174,6 +179,7 @@ impl Ledger {
 
     /// What decides which end is local; a change applies to what is recorded from now on.
     pub const fn orientation_mut(&mut self) -> &mut Orientation {
+        self.links_changed = true;
         &mut self.terms.orientation
     }
 
@@ -315,28 +321,36 @@ impl Ledger {
     /// Everything as it stands after the last closed interval.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
+        let rows = || self.rows.iter(Counting::Once);
+        let overview = self.overview(|_| true, Counting::Once);
+        let by_row = self.rows.crossed(&self.terms.orientation).collect();
         Snapshot {
-            rows: self.rows.iter().map(|row| (*row.key, *row.traffic)).collect(),
-            owners: self.rows.iter().map(|row| Arc::clone(row.owner)).collect(),
+            rows: rows().map(|row| (*row.key, *row.traffic)).collect(),
+            owners: rows().map(|row| Arc::clone(row.owner)).collect(),
             groups: self.rows.groups().collect(),
             in_common: self.rows.in_common(),
-            ..self.overview(|_| true)
+            crossings: Crossings { by_row, ..overview.crossings },
+            ..overview
         }
     }
 
-    /// A snapshot of some interfaces, without rows and groups: for those who read the [`rows`](Self::rows) in place. Unless
-    /// it is of all interfaces, the total has no [`peak`](super::row::Lane::peak).
+    /// A snapshot of some interfaces, without rows and groups: for those who read the [`rows`](Self::rows) in place. Of some
+    /// interfaces each counts for itself. Unless frames count once or cross one interface only, the total has no
+    /// [`peak`](Traffic::peak).
     #[must_use]
-    pub fn overview(&self, of: impl Fn(InterfaceId) -> bool) -> Snapshot {
+    pub fn overview(&self, of: impl Fn(InterfaceId) -> bool, counting: Counting) -> Snapshot {
         let ids = || (0..self.interfaces.len()).map(|id| InterfaceId(u16::try_from(id).unwrap_or(u16::MAX)));
-        let total = if ids().all(&of) {
+        let all = ids().all(&of);
+        let once = all && counting == Counting::Once;
+        let crossings = self.crossings();
+        let total = if once || all && crossings.by_interface.is_empty() {
             *self.total()
         } else {
             let mut total = Traffic::default();
             for id in ids().filter(|id| of(*id)) {
                 total.merge(self.total.get(account(id)));
             }
-            (total.sent.peak, total.received.peak) = (0, 0);
+            (total.sent.peak, total.received.peak, total.peak) = (0, 0, 0);
             total
         };
         Snapshot {
@@ -348,7 +362,9 @@ impl Ledger {
             groups: Vec::new(),
             in_common: hashbrown::HashMap::new(),
             total,
-            recent_peak: self.recent_peak(&of),
+            recent_peak: self.recent_peak(&of, once),
+            counting: self.terms.counting,
+            crossings,
             interfaces: ids()
                 .filter(|id| of(*id))
                 .map(|id| self.interfaces[usize::from(id.0)].view(id))
@@ -362,15 +378,14 @@ impl Ledger {
     }
 
     /// Every row as it stands after the last closed interval, in no particular order.
-    pub fn rows(&self) -> impl Iterator<Item = RowView<'_>> {
-        self.rows.iter()
+    pub fn rows(&self, counting: Counting) -> impl Iterator<Item = RowView<'_>> {
+        self.rows.iter(counting)
     }
 
     /// The rows that were forgotten when the last interval was closed, with all that they had come to. A row that comes back
     /// begins at 0.
-    #[must_use]
-    pub fn departed(&self) -> &[(RowKey, Traffic, Arc<Attribution>)] {
-        self.rows.departed()
+    pub fn departed(&self, counting: Counting) -> impl Iterator<Item = RowView<'_>> {
+        self.rows.departed(counting)
     }
 
     /// How many intervals have been closed: the sequence number of the open one.
@@ -385,9 +400,10 @@ impl Ledger {
     pub fn intervals(
         &self,
         intervals: Range<u64>,
+        counting: Counting,
         part: impl Fn(RowView<'_>) -> Option<Part>,
     ) -> Vec<Interval> {
-        let sums = self.rows.intervals(intervals, part);
+        let sums = self.rows.intervals(intervals, counting, part);
         sums.filter_map(|(interval, [sent, received])| {
             Some(Interval { length: self.timeline.length(interval)?, sent, received })
         })
