@@ -77,7 +77,7 @@ pub struct Terms {
     pub filter: Option<Filter>,
     /// Names of services, for the groupings.
     pub services: Services,
-    /// How long an interval should be.
+    /// How long an interval should be; 0 where that is not known, and then none is late.
     pub tick: Duration,
 }
 
@@ -255,7 +255,8 @@ impl Ledger {
         let socket = if of_local_end { socket } else { SocketHint::NONE };
         let source = CountedAt { interface: id, direction: key.direction, frames };
         let Self { rows, interfaces, .. } = self;
-        rows.add(Amount { row, way: placed.way, count, socket, source }, |amount| {
+        let is_ingress = key.direction == Direction::Ingress as u8;
+        rows.add(RowAmount { row, way: placed.way, count, is_ingress, socket, source }, |amount| {
             refuse(interfaces, &amount);
         });
     }
@@ -437,19 +438,22 @@ impl Ledger {
     }
 
     /// The highest rates of the interfaces that are asked for.
-    fn recent_peak(&self, of: impl Fn(InterfaceId) -> bool) -> RecentPeak {
+    fn recent_peak(&self, of: impl Fn(InterfaceId) -> bool, once: bool) -> RecentPeak {
         let mut peak = RecentPeak::default();
-        let mut start =
-            self.recent.front().map_or(Duration::ZERO, |first| first.end.saturating_sub(self.terms.tick));
         let mut slot: Option<(Duration, [u64; 2])> = None;
-        for Recent { end, bytes } in &self.recent {
+        for Recent { start, end, bytes, repeated } in &self.recent {
             let mut of_interval = [0; 2];
             for (_, [sent, received]) in (0..).map(InterfaceId).zip(bytes).filter(|(id, _)| of(*id)) {
                 of_interval[0] += sent;
                 of_interval[1] += received;
             }
+            if once {
+                of_interval.iter_mut().zip(repeated).for_each(|(sum, again)| *sum = sum.wrapping_sub(*again));
+            }
             let bytes = of_interval;
-            let (from, sums) = match slot.take() {
+            // What is as long as a slot is one alone: an interval of a log.
+            let before = slot.take().filter(|_| end.saturating_sub(*start) < PEAK_SLOT);
+            let (from, sums) = match before {
                 Some((from, [sent, received])) => (from, [sent + bytes[0], received + bytes[1]]),
                 None => (*start, bytes),
             };
@@ -457,8 +461,7 @@ impl Ledger {
             peak.sent = peak.sent.max(rate(sums[0], seconds));
             peak.received = peak.received.max(rate(sums[1], seconds));
             peak.total = peak.total.max(rate(sums[0] + sums[1], seconds));
-            slot = Some((start, bytes));
-            start = *end;
+            slot = Some((*start, bytes));
         }
         peak
     }
