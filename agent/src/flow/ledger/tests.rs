@@ -453,6 +453,7 @@ fn with_ip_packets_loopback_has_only_sent_them() {
     }
 }
 
+mod crossings;
 mod intervals;
 mod owners;
 mod peaks;
