@@ -1,5 +1,6 @@
 //! Frames that cross several interfaces, and what of their crossings counts.
 
+mod random;
 mod topologies;
 
 use super::*;
