@@ -6,15 +6,18 @@ use flowtally_common::flow::{PROTOCOL_NOT_IP, Unparsed};
 
 use super::*;
 use crate::filter::Dictionary;
-use crate::flow::orient::Rule;
+use crate::flow::{attached::Attached, orient::LocalRule};
+use crate::model::owner::{Attribution, Owner, ProcessId, Reason};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn ledger(change: impl FnOnce(&mut Terms)) -> Ledger {
     let mut terms = Terms {
         measure: Measure::Frames,
+        counting: Counting::Once,
         retention: Retention::Run,
         groups: Vec::new(),
+        intervals: false,
         max_rows: 1000,
         orientation: Orientation::default(),
         filter: None,
@@ -71,6 +74,21 @@ const fn count(bytes: u64, packets: u64) -> Count {
     Count { bytes, packets }
 }
 
+/// Everything of one process.
+fn process(pid: u32, command: &str, reason: Reason) -> Arc<Attribution> {
+    let owner = Owner {
+        id: ProcessId { pid, start: Some(1) },
+        start_time: None,
+        command: command.into(),
+        executable: None,
+        uid: Some(pid),
+        user: None,
+        container: None,
+        netns: None,
+    };
+    Arc::new(Attribution { owners: vec![owner], reason })
+}
+
 #[test]
 fn both_directions_are_one_row() {
     let mut ledger = ledger(|_| ());
@@ -83,7 +101,8 @@ fn both_directions_are_one_row() {
     assert_eq!((row.local_port, row.remote_port, row.kind), (40_000, 53, Kind::UDP));
     assert_eq!((traffic.sent.bytes, traffic.sent.packets), (150, 2));
     assert_eq!((traffic.received.bytes, traffic.received.packets), (900, 2));
-    assert_eq!((traffic.sent.peak, traffic.received.recent), (150, [900; 3]));
+    assert_eq!((traffic.sent.peak, traffic.received.peak, traffic.peak), (150, 900, 1050));
+    assert_eq!(traffic.received.recent, [900; 3]);
     assert_eq!(snapshot.total, *traffic);
     assert_eq!(snapshot.interfaces[0].egress.counted, count(150, 2));
     assert_eq!(snapshot.interfaces[0].ingress.counted, count(900, 2));
@@ -281,21 +300,21 @@ fn an_overview_of_some_interfaces_is_exactly_theirs() {
         ledger.record_health(HealthKey { ifindex: 8, direction: 0, bank: 0, padding: [0; 2] }, &untracked);
         ledger.close(SECOND * u32::try_from(second).unwrap());
     }
-    let [eth0, wg0] = [0, 1].map(|id| ledger.overview(|of| of == InterfaceId(id)));
+    let [eth0, wg0] = [0, 1].map(|id| ledger.overview(|of| of == InterfaceId(id), Counting::Once));
     assert_eq!((eth0.total.sent.bytes, eth0.total.received.bytes), (5000, 0));
     assert_eq!((wg0.total.sent.bytes, wg0.total.received.bytes), (0, 25 * 700 + 50_000));
     assert_eq!(wg0.total.received.recent, [2700, 13_500, 54_000]);
     assert_eq!(eth0.recent_peak, RecentPeak { sent: 100, received: 0, total: 100 });
     assert_eq!(wg0.recent_peak, RecentPeak { sent: 0, received: 1350, total: 1350 });
     assert_eq!(wg0.interfaces.iter().map(|interface| interface.name.as_str()).collect::<Vec<_>>(), ["wg0"]);
-    let all = ledger.overview(|_| true);
+    let all = ledger.overview(|_| true, Counting::Once);
     let mut both = eth0.total;
     both.merge(&wg0.total);
-    (both.sent.peak, both.received.peak) = (100, 1700);
+    (both.sent.peak, both.received.peak, both.peak) = (100, 1700, 1800);
     assert_eq!(all.total, both);
     assert_eq!(all.recent_peak, ledger.snapshot().recent_peak);
-    assert!(all.rows.is_empty() && ledger.rows().count() == 2);
-    assert_eq!(ledger.overview(|_| false).total, Traffic::default());
+    assert!(all.rows.is_empty() && ledger.rows(Counting::Once).count() == 2);
+    assert_eq!(ledger.overview(|_| false, Counting::Once).total, Traffic::default());
 }
 
 #[test]
@@ -335,15 +354,15 @@ fn the_past_of_some_rows_by_intervals() {
     }
     assert_eq!(ledger.closed(), 60);
     let of_query = |row: &RowKey| row.remote_port == 53;
-    let past = ledger.intervals(0..u64::MAX, |row| of_query(row.key).then_some(Part::Both));
+    let past = ledger.intervals(0..u64::MAX, Counting::Once, |row| of_query(row.key).then_some(Part::Both));
     assert_eq!(past.len(), 40);
     assert_eq!((past[0].sent, past[39].sent, past[39].received), (21, 60, 1000));
     assert_eq!([past[38].length, past[39].length].map(|length| length.as_millis()), [1100, 900]);
-    let last = ledger.intervals(59..60, |row| of_query(row.key).then_some(Part::BothAsSent));
+    let last = ledger.intervals(59..60, Counting::Once, |row| of_query(row.key).then_some(Part::BothAsSent));
     assert_eq!(last.iter().map(|last| (last.sent, last.received)).collect::<Vec<_>>(), [(1060, 0)]);
-    let all = ledger.intervals(59..60, |_| Some(Part::Both));
+    let all = ledger.intervals(59..60, Counting::Once, |_| Some(Part::Both));
     assert_eq!((all[0].sent, all[0].received), (65, 1000));
-    assert_eq!(ledger.intervals(60..70, |_| Some(Part::Both)), []);
+    assert_eq!(ledger.intervals(60..70, Counting::Once, |_| Some(Part::Both)), []);
 }
 
 #[test]
