@@ -26,3 +26,4 @@ pub mod snapshot;
 mod table;
 pub mod topology;
 mod window;
+pub mod wire;
