@@ -7,6 +7,7 @@
 //! Bytes from elsewhere are read with suspicion: what does not add up is an error, and memory is taken as it is filled.
 
 mod foreign;
+mod model;
 
 use std::{
     collections::VecDeque,
