@@ -6,6 +6,7 @@
 //!
 //! Bytes from elsewhere are read with suspicion: what does not add up is an error, and memory is taken as it is filled.
 
+mod event;
 mod foreign;
 mod model;
 
