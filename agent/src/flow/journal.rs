@@ -5,6 +5,8 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use super::wire::{WireError, WireForm, WireReader, put_bytes, take_bytes};
+
 /// What an account got in the interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct JournalEntry {
@@ -76,6 +78,12 @@ impl Journal {
     pub(super) fn entries(&self) -> Entries<'_> {
         Entries { bytes: &self.0, last: 0 }
     }
+
+    /// Whether it is a whole journal of so many accounts.
+    pub(super) fn is_of(&self, accounts: usize) -> bool {
+        let mut entries = self.entries();
+        entries.by_ref().all(|entry| (entry.number as usize) < accounts) && entries.bytes.is_empty()
+    }
 }
 
 /// The entries of a journal.
@@ -90,7 +98,7 @@ impl Entries<'_> {
         let (mut number, mut shift) = (0, 0);
         loop {
             let byte = self.bytes.try_get_u8().ok()?;
-            number |= u64::from(byte & 0x7f) << shift;
+            number |= u64::from(byte & 0x7f).checked_shl(shift)?;
             if byte & 0x80 == 0 {
                 return Some(number);
             }
@@ -104,10 +112,20 @@ impl Iterator for Entries<'_> {
 
     fn next(&mut self) -> Option<JournalEntry> {
         let header = self.number()?;
-        self.last += u32::try_from(header >> 2).ok()?;
+        self.last = self.last.checked_add(u32::try_from(header >> 2).ok()?)?;
         let sent = if header & SENT == 0 { 0 } else { self.number()? };
         let received = if header & RECEIVED == 0 { 0 } else { self.number()? };
-        Some(Entry { number: self.last, sent, received })
+        Some(JournalEntry { number: self.last, sent, received })
+    }
+}
+
+impl WireForm for Journal {
+    fn put(&self, to: &mut Vec<u8>) {
+        put_bytes(&self.0, to);
+    }
+
+    fn take(from: &mut WireReader<'_>) -> Result<Self, WireError> {
+        take_bytes(from).map(|bytes| Self(Bytes::copy_from_slice(bytes)))
     }
 }
 

@@ -12,7 +12,8 @@ use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 use super::{
     accounts::{Accounts, Way, bits},
     row::{Part, Traffic},
-    window::Closed,
+    window::{ClosedWindow, Timeline},
+    wire::{WireError, WireForm, WireReader, check},
 };
 
 /// Keys, each with its account.
@@ -163,6 +164,11 @@ impl<K: Eq + Hash + Clone> AccountTable<K> {
         self.accounts.pending_of(number)
     }
 
+    /// Whether the open interval has brought an account anything so far.
+    pub(crate) fn is_pending(&self, number: u32) -> bool {
+        self.accounts.is_pending(number)
+    }
+
     fn hash(&self, key: &K) -> u32 {
         let hash = self.hasher.hash_one(key);
         (hash >> 32) as u32
@@ -240,8 +246,61 @@ impl<K: Eq + Hash + Clone> AccountTable<K> {
         self.accounts.forget_totals();
     }
 
+    /// How many numbers there are, in use or not.
+    pub(crate) const fn numbered(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether what was read from elsewhere can be gone on with.
+    pub(crate) fn check(&self, timeline: &Timeline) -> Result<(), WireError> {
+        self.accounts.check(timeline)
+    }
+
     /// How many accounts there are.
     pub(crate) fn len(&self) -> usize {
         self.index.len() + self.retired
+    }
+}
+
+impl<K: WireForm + Eq + Hash + Clone> WireForm for AccountTable<K> {
+    fn put(&self, to: &mut Vec<u8>) {
+        let Self { index, keys, used, accounts, free, retired, limit, .. } = self;
+        keys.put(to);
+        used.put(to);
+        accounts.put(to);
+        free.put(to);
+        retired.put(to);
+        limit.put(to);
+        index.iter().map(|place| place.number).collect::<Vec<_>>().put(to);
+    }
+
+    fn take(from: &mut WireReader<'_>) -> Result<Self, WireError> {
+        let mut table = Self {
+            keys: WireForm::take(from)?,
+            used: WireForm::take(from)?,
+            accounts: WireForm::take(from)?,
+            free: WireForm::take(from)?,
+            retired: WireForm::take(from)?,
+            limit: WireForm::take(from)?,
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+        };
+        let places = table.keys.len();
+        let is_full = table.accounts.len() == places && table.used.len() == places.div_ceil(64);
+        check(is_full, "a table")?;
+        check(table.free.iter().all(|number| (*number as usize) < places), "free places")?;
+        let found = Vec::<u32>::take(from)?;
+        let in_use: usize = table.used.iter().map(|word| word.count_ones() as usize).sum();
+        let known =
+            found.len().checked_add(table.retired).and_then(|known| known.checked_add(table.free.len()));
+        check(in_use + table.free.len() == places && known == Some(places), "places in use")?;
+        for number in found {
+            let key = table.keys.get(number as usize).ok_or(WireError::Corrupt("an index"))?;
+            check(table.used[number as usize / 64] & 1 << (number % 64) != 0, "an index")?;
+            check(table.find(key).is_none(), "an index")?;
+            let place = KeyPlace { hash: table.hash(key), number };
+            table.index.insert_unique(place.filed(), place, |place| place.filed());
+        }
+        Ok(table)
     }
 }

@@ -6,7 +6,10 @@
 
 use std::{collections::VecDeque, ops::Range, time::Duration};
 
-use super::row::WINDOWS;
+use super::{
+    row::WINDOWS,
+    wire::{WireError, check, wire_struct},
+};
 
 /// The recent intervals, by sequence number.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +61,20 @@ impl Timeline {
         self.intervals.back().map_or(Duration::ZERO, |(_, end)| *end)
     }
 
+    /// The sequence numbers of the intervals that the longest window holds.
+    pub(crate) fn closed(&self) -> Range<u64> {
+        self.base..self.next()
+    }
+
+    /// Whether what was read from elsewhere can be gone on with.
+    pub(crate) fn check(&self) -> Result<(), WireError> {
+        let Self { intervals, base, oldest } = self;
+        let newest = base.saturating_add((intervals.len() as u64).saturating_sub(1));
+        check(newest < 1 << 60 && oldest.iter().all(|oldest| (*base..=newest).contains(oldest)), "windows")?;
+        let is_in_order = intervals.iter().all(|(start, end)| start <= end);
+        check(is_in_order, "intervals")
+    }
+
     /// The sequence number of the next interval.
     pub(crate) fn next(&self) -> u64 {
         self.base + self.intervals.len() as u64
@@ -82,6 +99,8 @@ impl Timeline {
 pub(crate) fn index(of: u64, base: u64) -> usize {
     usize::try_from(of - base).unwrap_or(usize::MAX)
 }
+
+wire_struct!(Timeline { intervals, base, oldest });
 
 #[cfg(test)]
 mod tests {
