@@ -11,7 +11,8 @@ use flowtally_common::Count;
 use super::{
     journal::{Journal, JournalEntry, JournalWriter},
     row::{Lane, Part, Traffic},
-    window::{Closed, index},
+    window::{ClosedWindow, Timeline, index},
+    wire::{WireError, check, wire_enum, wire_struct},
 };
 
 /// A shorter interval than this counts as this long for a peak: a few packets in the last few milliseconds of a run are
@@ -22,7 +23,7 @@ pub(crate) const SHORTEST_PEAK: Duration = Duration::from_millis(900);
 const BLOCK: u32 = 64;
 
 /// Which way, from the local end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Way {
     Sent,
     Received,
@@ -145,6 +146,26 @@ impl Accounts {
         }
     }
 
+    /// How many accounts there are, in use or not.
+    pub(crate) const fn len(&self) -> usize {
+        self.traffic.len()
+    }
+
+    /// Whether what was read from elsewhere can be gone on with after the intervals of `timeline`.
+    pub(crate) fn check(&self, timeline: &Timeline) -> Result<(), WireError> {
+        let Self { traffic, pending, touched, journals, base, .. } = self;
+        let accounts = traffic.len();
+        let is_full = pending.len() == accounts && touched.len() == accounts.div_ceil(64);
+        check(is_full && u32::try_from(accounts).is_ok(), "accounts")?;
+        let beyond = touched.last().map_or(0, |last| match accounts % 64 {
+            0 => 0,
+            used => last >> used,
+        });
+        check(beyond == 0, "pending accounts")?;
+        check(timeline.closed() == (*base..base.saturating_add(journals.len() as u64)), "journals")?;
+        check(journals.iter().all(|journal| journal.is_of(accounts)), "a journal")
+    }
+
     /// Closes the interval: what is pending goes into the windows, and what left them goes out. Calls `idle` for each
     /// account that has nothing in the longest window any more.
     pub(crate) fn close(
@@ -245,6 +266,9 @@ pub(crate) fn bits(mut word: u64) -> impl Iterator<Item = u32> {
 pub(crate) fn rate(bytes: u64, seconds: f64) -> u64 {
     (bytes as f64 / seconds).round() as u64
 }
+
+wire_enum!(Way { 0 => Sent {}, 1 => Received {} });
+wire_struct!(Accounts { traffic, pending, touched, journals, base; writer });
 
 #[cfg(test)]
 mod tests {

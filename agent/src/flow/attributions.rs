@@ -7,6 +7,7 @@ use hashbrown::HashMap;
 use super::{
     group::GroupBy,
     owner_groups::OwnerGroups,
+    wire::{WireError, check, wire_struct},
 };
 use crate::model::owner::{Attribution, Reason};
 
@@ -93,3 +94,18 @@ impl Attributions {
         self.entries.iter().filter(|entry| entry.rows > 0).map(|entry| &entry.attribution)
     }
 }
+
+impl Attributions {
+    /// Makes anew what did not travel, if what did can be gone on with for rows with these numbers.
+    pub(crate) fn mend(&mut self, numbers: &[u32]) -> Result<(), WireError> {
+        let Self { entries, index, free, groups } = self;
+        let is_entry = |number: &u32| (*number as usize) < entries.len();
+        check(!entries.is_empty() && numbers.iter().chain(&*free).all(is_entry), "attributions")?;
+        let live = (0..).zip(&*entries).filter(|(number, entry)| *number == NOT_LOOKED || entry.rows > 0);
+        *index = live.map(|(number, entry)| (Arc::clone(&entry.attribution), number)).collect();
+        groups.mend(entries.len())
+    }
+}
+
+wire_struct!(AttributionEntry { attribution, rows });
+wire_struct!(Attributions { entries, free, groups; index });

@@ -14,6 +14,7 @@ use super::{
     accounts::{SHORTEST_PEAK, rate},
     group::{OwnerKey, OwnerPart},
     row::Traffic,
+    wire::{WireError, check, wire_struct},
 };
 use crate::model::owner::Attribution;
 
@@ -182,3 +183,20 @@ impl Group {
         sum
     }
 }
+
+impl OwnerGroups {
+    /// Makes anew what did not travel, if what did can be gone on with for so many attributions.
+    pub(crate) fn mend(&mut self, attributions: usize) -> Result<(), WireError> {
+        for OwnerGrouping { groups, index, free, of, .. } in &mut self.groupings {
+            let is_group = |number: &u32| (*number as usize) < groups.len();
+            check(of.len() >= attributions && of.iter().chain(&*free).all(is_group), "groups by owner")?;
+            let live = (0..).zip(&*groups).filter(|(_, group)| group.attributions > 0);
+            *index = live.map(|(number, group)| (group.key.clone(), number)).collect();
+        }
+        Ok(())
+    }
+}
+
+wire_struct!(OwnerGroups { groupings });
+wire_struct!(OwnerGrouping { part, groups, free, of; index });
+wire_struct!(Group { key, attributions, pending, peak, departed });

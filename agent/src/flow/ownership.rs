@@ -10,6 +10,7 @@ use super::{
     attributions::{Attributions, NOT_LOOKED},
     group::GroupBy,
     row::{RowKey, Traffic},
+    wire::{WireError, WireForm, WireReader, check, wire_struct},
 };
 use crate::model::owner::{Attribution, Reason};
 
@@ -247,3 +248,37 @@ impl Ownership {
         attribution
     }
 }
+
+impl Ownership {
+    /// Makes anew what did not travel, if what did can be gone on with for so many rows.
+    pub(crate) fn mend(&mut self, rows: usize) -> Result<(), WireError> {
+        let Self { hints, numbers, attributions, retired, .. } = self;
+        check(hints.len() == numbers.len() && hints.len() >= rows, "owners of rows")?;
+        check(retired.values().flatten().all(|row| (*row as usize) < rows), "former owners of rows")?;
+        attributions.mend(numbers)
+    }
+}
+
+impl WireForm for Bits {
+    fn put(&self, to: &mut Vec<u8>) {
+        self.0.put(to);
+    }
+
+    fn take(from: &mut WireReader<'_>) -> Result<Self, WireError> {
+        Vec::take(from).map(Self)
+    }
+}
+
+wire_struct!(Ownership {
+    hints,
+    numbers,
+    wanted,
+    fresh,
+    switched,
+    provisional,
+    attributions,
+    retired,
+    is_retired,
+    rivals,
+    next
+});
