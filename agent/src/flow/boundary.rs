@@ -7,6 +7,9 @@ use std::{
 
 use thiserror::Error;
 
+use super::wire::wire_struct;
+use crate::format::Safe;
+
 /// Why a text is no boundary. The wording is iftop's, in that a bad mask names the network that it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum BoundaryError {
@@ -119,6 +122,9 @@ fn is_number(mask: &str) -> bool {
 fn prefix(text: &str, least: u32, most: u32) -> Option<u32> {
     text.parse().ok().filter(|prefix| (least..=most).contains(prefix))
 }
+
+wire_struct!(Ipv4Boundary { network, mask });
+wire_struct!(Ipv6Boundary { network, mask });
 
 #[cfg(test)]
 mod tests {

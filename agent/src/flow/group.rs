@@ -14,6 +14,14 @@ use thiserror::Error;
 use super::{
     row::{InterfaceId, RowKey},
     services::Services,
+    wire::{wire_enum, wire_struct},
+};
+use crate::{
+    format::{Name, Safe},
+    model::{
+        owner::{Attribution, Container, Netns, ProcessId, Reason},
+        protocol::Kind,
+    },
 };
 
 /// IPv4 prefix of `subnet` when none is given.
@@ -353,3 +361,32 @@ fn network(address: IpAddr, v4: u8, v6: u8) -> (IpAddr, u8) {
         }
     }
 }
+
+wire_enum!(GroupBy {
+    0 => Flow {},
+    1 => Local {},
+    2 => Remote {},
+    3 => Host {},
+    4 => Port {},
+    5 => Service {},
+    6 => Protocol {},
+    7 => Interface {},
+    8 => Subnet { v4: v4, v6: v6 },
+    9 => Process {},
+    10 => Command {},
+    11 => User {},
+    12 => Container {},
+    13 => Netns {},
+});
+wire_enum!(GroupKey {
+    0 => Address { 0: address },
+    1 => Pair { 0: pair },
+    2 => Port { 0: kind, 1: port },
+    3 => Service { 0: name },
+    4 => Protocol { 0: kind },
+    5 => Interface { 0: interface },
+    6 => Subnet { 0: network },
+    7 => Owner { 0: key },
+});
+wire_enum!(OwnerPart { 0 => Process {}, 1 => Command {}, 2 => User {}, 3 => Container {}, 4 => Netns {} });
+wire_struct!(OwnerKey { part, example });

@@ -24,6 +24,7 @@ use super::{
     accounts::Way,
     boundary::{Ipv4Boundary, Ipv6Boundary},
     row::RowKey,
+    wire::wire_struct,
 };
 use crate::model::protocol::Kind;
 
@@ -90,6 +91,12 @@ impl Orientation {
         self.broadcasts = broadcasts.into_iter().map(|address| address.to_ipv6_mapped()).collect();
     }
 
+    /// The net boundaries, each for its family.
+    #[must_use]
+    pub const fn boundaries(&self) -> (Option<Ipv4Boundary>, Option<Ipv6Boundary>) {
+        (self.inside_v4, self.inside_v6)
+    }
+
     /// Whether this is an address of the host.
     #[must_use]
     pub fn is_own(&self, address: Ipv6Addr) -> bool {
@@ -109,6 +116,11 @@ impl Orientation {
     #[must_use]
     pub fn is_broadcast(&self, address: Ipv6Addr) -> bool {
         self.broadcasts.contains(&address)
+    }
+
+    /// The broadcast addresses of the networks that the host is in.
+    pub fn broadcasts(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.broadcasts.iter().filter_map(Ipv6Addr::to_ipv4_mapped)
     }
 
     /// Whether a net boundary decides about packets of this address's family.
@@ -211,6 +223,8 @@ fn query_type(kind: Kind, reply: u16) -> u16 {
         (_, other) => other,
     }
 }
+
+wire_struct!(Orientation { inside_v4, inside_v6, addresses, broadcasts });
 
 #[cfg(test)]
 mod tests {

@@ -242,3 +242,18 @@ impl Traffic {
         self.peak = 0;
     }
 }
+
+impl WireForm for InterfaceId {
+    fn put(&self, to: &mut Vec<u8>) {
+        self.0.put(to);
+    }
+
+    fn take(from: &mut WireReader<'_>) -> Result<Self, WireError> {
+        u16::take(from).map(Self)
+    }
+}
+
+wire_struct!(RowKey { local, remote, local_port, remote_port, vlan, interface, kind });
+wire_struct!(Lane { bytes, packets, recent, peak });
+wire_struct!(Traffic { sent, received, peak });
+wire_enum!(Counting { 0 => Once {}, 1 => PerInterface {} });
