@@ -1,6 +1,7 @@
 //! Frames that cross several interfaces, and what of their crossings counts.
 
 mod random;
+mod saved;
 mod topologies;
 
 use super::*;
