@@ -7,6 +7,7 @@ mod asking;
 mod interfaces;
 mod intervals;
 mod links;
+mod logged;
 mod saved;
 
 use std::{collections::VecDeque, ops::Range, sync::Arc, time::Duration};

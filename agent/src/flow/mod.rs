@@ -13,6 +13,7 @@ pub mod group;
 pub mod interval;
 mod journal;
 pub mod ledger;
+pub mod logged;
 pub mod names;
 pub mod orient;
 mod owner_groups;
