@@ -263,19 +263,29 @@ impl Hash for OwnerKey {
     }
 }
 
-/// What people call it: `curl 1234`, `nginx 812, 813`, `alice`, `docker:0123456789ab`, `forwarded`.
-impl fmt::Display for OwnerKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl OwnerKey {
+    /// What people call it, to the byte: `curl 1234`, `nginx 812, 813`, `alice`, `docker:0123456789ab`, `forwarded`.
+    #[must_use]
+    pub fn title(&self) -> Name {
+        self.names().iter().map(Name::as_bytes).collect::<Vec<_>>().join(&b", "[..]).into()
+    }
+
+    /// The names that the [`title`](Self::title) has: of a socket that several processes have open there are several, and a name may have
+    /// a comma in it.
+    #[must_use]
+    pub fn names(&self) -> Vec<Name> {
         let Attribution { owners, reason } = &*self.example;
         if owners.is_empty() {
-            return f.write_str(reason.nobody().unwrap_or(reason.code()));
+            return vec![reason.nobody().unwrap_or(reason.code()).into()];
         }
         let mut names: Vec<Name> = Vec::new();
         let mut before: Option<&Name> = None;
         for owner in owners {
             let name = match self.part {
-                OwnerPart::Process if before == Some(&*owner.command) => owner.id.pid.to_string(),
-                OwnerPart::Process => format!("{} {}", owner.command, owner.id.pid),
+                OwnerPart::Process if before == Some(&owner.command) => owner.id.pid.to_string().into(),
+                OwnerPart::Process => {
+                    [owner.command.as_bytes(), format!(" {}", owner.id.pid).as_bytes()].concat().into()
+                }
                 OwnerPart::Command => owner.command.clone(),
                 OwnerPart::User => match (&owner.user, owner.uid) {
                     (Some(user), _) => user.clone(),
@@ -294,7 +304,13 @@ impl fmt::Display for OwnerKey {
                 names.push(name);
             }
         }
-        f.write_str(&names.join(", "))
+        names
+    }
+}
+
+impl fmt::Display for OwnerKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.title().fmt(f)
     }
 }
 

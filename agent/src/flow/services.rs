@@ -18,7 +18,7 @@ impl Services {
     /// Reads the text of /etc/services; lines it does not understand are left out, as libc does. The first name
     /// of a port wins.
     #[must_use]
-    pub fn parse(text: &str) -> Self {
+    pub fn parse(text: &(impl AsRef<[u8]> + ?Sized)) -> Self {
         let mut names = HashMap::new();
         for service in etc::services(text.as_ref()) {
             let kind = match service.protocol {
