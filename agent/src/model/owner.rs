@@ -2,9 +2,10 @@
 
 use std::{fmt, time::SystemTime};
 
-use flowtally_common::SocketHint;
+use crate::format::Name;
 
-use super::row::RowKey;
+/// Why open files of a process stay unread where this program has the capabilities that are for that.
+pub const CLOSED_TO_ALL: &str = "although no right is missing: they have more rights, or a user namespace above or a security module protects them";
 
 /// Identity of a process. A PID alone is none: it is used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -105,7 +106,7 @@ pub enum Reason {
     NoSocket,
     /// The socket was there, and its process was gone before it could be found.
     Gone,
-    /// The socket is another user's, and this process may not read whose: `CAP_SYS_PTRACE` and `CAP_DAC_READ_SEARCH` are missing.
+    /// Its process may not be seen: `CAP_SYS_PTRACE` and `CAP_DAC_READ_SEARCH` are missing, or it is outside this PID namespace.
     NotPermitted,
     /// Nobody has looked yet.
     NotLooked,
@@ -149,7 +150,9 @@ impl Reason {
             Self::Forwarded => "neither end is of this host",
             Self::NoSocket => "this host has no socket for it",
             Self::Gone => "its process was gone before it could be found",
-            Self::NotPermitted => "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH are missing",
+            Self::NotPermitted => {
+                "its process may not be seen: CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, or the host's PID namespace, are missing"
+            }
             Self::NotLooked => "owners are looked for while they are shown",
         }
     }
@@ -210,14 +213,21 @@ impl Attribution {
     }
 }
 
-/// In a row's width: `curl/1234`, `nginx/812 +1`, `forwarded`.
+impl Attribution {
+    /// In a row's width, to the byte: `curl/1234`, `nginx/812 +1`, `forwarded`.
+    #[must_use]
+    pub fn title(&self) -> Name {
+        let Some((first, others)) = self.owners.split_first() else {
+            return self.reason.nobody().unwrap_or(self.reason.code()).into();
+        };
+        let more = if others.is_empty() { String::new() } else { format!(" +{}", others.len()) };
+        [first.command.as_bytes(), format!("/{}{more}", first.id.pid).as_bytes()].concat().into()
+    }
+}
+
 impl fmt::Display for Attribution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.owners[..] {
-            [] => f.write_str(self.reason.nobody().unwrap_or(self.reason.code())),
-            [only] => write!(f, "{}/{}", only.command, only.id.pid),
-            [first, more @ ..] => write!(f, "{}/{} +{}", first.command, first.id.pid, more.len()),
-        }
+        self.title().fmt(f)
     }
 }
 
@@ -288,26 +298,24 @@ impl Container {
 
 impl fmt::Display for Container {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let runtime = match self.runtime {
-            Runtime::Docker => "docker",
-            Runtime::Podman => "podman",
-            Runtime::Containerd => "containerd",
-            Runtime::CriO => "cri-o",
-            Runtime::Kubernetes => "kubernetes",
-            Runtime::Machine => "machine",
-            Runtime::Lxc => "lxc",
-            Runtime::Systemd | Runtime::Cgroup => return f.write_str(&self.name),
-        };
-        write!(f, "{runtime}:{}", self.name)
+        self.title().fmt(f)
+    }
+}
+
+impl Netns {
+    /// What people call it, to the byte; of one without a name its number.
+    #[must_use]
+    pub fn title(&self) -> Name {
+        match self.inode {
+            _ if !self.name.is_empty() => self.name.clone(),
+            Some(inode) => format!("net:[{inode}]").into(),
+            None => "gone".into(),
+        }
     }
 }
 
 impl fmt::Display for Netns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.name.as_str(), self.inode) {
-            ("", Some(inode)) => write!(f, "net:[{inode}]"),
-            ("", None) => f.write_str("gone"),
-            (name, _) => f.write_str(name),
-        }
+        self.title().fmt(f)
     }
 }
