@@ -7,6 +7,8 @@ use std::{fmt, str::FromStr};
 pub enum Handle {
     /// A file descriptor.
     Descriptor(u32),
+    /// A file descriptor in a thread's own table: its number, and the thread.
+    OfThread(u32, u32),
     /// What the process runs.
     Executable,
     /// What is mapped at an address; without one, the only deleted file that is mapped.
@@ -17,7 +19,9 @@ pub enum Handle {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HandleError {
     /// Nothing that a process holds is called so.
-    #[error("use a descriptor's number, txt, mem, or mem:ADDRESS with an address of /proc/PID/maps")]
+    #[error(
+        "use a descriptor's number (NUMBER@TID in a thread's own table), txt, mem, or mem:ADDRESS with an address of /proc/PID/maps"
+    )]
     Unknown,
     /// A directory has no content to copy.
     #[error("cwd and rtd are directories, which have no content to copy")]
@@ -45,10 +49,16 @@ impl FromStr for Handle {
                 .map(|address| Self::Mapped(Some(address)))
                 .ok_or(HandleError::Unknown);
         }
+        let decimal = |text: &str| {
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse::<u32>().ok().filter(|_| digits).ok_or(HandleError::Unknown)
+        };
         // As lsof shows it, with a letter for what it is open to.
-        let number = text.strip_suffix(['r', 'w', 'u']).unwrap_or(text);
-        let digits = number.bytes().all(|byte| byte.is_ascii_digit());
-        number.parse().ok().filter(|_| digits).map(Self::Descriptor).ok_or(HandleError::Unknown)
+        let descriptor = |text: &str| decimal(text.strip_suffix(['r', 'w', 'u']).unwrap_or(text));
+        match text.split_once('@') {
+            Some((number, thread)) => Ok(Self::OfThread(descriptor(number)?, decimal(thread)?)),
+            None => descriptor(text).map(Self::Descriptor),
+        }
     }
 }
 
@@ -56,6 +66,7 @@ impl fmt::Display for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Descriptor(number) => write!(f, "descriptor {number}"),
+            Self::OfThread(number, thread) => write!(f, "descriptor {number} of thread {thread}"),
             Self::Executable => f.write_str("the executable"),
             Self::Mapped(Some(address)) => write!(f, "what is mapped at {address:x}"),
             Self::Mapped(None) => f.write_str("the deleted file that is mapped"),
@@ -72,6 +83,8 @@ mod tests {
         let parse = |text: &str| text.parse::<Handle>();
         assert_eq!(parse("9"), Ok(Handle::Descriptor(9)));
         assert_eq!(parse("9w"), Ok(Handle::Descriptor(9)));
+        assert_eq!(parse("9@4711"), Ok(Handle::OfThread(9, 4711)));
+        assert_eq!(parse("9u@4711"), Ok(Handle::OfThread(9, 4711)));
         assert_eq!(parse("txt"), Ok(Handle::Executable));
         assert_eq!(parse("mem"), Ok(Handle::Mapped(None)));
         assert_eq!(parse("DEL"), Ok(Handle::Mapped(None)));
@@ -79,7 +92,9 @@ mod tests {
             assert_eq!(parse(text), Ok(Handle::Mapped(Some(0x7f26_b0a0_0000))), "{text}");
         }
         assert_eq!(parse("cwd"), Err(HandleError::Directory));
-        for text in ["", "-1", "+1", "w", "mem:", "mem:x", "mem:+1", "9x", "4294967296"] {
+        for text in
+            ["", "-1", "+1", "w", "mem:", "mem:x", "mem:+1", "9x", "4294967296", "9@", "@7", "9@7@7", "9@+7"]
+        {
             assert_eq!(parse(text), Err(HandleError::Unknown), "{text}");
         }
     }
