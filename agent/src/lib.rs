@@ -16,6 +16,7 @@ pub mod host;
 pub mod iftop;
 pub mod inspect;
 pub mod kernel;
+pub mod log;
 pub mod lsof;
 pub mod model;
 pub mod mountinfo;
