@@ -5,6 +5,7 @@
 
 mod error;
 mod granularity;
+mod settings;
 
 pub(crate) use self::record::{EndReason, LogEnd, LogStart, end_line};
 pub use self::{
