@@ -3,6 +3,7 @@
 //! `ticks -> LogIntervals -> LogFold -> tables -> lines`. Pure: what the clocks say is handed in, and nothing is written here; files are
 //! the business of [`export`](crate::export). The format is described in docs/log.md.
 
+mod clock;
 mod error;
 mod granularity;
 mod settings;
