@@ -5,6 +5,7 @@
 
 mod clock;
 mod error;
+mod fold;
 mod granularity;
 mod settings;
 
