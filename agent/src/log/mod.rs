@@ -7,6 +7,7 @@ mod clock;
 mod error;
 mod fold;
 mod granularity;
+mod intervals;
 mod settings;
 
 pub(crate) use self::record::{EndReason, LogEnd, LogStart, end_line};
