@@ -9,6 +9,7 @@ mod fold;
 mod granularity;
 mod intervals;
 mod settings;
+mod table;
 
 pub(crate) use self::record::{EndReason, LogEnd, LogStart, end_line};
 pub use self::{
