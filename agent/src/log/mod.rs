@@ -8,6 +8,7 @@ mod error;
 mod fold;
 mod granularity;
 mod intervals;
+mod line;
 mod settings;
 mod table;
 
