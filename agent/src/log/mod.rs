@@ -9,6 +9,7 @@ mod fold;
 mod granularity;
 mod intervals;
 mod line;
+mod record;
 mod settings;
 mod table;
 
