@@ -5,6 +5,7 @@
 
 mod clock;
 mod error;
+pub(crate) mod files;
 mod fold;
 mod granularity;
 mod intervals;
