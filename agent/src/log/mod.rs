@@ -13,6 +13,7 @@ mod line;
 mod record;
 mod settings;
 mod table;
+pub(crate) mod tail;
 
 pub(crate) use self::record::{EndReason, LogEnd, LogStart, end_line};
 pub use self::{
