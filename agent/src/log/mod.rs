@@ -6,6 +6,8 @@
 mod clock;
 mod error;
 pub(crate) mod files;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod fold;
 mod granularity;
 mod intervals;
@@ -14,6 +16,8 @@ mod record;
 mod settings;
 mod table;
 pub(crate) mod tail;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::record::{EndReason, LogEnd, LogStart, end_line};
 pub use self::{
