@@ -8,6 +8,7 @@ pub mod config;
 #[cfg(test)]
 mod documents;
 pub mod etc;
+pub mod export;
 pub mod files;
 pub mod filter;
 pub mod flow;
