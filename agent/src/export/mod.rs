@@ -3,6 +3,8 @@
 //! `LogFold -> queue -> thread -> file`. One interval waits at most; the one who sends never does, and nothing is dropped: what finds no
 //! room, and what cannot be written, is carried into the next record.
 
+mod file;
+mod folder;
 mod queue;
 mod status;
 
