@@ -6,6 +6,7 @@
 mod file;
 mod folder;
 mod queue;
+mod recover;
 mod status;
 
 use std::{
