@@ -8,6 +8,7 @@ mod folder;
 mod queue;
 mod recover;
 mod status;
+mod thread;
 
 use std::{
     fs, io,
