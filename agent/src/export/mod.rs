@@ -9,6 +9,7 @@ mod queue;
 mod recover;
 mod status;
 mod thread;
+mod upkeep;
 
 use std::{
     fs, io,
