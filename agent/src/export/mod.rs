@@ -8,6 +8,8 @@ mod folder;
 mod queue;
 mod recover;
 mod status;
+#[cfg(test)]
+mod tests;
 mod thread;
 mod upkeep;
 
