@@ -8,6 +8,7 @@ pub mod holders;
 pub mod interfaces;
 pub mod names;
 pub mod netns;
+pub mod output;
 pub mod owners;
 pub mod portrait;
 pub mod proc;
