@@ -14,7 +14,9 @@
 //! - /dev/stdout, /dev/fd/N and their like are the descriptor that this process was given: what is there already stays, and what
 //!   was opened to append is appended to. Devices, terminals and FIFOs are written to as they are.
 
+mod like;
 mod place;
+mod staged;
 
 use std::{
     ffi::OsString,
