@@ -14,6 +14,7 @@
 //! - /dev/stdout, /dev/fd/N and their like are the descriptor that this process was given: what is there already stays, and what
 //!   was opened to append is appended to. Devices, terminals and FIFOs are written to as they are.
 
+mod in_place;
 mod like;
 mod place;
 mod staged;
