@@ -18,6 +18,8 @@ mod in_place;
 mod like;
 mod place;
 mod staged;
+#[cfg(test)]
+mod tests;
 
 use std::{
     ffi::OsString,
