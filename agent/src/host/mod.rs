@@ -13,5 +13,6 @@ pub mod owners;
 pub mod portrait;
 pub mod proc;
 pub mod recover;
+pub mod rights;
 pub mod sockets;
 pub mod users;

@@ -2,7 +2,14 @@
 
 use std::collections::HashMap;
 
-use nix::unistd::{Uid, User};
+use nix::unistd::{Group, Uid, User};
+
+/// The number of a group that is named, or given by number.
+#[must_use]
+pub fn group(name: &str) -> Option<u32> {
+    let named = || Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
+    name.parse().ok().or_else(named)
+}
 
 /// Login names that were asked for. A name is asked for once: a directory server may be far away.
 #[derive(Debug, Default)]
