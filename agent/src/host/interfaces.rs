@@ -112,13 +112,9 @@ impl Netlink {
     /// # Errors
     /// When the kernel refuses.
     pub async fn interfaces(&self) -> Result<Vec<Interface>, NetlinkError> {
-        let links: Vec<LinkMessage> = self
-            .handle
-            .link()
-            .get()
-            .execute()
-            .try_collect()
+        let links = spawn_blocking(links::list)
             .await
+            .map_err(|error| NetlinkError::new("interfaces", &error))?
             .map_err(|error| NetlinkError::new("interfaces", &error))?;
         let mut interfaces: Vec<_> = links.iter().map(interface).collect();
         interfaces.sort_by_key(|interface| interface.index);

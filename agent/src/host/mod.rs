@@ -6,6 +6,7 @@ pub mod containers;
 pub mod held;
 pub mod holders;
 pub mod interfaces;
+pub mod links;
 pub mod names;
 pub mod netns;
 pub mod output;
