@@ -12,15 +12,22 @@ use globset::{Glob, GlobMatcher};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::AddressAttribute,
-    link::{LinkAttribute, LinkFlags, LinkMessage},
+    link::{LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
     route::{RouteAttribute, RouteHeader, RouteMessage},
 };
 use rtnetlink::{Handle, MulticastGroup, RouteMessageBuilder, packet_core::NetlinkPayload};
 use thiserror::Error;
+use tokio::task::spawn_blocking;
+
+use super::links;
+use crate::format::Safe;
 
 /// ARPHRD numbers (`linux/if_arp.h`) of devices whose frames start with an Ethernet header; the frames of all others start
 /// with the IP header: tun and `WireGuard` (none), PPP, tunnels.
 const WITH_ETHERNET_HEADER: [u16; 3] = [1, 772, 801];
+
+/// The index of the loopback device, which is the first in every network namespace.
+const LOOPBACK: u32 = 1;
 
 /// An interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +44,12 @@ pub struct Interface {
     pub layer: Layer,
     /// Its hardware address, if it has one.
     pub hardware_address: Vec<u8>,
+    /// What kind of virtual device it is, such as `bridge`; `tap` for a tun device with an Ethernet header, `None` for hardware.
+    pub kind: Option<String>,
+    /// The index of the bridge, bond or other device that it is a part of.
+    pub master: Option<u32>,
+    /// The index of the device below it, or of its peer, if that is in this network namespace.
+    pub lower: Option<u32>,
     /// Its own counters, received and sent ([`flowtally_common::Direction`]).
     pub counters: [Count; 2],
 }
@@ -217,12 +230,27 @@ fn interface(link: &LinkMessage) -> Interface {
             Layer::Ip
         },
         hardware_address: Vec::new(),
+        kind: None,
+        master: None,
+        lower: None,
         counters: [Count::default(); 2],
     };
+    let mut is_elsewhere = false;
     for attribute in &link.attributes {
         match attribute {
             LinkAttribute::IfName(name) => interface.name.clone_from(name),
             LinkAttribute::Address(address) => interface.hardware_address.clone_from(address),
+            LinkAttribute::Controller(master) => {
+                interface.master = Some(*master).filter(|master| *master != 0);
+            }
+            LinkAttribute::Link(lower) => interface.lower = Some(*lower).filter(|lower| *lower != 0),
+            LinkAttribute::LinkNetNsId(_) => is_elsewhere = true,
+            LinkAttribute::LinkInfo(infos) => {
+                interface.kind = infos.iter().find_map(|info| match info {
+                    LinkInfo::Kind(kind) => Some(kind.to_string()),
+                    _ => None,
+                });
+            }
             LinkAttribute::Stats64(stats) => {
                 interface.counters = [
                     Count { bytes: stats.rx_bytes, packets: stats.rx_packets },
@@ -231,6 +259,12 @@ fn interface(link: &LinkMessage) -> Interface {
             }
             _ => {}
         }
+    }
+    if is_elsewhere {
+        interface.lower = None;
+    }
+    if interface.layer == Layer::Ethernet && interface.kind.as_deref() == Some("tun") {
+        interface.kind = Some("tap".to_owned());
     }
     interface
 }
@@ -377,6 +411,9 @@ mod tests {
             loopback,
             layer: Layer::Ethernet,
             hardware_address: Vec::new(),
+            kind: None,
+            master: None,
+            lower: None,
             counters: [Count::default(); 2],
         }
     }
