@@ -7,7 +7,7 @@ use std::{
 };
 
 use flowtally_common::{Count, settings::Layer};
-use futures_util::{StreamExt, TryStreamExt, stream::FusedStream};
+use futures_util::{FutureExt as _, StreamExt, TryStreamExt, stream::FusedStream};
 use globset::{Glob, GlobMatcher};
 use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
@@ -192,6 +192,16 @@ impl Netlink {
             }
         }
         Ok(indices)
+    }
+
+    /// Every change that the kernel has told of so far, without waiting for one.
+    pub async fn pending(&mut self) -> Vec<Change> {
+        // The answer to any question stands behind them in the same queue, so that they are all here when it is. What it says
+        // does not matter.
+        let answer: Result<Vec<LinkMessage>, _> =
+            self.handle.link().get().match_index(LOOPBACK).execute().try_collect().await;
+        drop(answer);
+        std::iter::from_fn(|| self.change().now_or_never()).collect()
     }
 
     /// Waits for the next change. Never ends before the connection does; then it waits for ever.
