@@ -294,14 +294,35 @@ fn route_interfaces(route: &RouteMessage) -> Vec<u32> {
 /// Which interfaces to count on, as asked for.
 #[derive(Clone, Debug)]
 pub struct Selection {
-    patterns: Vec<(String, GlobMatcher)>,
+    wanted: Vec<SelectedWord>,
+}
+
+/// A word that was asked for: an interface's name, or a pattern of names.
+#[derive(Clone, Debug)]
+struct SelectedWord {
+    word: String,
+    /// The word as a pattern, or why it is none.
+    glob: Result<GlobMatcher, String>,
+}
+
+impl SelectedWord {
+    fn new(word: String) -> Self {
+        let glob = Glob::new(if word == "any" { "*" } else { &word });
+        let glob = glob.map(|glob| glob.compile_matcher()).map_err(|error| error.kind().to_string());
+        Self { word, glob }
+    }
+
+    /// A name may have characters that mean something in a pattern: the interface of this very name is always meant.
+    fn matches(&self, name: &str) -> bool {
+        self.word == name || self.glob.as_ref().is_ok_and(|glob| glob.is_match(name))
+    }
 }
 
 /// The interfaces asked for do not exist.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SelectionError {
     /// No interface has this name, or matches this pattern.
-    #[error("no interface is called '{pattern}'; there are: {present}")]
+    #[error("no interface is called '{pattern}'; there are: {present}", pattern = Safe::new(.pattern))]
     Unknown {
         /// What was asked for.
         pattern: String,
@@ -309,7 +330,7 @@ pub enum SelectionError {
         present: String,
     },
     /// A pattern that is none.
-    #[error("'{pattern}' is no pattern of interface names: {reason}")]
+    #[error("'{pattern}' is no pattern of interface names: {reason}", pattern = Safe::new(.pattern))]
     Pattern {
         /// What was asked for.
         pattern: String,
@@ -326,22 +347,9 @@ pub enum SelectionError {
 
 impl Selection {
     /// From the names and patterns (`eth*`) asked for; `any` is all interfaces.
-    ///
-    /// # Errors
-    /// When a pattern is none.
-    pub fn parse(patterns: &[String]) -> Result<Self, SelectionError> {
-        let patterns = patterns
-            .iter()
-            .map(|pattern| {
-                let glob = if pattern == "any" { "*" } else { pattern };
-                let glob = Glob::new(glob).map_err(|error| SelectionError::Pattern {
-                    pattern: pattern.clone(),
-                    reason: error.kind().to_string(),
-                })?;
-                Ok((pattern.clone(), glob.compile_matcher()))
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { patterns })
+    #[must_use]
+    pub fn parse(words: &[String]) -> Self {
+        Self { wanted: words.iter().cloned().map(SelectedWord::new).collect() }
     }
 
     /// Fills in what to count on when nothing was asked for: the interfaces with a default route, else the first that
@@ -349,15 +357,20 @@ impl Selection {
     /// something to count on now.
     ///
     /// # Errors
-    /// When there is nothing to count on.
+    /// When there is nothing to count on, or a word is neither a name nor a pattern.
     pub fn resolve(
         self,
         interfaces: &[Interface],
         default_routes: &HashSet<u32>,
     ) -> Result<Self, SelectionError> {
-        let present =
-            || interfaces.iter().map(|interface| interface.name.as_str()).collect::<Vec<_>>().join(", ");
-        if self.patterns.is_empty() {
+        let present = || {
+            interfaces
+                .iter()
+                .map(|interface| Safe::new(&interface.name).to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        if self.wanted.is_empty() {
             let mut chosen: Vec<_> = interfaces
                 .iter()
                 .filter(|interface| default_routes.contains(&interface.index))
@@ -375,14 +388,18 @@ impl Selection {
                 return Err(SelectionError::NoDefault { present: present() });
             }
             let escaped: Vec<_> = chosen.iter().map(|name| globset::escape(name)).collect();
-            return Self::parse(&escaped);
+            return Ok(Self::parse(&escaped));
         }
-        let matches = |glob: &GlobMatcher| interfaces.iter().any(|interface| glob.is_match(&interface.name));
-        let nothing_yet = !self.patterns.iter().any(|(_, glob)| matches(glob));
-        for (pattern, glob) in &self.patterns {
-            let is_name = !pattern.contains(['*', '?', '[', '{']);
-            if (is_name || nothing_yet) && !matches(glob) {
-                return Err(SelectionError::Unknown { pattern: pattern.clone(), present: present() });
+        let matches =
+            |wanted: &SelectedWord| interfaces.iter().any(|interface| wanted.matches(&interface.name));
+        let nothing_yet = !self.wanted.iter().any(matches);
+        for wanted in self.wanted.iter().filter(|wanted| !matches(wanted)) {
+            let pattern = wanted.word.clone();
+            if let Err(reason) = &wanted.glob {
+                return Err(SelectionError::Pattern { pattern, reason: reason.clone() });
+            }
+            if nothing_yet || !pattern.contains(['*', '?', '[', '{']) {
+                return Err(SelectionError::Unknown { pattern, present: present() });
             }
         }
         Ok(self)
@@ -390,22 +407,20 @@ impl Selection {
 
     /// Asks for one more interface, by its name.
     pub fn add(&mut self, name: &str) {
-        // A name with every special character escaped is a pattern.
-        if let Ok(glob) = Glob::new(&globset::escape(name)) {
-            self.patterns.push((name.to_owned(), glob.compile_matcher()));
-        }
+        // A name with every special character escaped is a pattern of itself alone.
+        self.wanted.push(SelectedWord { word: name.to_owned(), ..SelectedWord::new(globset::escape(name)) });
     }
 
     /// Whether to count on the interface of this name.
     #[must_use]
     pub fn contains(&self, name: &str) -> bool {
-        self.patterns.iter().any(|(_, glob)| glob.is_match(name))
+        self.wanted.iter().any(|wanted| wanted.matches(name))
     }
 
     /// Whether the name itself was asked for, not by a pattern: then that it cannot be attached is a failure.
     #[must_use]
     pub fn names(&self, name: &str) -> bool {
-        self.patterns.iter().any(|(pattern, _)| pattern == name)
+        self.wanted.iter().any(|wanted| wanted.word == name)
     }
 }
 
@@ -437,7 +452,7 @@ mod tests {
             link(4, "c", true, false),
         ];
         let resolve = |links: &[Interface], routes: &[u32]| {
-            Selection::parse(&[]).unwrap().resolve(links, &routes.iter().copied().collect())
+            Selection::parse(&[]).resolve(links, &routes.iter().copied().collect())
         };
         let chosen = resolve(&links, &[4]).unwrap();
         assert!(chosen.contains("c") && !chosen.contains("b"));
@@ -472,5 +487,27 @@ mod tests {
             "no interface is called 'nosuch'; there are: lo, eth0, eth1"
         );
         assert!(matches!(select(&["eth["]), Err(SelectionError::Pattern { .. })));
+    }
+
+    /// The kernel forbids a slash, a colon and blanks.
+    #[test]
+    fn an_interface_is_chosen_by_its_name_whatever_is_in_it() {
+        let names = [
+            "x[1]", "x1", "eth[", "{a", "a,b", "[!x]", "\\", "**", "\x1b[31m", "-", "x?", "\u{202e}",
+            "a{b,c}",
+        ];
+        let links: Vec<_> = (1..).zip(names).map(|(index, name)| link(index, name, true, false)).collect();
+        for name in names {
+            let chosen = Selection::parse(&[name.to_owned()]).resolve(&links, &HashSet::new()).unwrap();
+            assert!(chosen.contains(name) && chosen.names(name), "{name}");
+            let mut added = Selection::parse(&["x1".to_owned()]);
+            added.add(name);
+            assert!(
+                names.iter().all(|other| added.contains(other) == (other == &name || *other == "x1")),
+                "{name}"
+            );
+        }
+        let by_default = Selection::parse(&[]).resolve(&links[..1], &HashSet::new()).unwrap();
+        assert!(by_default.contains("x[1]") && !by_default.contains("x1"));
     }
 }
