@@ -5,6 +5,7 @@ mod fdinfo;
 mod locks;
 mod maps;
 mod stat;
+mod tables;
 
 use std::mem::MaybeUninit;
 
