@@ -64,9 +64,9 @@ impl Descriptors {
     ) -> Result<()> {
         let mut gaps = 0;
         let mut next = 0;
-        let mut name = Decimal::default();
         while gaps < GAPS {
-            let entry = name.text(next);
+            let name = DescriptorName::of(next);
+            let entry = name.as_c_str();
             match readlinkat_raw(dir, entry, &mut *target) {
                 Err(Errno::NOENT) => gaps += 1,
                 answer => {
@@ -92,24 +92,34 @@ impl Descriptors {
 }
 
 /// A number as a name, made where it stands.
-#[derive(Default)]
-struct Decimal([u8; 11]);
+#[derive(Clone, Copy, Debug)]
+pub struct DescriptorName {
+    text: [u8; 11],
+    from: usize,
+}
 
 impl DescriptorName {
     /// The digits of a number, with a NUL.
-    fn text(&mut self, number: u32) -> &CStr {
-        let mut at = self.0.len() - 1;
+    #[must_use]
+    pub fn of(number: u32) -> Self {
+        let mut name = Self { text: [0; 11], from: 10 };
         let mut rest = number;
-        loop {
-            at -= 1;
+        while name.from > 0 {
+            name.from -= 1;
             // A digit is below 10.
-            self.0[at] = b'0' + u8::try_from(rest % 10).unwrap_or_default();
+            name.text[name.from] = b'0' + u8::try_from(rest % 10).unwrap_or_default();
             rest /= 10;
-            if rest == 0 || at == 0 {
+            if rest == 0 {
                 break;
             }
         }
-        CStr::from_bytes_until_nul(&self.0[at..]).unwrap_or_default()
+        name
+    }
+
+    /// For system calls.
+    #[must_use]
+    pub fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_until_nul(self.text.get(self.from..).unwrap_or_default()).unwrap_or_default()
     }
 }
 
@@ -145,9 +155,8 @@ mod tests {
 
     #[test]
     fn numbers_have_digits() {
-        let mut decimal = Decimal::default();
         for number in [0, 9, 10, 12_345, u32::MAX] {
-            assert_eq!(decimal.text(number).to_str().unwrap(), number.to_string());
+            assert_eq!(DescriptorName::of(number).as_c_str().to_str().unwrap(), number.to_string());
         }
     }
 }

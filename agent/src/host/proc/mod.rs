@@ -11,7 +11,7 @@ use std::mem::MaybeUninit;
 
 use rustix::{
     fd::OwnedFd,
-    fs::{Mode, OFlags, RawDir, open, openat, readlinkat_raw},
+    fs::{AtFlags, Mode, OFlags, PROC_SUPER_MAGIC, RawDir, open, openat, readlinkat_raw, statat, statfs},
     io::{Errno, Result, read},
 };
 
@@ -24,6 +24,19 @@ pub use stat::Stat;
 
 /// Longest target of a symbolic link in /proc that the kernel hands out (`PATH_MAX`).
 const PATH_MAX: usize = 4096;
+
+/// Whether /proc is there, for who can say nothing of processes without it. A folder without processes in it is no answer.
+///
+/// # Errors
+/// When proc(5) is not mounted, in words that say what to do.
+pub fn check() -> std::io::Result<()> {
+    match statfs("/proc") {
+        Ok(about) if about.f_type == PROC_SUPER_MAGIC => Ok(()),
+        _ => Err(std::io::Error::other(
+            "/proc is not mounted here, and it has the processes: mount -t proc proc /proc",
+        )),
+    }
+}
 
 /// Every process that /proc shows now, in ascending order.
 ///
@@ -51,7 +64,33 @@ fn numbers(dir: &OwnedFd) -> Result<Vec<u32>> {
 #[derive(Debug)]
 pub struct ProcessDir {
     pid: u32,
+    thread: Option<u32>,
     dir: OwnedFd,
+}
+
+/// A process by all the tables of descriptors that its threads have.
+#[derive(Debug)]
+pub struct Views<'a> {
+    process: &'a ProcessDir,
+    /// Where the first thread has ended, one that goes on.
+    stand_in: Option<ProcessDir>,
+    further: Vec<ProcessDir>,
+}
+
+impl Views<'_> {
+    /// By what the whole process has is asked for: its mappings, its executable, the first table.
+    #[must_use]
+    pub const fn whole(&self) -> &ProcessDir {
+        match &self.stand_in {
+            Some(thread) => thread,
+            None => self.process,
+        }
+    }
+
+    /// A view for each table.
+    pub fn tables(&self) -> impl Iterator<Item = &ProcessDir> {
+        std::iter::once(self.whole()).chain(&self.further)
+    }
 }
 
 impl ProcessDir {
@@ -62,7 +101,56 @@ impl ProcessDir {
     pub fn open(pid: u32) -> Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let dir = open(format!("/proc/{pid}"), flags, Mode::empty())?;
-        Ok(Self { pid, dir })
+        Ok(Self { pid, thread: None, dir })
+    }
+
+    /// One of its threads, with everything below the directory that a process has.
+    ///
+    /// # Errors
+    /// `NOENT` when it has no such thread.
+    pub fn thread(&self, thread: u32) -> Result<Self> {
+        // /proc/PID/task/TID has less in it. That its number is this process's thread is asked last.
+        let whole = Self::open(thread)?;
+        statat(&self.dir, format!("task/{thread}"), AtFlags::empty())?;
+        Ok(Self { pid: self.pid, thread: Some(thread), dir: whole.dir })
+    }
+
+    /// The thread that it is seen through; `None` for the first one.
+    #[must_use]
+    pub const fn by_thread(&self) -> Option<u32> {
+        self.thread
+    }
+
+    /// Whether its number is the process's own: /proc answers for the numbers of other threads too, which it does not list.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let mut status = Vec::new();
+        self.thread.is_none() && self.read("status", &mut status).is_ok() && is_process(&status, self.pid)
+    }
+
+    /// The process by each table of descriptors that its threads have; the first one answers for all that they share.
+    #[must_use]
+    pub fn views(&self, tables: &mut Tables) -> Views<'_> {
+        let mut views = Views { process: self, stand_in: None, further: Vec::new() };
+        if !has_threads(&self.dir) {
+            return views;
+        }
+        let threads = tables.further(self.pid, &self.dir);
+        views.further = threads.into_iter().filter_map(|thread| self.thread(thread).ok()).collect();
+        if !views.further.is_empty() && self.stat().is_ok_and(|stat| stat.has_ended()) {
+            views.stand_in = Some(views.further.remove(0));
+        }
+        views
+    }
+
+    /// Threads with a working directory and a root of their own.
+    #[must_use]
+    pub fn apart(&self, tables: &mut Tables) -> Vec<Self> {
+        if !has_threads(&self.dir) {
+            return Vec::new();
+        }
+        let threads = tables.directories(self.pid, &self.dir);
+        threads.into_iter().filter_map(|thread| self.thread(thread).ok()).collect()
     }
 
     /// The process.
@@ -128,6 +216,13 @@ impl ProcessDir {
             true
         })
     }
+}
+
+/// Whether a number is that of the process itself, by /proc/NUMBER/status.
+#[must_use]
+pub fn is_process(status: &[u8], number: u32) -> bool {
+    let group = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Tgid:"));
+    group.is_some_and(|group| group.trim_ascii() == number.to_string().as_bytes())
 }
 
 /// The inode number in a link such as `socket:[1234]` or `pipe:[1234]`.

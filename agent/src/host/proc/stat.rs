@@ -23,7 +23,13 @@ const GROUP: usize = 2;
 const THREADS: usize = 17;
 const START: usize = 19;
 
-impl Stat {
+impl ProcessStat {
+    /// Whether what it is about has ended: a zombie. Of a process it is its first thread; others may go on.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        matches!(self.state, b'Z' | b'X')
+    }
+
     /// Reads the line. The name stands in parentheses and may hold any byte, parentheses too: it ends at the last one.
     #[must_use]
     pub fn parse(line: &[u8]) -> Option<Self> {
