@@ -15,12 +15,14 @@ use rustix::{
     io::{Errno, Result, read},
 };
 
-pub use descriptors::Descriptors;
+pub use descriptors::{DescriptorName, Descriptors};
 pub use fdinfo::FdInfo;
 pub use locks::Lock;
-pub use maps::{Mapping, unescape};
-pub use mountinfo::Mount;
-pub use stat::Stat;
+pub use maps::Mapping;
+pub use stat::ProcessStat;
+pub use tables::{Tables, has_threads};
+
+pub use crate::mountinfo::{Mount, unescape};
 
 /// Longest target of a symbolic link in /proc that the kernel hands out (`PATH_MAX`).
 const PATH_MAX: usize = 4096;
