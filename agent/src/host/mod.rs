@@ -9,6 +9,7 @@ pub mod interfaces;
 pub mod links;
 pub mod names;
 pub mod netns;
+pub mod opened;
 pub mod output;
 pub mod owners;
 pub mod portrait;

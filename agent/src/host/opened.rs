@@ -1,0 +1,459 @@
+//! Open files as records, wherever they come from: the kernel walks its own tables where it may be asked, and /proc is read where not.
+//!
+//! A record says what is known of a descriptor before /proc is asked. What it does not say is asked there, by whoever needs it: so
+//! everybody else sees the same, whichever way it came.
+
+use std::{
+    fs,
+    ops::{ControlFlow, Range},
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use rustix::fs::{AtFlags, CWD, statat};
+
+use super::sockets::{InternetSocket, SocketClass, State, protocol};
+pub use crate::kernel::walk::IdSet;
+use crate::kernel::walk::{
+    FileKinds, FileSelection, KernelTables, MappingSelection, NoWalk, WalkError, WalkedFile, WalkedInode,
+    WalkedLink, WalkedSocket, walk_by_proc,
+};
+
+/// Whether /proc must not be taken in place of a walk: for tests.
+static WALKS_ONLY: AtomicBool = AtomicBool::new(false);
+
+/// Which way open files are to be read, for tests: `proc`, or `iterators`.
+///
+/// # Errors
+/// What is wrong with the word, or why the kernel's tables cannot be walked.
+pub fn choose(way: &str) -> Result<(), String> {
+    match way {
+        "proc" => walk_by_proc(),
+        "iterators" => {
+            KernelTables::open()
+                .map_err(|why| format!("the kernel's tables of open files are not walked: {why}"))?;
+            WALKS_ONLY.store(true, Ordering::Relaxed);
+        }
+        _ => return Err(format!("\"{way}\" is neither \"proc\" nor \"iterators\"")),
+    }
+    Ok(())
+}
+
+/// Whether to read /proc, since a walk was not possible. Tests may have said that it must be.
+///
+/// # Errors
+/// `NOTSUP` when it must.
+pub fn instead() -> rustix::io::Result<()> {
+    if WALKS_ONLY.load(Ordering::Relaxed) { Err(rustix::io::Errno::NOTSUP) } else { Ok(()) }
+}
+
+/// So many open files and sockets are read from /proc and its tables in the time that a walk takes to begin.
+const FEW: u64 = 4_000;
+
+/// The kernel's tables, where there is enough to read to be worth it.
+fn worthwhile(count: Option<u64>) -> Option<OpenTables> {
+    if !WALKS_ONLY.load(Ordering::Relaxed) && count.is_some_and(|count| count < FEW) {
+        return None;
+    }
+    OpenTables::open().ok()
+}
+
+/// The kernel's tables, where the host has many files open.
+#[must_use]
+pub fn of_many_files() -> Option<OpenTables> {
+    // Allocated, free and at most.
+    let text = fs::read_to_string("/proc/sys/fs/file-nr").unwrap_or_default();
+    worthwhile(text.split_ascii_whitespace().next().and_then(|count| count.parse().ok()))
+}
+
+/// The kernel's tables, where this network namespace has many sockets.
+#[must_use]
+pub fn of_many_sockets() -> Option<OpenTables> {
+    let text = fs::read_to_string("/proc/thread-self/net/sockstat").unwrap_or_default();
+    let used = text.lines().find_map(|line| line.strip_prefix("sockets: used "));
+    worthwhile(used.and_then(|count| count.trim().parse().ok()))
+}
+
+/// What stat(2) says of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordedStat {
+    /// Major and minor number of the device that holds it.
+    pub device: (u32, u32),
+    /// Inode number.
+    pub inode: u64,
+    /// Type and permissions.
+    pub mode: u16,
+    /// Links.
+    pub links: u32,
+    /// Length in bytes.
+    pub size: u64,
+    /// Major and minor number of the device that it is.
+    pub rdev: (u32, u32),
+}
+
+impl RecordedStat {
+    /// Of a walked file, where its inode is all that stat(2) would ask.
+    fn of(file: &WalkedInode) -> Option<Self> {
+        let WalkedInode { device, inode, mode, links, size, rdev, exact, .. } = *file;
+        exact.then_some(Self { device, inode, mode, links, size, rdev })
+    }
+}
+
+/// What the link of a descriptor says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum RecordedLink {
+    /// A text: where it is.
+    Text(Range<usize>),
+    Socket,
+    Pipe,
+    /// It must be read.
+    Unknown,
+}
+
+/// What a link says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkText<'a> {
+    /// As it is.
+    Text(&'a [u8]),
+    /// `socket:[INODE]`
+    Socket(u64),
+    /// `pipe:[INODE]`
+    Pipe(u64),
+    /// Not known: it must be read.
+    Unknown,
+}
+
+/// A descriptor, as far as it is known without asking /proc.
+#[derive(Clone, Debug)]
+pub struct DescriptorRecord {
+    /// Its number.
+    pub fd: u32,
+    /// What stat(2) says of the file; `None` where it must be asked.
+    pub stat: Option<RecordedStat>,
+    /// The flags of open(2), with `O_CLOEXEC`; `None` where that is not known.
+    pub flags: Option<u32>,
+    /// Whether it is open for reading, and for writing.
+    pub access: (bool, bool),
+    /// Where the next byte is read or written; `None` before the beginning.
+    pub position: Option<u64>,
+    /// The number of an eventfd.
+    pub event: Option<u32>,
+    /// What socket it is.
+    pub socket: Option<Box<RecordedSocket>>,
+    /// The inode number, as the kernel has it.
+    pub inode: u64,
+    link: RecordedLink,
+}
+
+/// A socket, as far as it is known without asking for the tables of sockets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordedSocket {
+    /// In the tables of this network namespace, with all that they say.
+    Internet(InternetSocket),
+    /// In that of UNIX sockets.
+    Unix(UnixRecord),
+    /// In no table of this network namespace.
+    Unlisted,
+    /// In a table, if in any, that is neither of TCP nor of UDP nor of UNIX sockets.
+    Other,
+    /// It takes the tables to know.
+    Unknown,
+}
+
+/// A UNIX socket, as /proc/net/unix has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnixRecord {
+    /// The kernel's address of it, in 16 digits.
+    pub address: [u8; 16],
+    /// `SOCK_STREAM` and so on.
+    pub kind: u16,
+    /// Its state, as a number of `linux/net.h`.
+    pub state: u8,
+    /// Whether it listens.
+    pub listens: bool,
+    /// Its path as it is printed.
+    pub path: Box<[u8]>,
+}
+
+const O_CLOEXEC: u32 = 0o2_000_000;
+const AF_UNIX: u16 = 1;
+const AF_INET: u16 = 2;
+const AF_INET6: u16 = 10;
+const AF_NETLINK: u16 = 16;
+const AF_PACKET: u16 = 17;
+const SOCK_STREAM: u16 = 1;
+const SOCK_DGRAM: u16 = 2;
+const SOCK_RAW: u16 = 3;
+
+impl RecordedSocket {
+    fn of(socket: &WalkedSocket<'_>, own: u64) -> Self {
+        if socket.namespace == 0 || own == 0 || !socket.complete {
+            return match socket.family {
+                AF_NETLINK | AF_PACKET => Self::Other,
+                _ => Self::Unknown,
+            };
+        }
+        if socket.namespace != own {
+            return Self::Unlisted;
+        }
+        match (socket.family, socket.kind, socket.protocol) {
+            (AF_UNIX, ..) => socket.address.map_or(Self::Unknown, |address| {
+                let connected = socket.state == State::Established as u8;
+                Self::Unix(UnixRecord {
+                    address,
+                    kind: socket.kind,
+                    // `SS_CONNECTED` and `SS_UNCONNECTED`: whoever has a descriptor of it has the socket.
+                    state: if connected { 3 } else { 1 },
+                    listens: socket.state == State::Listen as u8,
+                    path: printed(socket.name),
+                })
+            }),
+            (AF_INET | AF_INET6, SOCK_STREAM, 6) => match State::from_raw(socket.state) {
+                // What neither listens nor is connected is in no table.
+                State::Close => Self::Unlisted,
+                _ => Self::Internet(internet(socket, protocol::TCP)),
+            },
+            (AF_INET | AF_INET6, SOCK_DGRAM, 17) if socket.local_port == 0 => Self::Unlisted,
+            (AF_INET | AF_INET6, SOCK_DGRAM, 17) => Self::Internet(internet(socket, protocol::UDP)),
+            (AF_INET | AF_INET6, SOCK_RAW | SOCK_DGRAM, _) | (AF_NETLINK | AF_PACKET, ..) => Self::Other,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+fn internet(socket: &WalkedSocket<'_>, protocol: u8) -> InternetSocket {
+    InternetSocket {
+        class: SocketClass::Transport,
+        protocol,
+        is_v6: socket.family == AF_INET6,
+        v6_only: false,
+        state: State::from_raw(socket.state),
+        local: socket.local,
+        remote: socket.remote,
+        local_port: socket.local_port,
+        remote_port: socket.remote_port,
+        interface: socket.interface,
+        cookie: socket.cookie,
+        inode: socket.inode,
+        uid: socket.uid.unwrap_or_default(),
+        receive_queue: socket.receive_queue,
+        send_queue: socket.send_queue,
+    }
+}
+
+/// The name of a UNIX socket as /proc/net/unix prints it (`net/unix/af_unix.c`, `unix_seq_show`), to the end of the line.
+fn printed(name: &[u8]) -> Box<[u8]> {
+    let name = if name.first() == Some(&0) { name } else { name.strip_suffix(b"\0").unwrap_or(name) };
+    let end = name.iter().position(|byte| *byte == b'\n').unwrap_or(name.len());
+    name[..end].iter().map(|byte| if *byte == 0 { b'@' } else { *byte }).collect()
+}
+
+/// The first thread's table of descriptors of a process.
+#[derive(Clone, Debug, Default)]
+pub struct RecordedTable {
+    /// The process.
+    pub pid: u32,
+    /// In ascending order.
+    pub records: Vec<DescriptorRecord>,
+    text: Vec<u8>,
+}
+
+impl RecordedTable {
+    /// Of a process that has nothing open that is wanted.
+    #[must_use]
+    pub fn empty(pid: u32) -> Self {
+        Self { pid, ..Self::default() }
+    }
+
+    /// What the link of one of its descriptors says.
+    #[must_use]
+    pub fn link(&self, record: &DescriptorRecord) -> LinkText<'_> {
+        match &record.link {
+            RecordedLink::Text(range) => {
+                self.text.get(range.clone()).map_or(LinkText::Unknown, LinkText::Text)
+            }
+            RecordedLink::Socket => LinkText::Socket(record.inode),
+            RecordedLink::Pipe => LinkText::Pipe(record.inode),
+            RecordedLink::Unknown => LinkText::Unknown,
+        }
+    }
+
+    fn push(&mut self, file: &WalkedFile<'_>, own: u64) {
+        let link = match file.link {
+            WalkedLink::Path(path) => {
+                let from = self.text.len();
+                self.text.extend_from_slice(path);
+                RecordedLink::Text(from..self.text.len())
+            }
+            WalkedLink::Socket => RecordedLink::Socket,
+            WalkedLink::Pipe => RecordedLink::Pipe,
+            WalkedLink::NotAsked if file.socket.is_some() => RecordedLink::Socket,
+            WalkedLink::NotAsked | WalkedLink::Unknown => RecordedLink::Unknown,
+        };
+        let closes = |closes| file.flags | if closes { O_CLOEXEC } else { 0 };
+        self.records.push(DescriptorRecord {
+            fd: file.fd,
+            stat: RecordedStat::of(&file.file),
+            flags: file.close_on_exec.map(closes),
+            access: (file.reads, file.writes),
+            // fdinfo prints it with a sign.
+            position: i64::try_from(file.position).ok().map(i64::cast_unsigned),
+            event: file.event,
+            socket: file.socket.as_ref().map(|socket| Box::new(RecordedSocket::of(socket, own))),
+            inode: file.file.inode,
+            link,
+        });
+    }
+}
+
+/// Which descriptors are wanted, and what of each.
+#[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each of them is a part that may be asked for alone")]
+pub struct WantedRecords {
+    /// Sockets alone.
+    pub only_sockets: bool,
+    /// What sockets are.
+    pub sockets: bool,
+    /// What /proc/net/unix has of UNIX sockets.
+    pub unix: bool,
+    /// Only sockets with one of these ports.
+    pub ports: Option<IdSet>,
+    /// Only files with one of these inode numbers, or such as look like it.
+    pub inodes: Option<IdSet>,
+    /// Only files on this device.
+    pub device: Option<(u32, u32)>,
+    /// The links' texts.
+    pub paths: bool,
+    /// The flags of open(2).
+    pub flags: bool,
+}
+
+impl WantedRecords {
+    fn selection(&self, process: Option<u32>) -> FileSelection<'_> {
+        FileSelection {
+            process,
+            kind: if self.only_sockets { FileKinds::Sockets } else { FileKinds::All },
+            inodes: self.inodes.as_ref(),
+            device: self.device,
+            ports: self.ports.as_ref(),
+            path: self.paths,
+            close_on_exec: self.flags,
+            socket: self.sockets,
+            socket_address: self.unix,
+            ..FileSelection::default()
+        }
+    }
+}
+
+/// The kernel's tables of open files.
+#[derive(Debug)]
+pub struct OpenTables {
+    tables: KernelTables,
+    /// The network namespace that this process is in, by its inode; 0 where nobody knows.
+    own: u64,
+}
+
+impl OpenTables {
+    /// Finds out whether they can be walked.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn open() -> Result<Self, NoWalk> {
+        let tables = KernelTables::open()?;
+        let own = statat(CWD, "/proc/thread-self/ns/net", AtFlags::empty()).map_or(0, |stat| stat.st_ino);
+        Ok(Self { tables, own })
+    }
+
+    /// Hands over the table of each process in turn, in ascending order, but those of whom nothing is wanted. Returns the
+    /// processes of which threads have tables of their own.
+    ///
+    /// # Errors
+    /// When the walk cannot be made, or breaks off.
+    pub fn tables(
+        &mut self,
+        wanted: &WantedRecords,
+        process: Option<u32>,
+        mut each: impl FnMut(RecordedTable),
+    ) -> Result<Vec<u32>, WalkError> {
+        let mut table = RecordedTable::default();
+        let mut apart = Vec::new();
+        let own = self.own;
+        self.tables.files(&wanted.selection(process), |file| {
+            if file.tid != file.pid {
+                if apart.last() != Some(&file.pid) {
+                    apart.push(file.pid);
+                }
+                return ControlFlow::Continue(());
+            }
+            if file.pid != table.pid {
+                let before = std::mem::take(&mut table);
+                if before.pid != 0 {
+                    each(before);
+                }
+                table.pid = file.pid;
+            }
+            table.push(file, own);
+            ControlFlow::Continue(())
+        })?;
+        if table.pid != 0 {
+            each(table);
+        }
+        apart.sort_unstable();
+        apart.dedup();
+        Ok(apart)
+    }
+
+    /// Hands over the inode number of each socket that is open, with the process, the thread in whose table it is, and the descriptor.
+    ///
+    /// # Errors
+    /// When the walk cannot be made, or breaks off.
+    pub fn sockets(&mut self, mut each: impl FnMut(u64, u32, u32, u32)) -> Result<(), WalkError> {
+        let selection = FileSelection { kind: FileKinds::Sockets, ..FileSelection::default() };
+        self.tables.files(&selection, |file| {
+            each(file.file.inode, file.pid, file.tid, file.fd);
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// Processes that may hold a file without a name, open or mapped: no other does, but by its executable, working directory or root.
+    ///
+    /// # Errors
+    /// When the walk cannot be made, or breaks off.
+    pub fn holders_of_deleted(&mut self) -> Result<hashbrown::HashSet<u32>, WalkError> {
+        let mut pids = hashbrown::HashSet::new();
+        let selection =
+            FileSelection { kind: FileKinds::NoSockets, unlinked: true, ..FileSelection::default() };
+        self.tables.files(&selection, |file| {
+            pids.insert(file.pid);
+            ControlFlow::Continue(())
+        })?;
+        let selection = MappingSelection { unlinked: true, ..MappingSelection::default() };
+        self.tables.mappings(&selection, |mapping| {
+            pids.insert(mapping.pid);
+            ControlFlow::Continue(())
+        })?;
+        Ok(pids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_unix_sockets_are_as_proc_prints_them() {
+        for (name, expected) in [
+            (&b""[..], &b""[..]),
+            (b"/run/x\0", b"/run/x"),
+            (b"/run/x", b"/run/x"),
+            (b"\0bus\0x", b"@bus@x"),
+            (b"/run/a\nb\0", b"/run/a"),
+        ] {
+            assert_eq!(&*printed(name), expected);
+        }
+    }
+
+    #[test]
+    fn only_two_ways_can_be_chosen() {
+        assert_eq!(choose("both").unwrap_err(), "\"both\" is neither \"proc\" nor \"iterators\"");
+    }
+}
