@@ -1,24 +1,25 @@
-//! Who has sockets open: one walk through /proc/*/fd.
+//! Who has sockets open: one walk through /proc/*/fd, and through the tables of threads that have their own.
 //!
-//! A walk costs a system call for each open file of the host, so it is shared by the processors, and whoever starts one
-//! has a reason.
+//! A walk costs a system call for each open file of the host and one for each thread, so it is shared by the processors, and
+//! whoever starts one has a reason.
 
 use std::{
     collections::BTreeMap,
-    ffi::CStr,
+    ffi::{CStr, CString},
     mem::MaybeUninit,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
 };
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 use rustix::{
     fd::{AsFd, OwnedFd},
     fs::{AtFlags, CWD, Mode, OFlags, openat, readlinkat_raw, statat},
     io::{Errno, Result},
 };
 
-use super::proc::{Descriptors, inode_in, pids};
+use super::opened::{self, OpenTables};
+use super::proc::{Descriptors, ProcessDir, Tables, has_threads, inode_in, pids};
 
 /// More threads than this wait for each other's locks in the kernel more than they help.
 const THREADS: usize = 8;
@@ -34,14 +35,17 @@ pub struct DescriptorHolder {
     pub pid: u32,
     /// The number of its descriptor.
     pub fd: u32,
+    /// The thread that has it in a table of its own; `None` where it is in the first thread's.
+    pub thread: Option<u32>,
 }
 
 /// What a walk found.
 #[derive(Debug, Default)]
 pub struct Holders {
     /// By the socket's inode number, who has it open, in ascending order; one more descriptor of a process is one more entry.
-    sockets: HashMap<u64, Vec<Holder>>,
-    /// By the inode number of a network namespace, a process that lives in it: the first one.
+    sockets: HashMap<u64, Vec<DescriptorHolder>>,
+    /// By the inode number of a network namespace, a process that lives in it: the first one. Of one whose first thread has ended, a
+    /// thread that goes on.
     pub namespaces: BTreeMap<u64, u32>,
     /// Processes whose descriptors may not be read.
     pub refused: Vec<u32>,
@@ -58,24 +62,13 @@ impl Holders {
     /// When /proc cannot be read.
     pub fn walk() -> Result<Self> {
         let pids = pids()?;
-        let next = AtomicUsize::new(0);
-        let work = || {
-            let mut found = Found::default();
-            // One at a time, for most of a host's open files may be a few processes'.
-            while let Some(pid) = pids.get(next.fetch_add(1, Ordering::Relaxed)) {
-                found.process(*pid);
-            }
-            found
+        let walked = opened::of_many_files().and_then(|mut tables| by_kernel(&pids, &mut tables));
+        let mut all = if let Some(found) = walked {
+            vec![found]
+        } else {
+            opened::instead()?;
+            by_proc(&pids)
         };
-        let threads = thread::available_parallelism().map_or(1, Into::into).min(THREADS);
-        let threads = threads.min(pids.len() / WORTHWHILE).max(1);
-        let mut all = thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let mut all = vec![work()];
-            // A thread that panicked found nothing.
-            all.extend(others.into_iter().filter_map(|thread| thread.join().ok()));
-            all
-        });
         let mut holders = Self::default();
         holders.sockets.reserve(all.iter().map(|found| found.sockets.len()).sum());
         for found in &mut all {
@@ -110,16 +103,87 @@ impl Holders {
     }
 }
 
+/// Reads the links of all descriptors.
+fn by_proc(pids: &[u32]) -> Vec<FoundHolders> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut found = FoundHolders::default();
+        // One at a time, for most of a host's open files may be a few processes'.
+        while let Some(pid) = pids.get(next.fetch_add(1, Ordering::Relaxed)) {
+            found.process(*pid);
+        }
+        found
+    };
+    let threads = thread::available_parallelism().map_or(1, Into::into).min(THREADS);
+    let threads = threads.min(pids.len() / WORTHWHILE).max(1);
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut all = vec![work()];
+        // A thread that panicked found nothing.
+        all.extend(others.into_iter().filter_map(|thread| thread.join().ok()));
+        all
+    })
+}
+
+/// Takes the kernel's own tables; of /proc only who may be read and in which network namespace he is. Nothing where the walk breaks off.
+fn by_kernel(pids: &[u32], tables: &mut OpenTables) -> Option<FoundHolders> {
+    let mut found = FoundHolders::default();
+    let mut readable = HashSet::with_capacity(pids.len());
+    for pid in pids {
+        match link_inode(CWD, &CString::new(format!("/proc/{pid}/ns/net")).ok()?, "net") {
+            Ok(namespace) => {
+                readable.insert(*pid);
+                if let Some(namespace) = namespace {
+                    found.namespaces.entry(namespace).or_insert(*pid);
+                }
+            }
+            Err(Errno::ACCESS | Errno::PERM) if is_there(*pid) => found.refused.push(*pid),
+            Err(_) => {}
+        }
+    }
+    let mut apart: HashMap<(u32, u32), bool> = HashMap::new();
+    let FoundHolders { sockets, namespaces, refused, .. } = &mut found;
+    let walked = tables.sockets(|inode, pid, tid, fd| {
+        let thread = (tid != pid).then_some(tid);
+        // What is left of a first thread that has ended is refused to its own user, and holds nothing.
+        let mut may_be_read = || {
+            let link = CString::new(format!("/proc/{pid}/task/{tid}/ns/net")).ok();
+            let namespace = link.and_then(|link| link_inode(CWD, &link, "net").ok());
+            if let Some(namespace) = namespace.flatten() {
+                namespaces.entry(namespace).or_insert(tid);
+            }
+            namespace.is_some()
+        };
+        let is_readable = match thread {
+            None => readable.contains(&pid),
+            Some(_) => *apart.entry((pid, tid)).or_insert_with(&mut may_be_read),
+        };
+        if is_readable {
+            sockets.push((inode, DescriptorHolder { pid, fd, thread }));
+        }
+    });
+    refused.retain(|pid| !apart.iter().any(|((of, _), may)| of == pid && *may));
+    walked.ok()?;
+    Some(found)
+}
+
 /// By the inode number of each network namespace that processes live in, one of them: a small part of what a walk does.
 ///
 /// # Errors
 /// When /proc cannot be read.
 pub fn namespaces() -> Result<BTreeMap<u64, u32>> {
     let mut namespaces = BTreeMap::new();
+    let mut tables = Tables::new();
     for pid in pids()? {
-        let link = std::ffi::CString::new(format!("/proc/{pid}/ns/net")).map_err(|_| Errno::INVAL)?;
-        if let Ok(Some(inode)) = link_inode(CWD, &link, "net") {
-            namespaces.entry(inode).or_insert(pid);
+        let Ok(process) = ProcessDir::open(pid) else { continue };
+        let of = |dir: &ProcessDir| link_inode(dir.as_dir(), c"ns/net", "net").ok().flatten();
+        // A first thread that has ended is in no namespace any more.
+        let found = of(&process).map(|inode| (inode, pid)).or_else(|| {
+            let views = process.views(&mut tables);
+            Some((of(views.whole())?, views.whole().by_thread()?))
+        });
+        if let Some((inode, through)) = found {
+            namespaces.entry(inode).or_insert(through);
         }
     }
     Ok(namespaces)
@@ -152,9 +216,12 @@ struct FoundHolders {
     namespaces: HashMap<u64, u32>,
     refused: Vec<u32>,
     descriptors: Descriptors,
+    tables: Tables,
 }
 
-impl Found {
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+impl FoundHolders {
     fn process(&mut self, pid: u32) {
         // With any other error it has ended; and links of one that ends while it is read are refused too
         // (`fs/proc/base.c`, `proc_fd_access_allowed`).
@@ -166,19 +233,32 @@ impl Found {
     }
 
     fn read(&mut self, pid: u32) -> Result<()> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let dir: OwnedFd = openat(CWD, format!("/proc/{pid}"), flags, Mode::empty())?;
-        if let Some(namespace) = link_inode(&dir, c"ns/net", "net")? {
-            self.namespaces.entry(namespace).or_insert(pid);
+        let dir = openat(CWD, format!("/proc/{pid}"), DIRECTORY, Mode::empty())?;
+        let mut result = self.table(&dir, pid, None);
+        if !has_threads(&dir) {
+            return result;
         }
-        let fds = openat(&dir, c"fd", flags, Mode::empty())?;
+        for thread in self.tables.further(pid, &dir) {
+            let Ok(dir) = openat(&dir, format!("task/{thread}"), DIRECTORY, Mode::empty()) else { continue };
+            // What is left of a first thread that has ended is refused to its own user, and holds nothing.
+            result = self.table(&dir, pid, Some(thread)).or(result);
+        }
+        result
+    }
+
+    /// Reads the table that a directory of a process or a thread leads to.
+    fn table(&mut self, dir: &OwnedFd, pid: u32, thread: Option<u32>) -> Result<()> {
+        if let Some(namespace) = link_inode(dir, c"ns/net", "net")? {
+            self.namespaces.entry(namespace).or_insert(thread.unwrap_or(pid));
+        }
+        let fds = openat(dir, c"fd", DIRECTORY, Mode::empty())?;
         let Self { sockets, descriptors, .. } = self;
         let mut refused = false;
         let mut target = [MaybeUninit::<u8>::uninit(); LINK];
         descriptors.links(&fds, &mut target, |fd, _, link| {
             refused = matches!(link, Err(Errno::ACCESS | Errno::PERM));
             if let Some(inode) = link.ok().and_then(|link| inode_in(link, "socket")) {
-                sockets.push((inode, Holder { pid, fd }));
+                sockets.push((inode, DescriptorHolder { pid, fd, thread }));
             }
             !refused
         })?;
@@ -204,8 +284,11 @@ mod tests {
         let inode = fstat(&socket).unwrap().st_ino;
         let holders = Holders::walk().unwrap();
         let pid = std::process::id();
-        let mut expected =
-            [&socket, &again].map(|socket| Holder { pid, fd: socket.as_raw_fd().unsigned_abs() });
+        let mut expected = [&socket, &again].map(|socket| DescriptorHolder {
+            pid,
+            fd: socket.as_raw_fd().unsigned_abs(),
+            thread: None,
+        });
         expected.sort_unstable();
         assert_eq!(holders.of(inode), expected);
         let own = link_inode(CWD, c"/proc/self/ns/net", "net").unwrap().unwrap();
