@@ -13,12 +13,16 @@ use rustix::{
 
 use super::{
     netns::Namespaces,
-    portrait::Painter,
-    proc::{FdInfo, Mapping, ProcessDir, pids},
+    opened,
+    proc::{FdInfo, Mapping, ProcessDir, Tables, pids},
 };
 use crate::{
-    files::{Access, DELETED, Facts, FileId, Findings, Hold, How, Sighting, Storage},
-    flow::owner::{Owner, ProcessId},
+    format::Name,
+    host::painter::Painter,
+    model::{
+        held::{Access, DELETED, FileFacts, FileId, Findings, Hold, How, Sighting, Storage},
+        owner::{Owner, ProcessId},
+    },
 };
 
 /// File systems whose files are memory (linux/magic.h): tmpfs, ramfs, hugetlbfs.
@@ -38,9 +42,16 @@ const READ_ONLY: u32 = 0;
 pub fn deleted() -> Result<Findings> {
     let mut findings = Findings::default();
     let mut painter = Painter::new(Namespaces::default());
-    for pid in pids()? {
+    let mut tables = Tables::new();
+    let pids = pids()?;
+    let holders = opened::of_many_files().and_then(|mut tables| tables.holders_of_deleted().ok());
+    if holders.is_none() {
+        opened::instead()?;
+    }
+    for pid in pids {
         let Ok(process) = ProcessDir::open(pid) else { continue };
-        match look(&process, findings.processes.len()) {
+        let has_any = holders.as_ref().is_none_or(|holders| holders.contains(&pid));
+        match look(&process, findings.processes.len(), &mut tables, has_any) {
             Ok(sightings) => {
                 findings.looked += 1;
                 if sightings.is_empty() {
@@ -48,6 +59,7 @@ pub fn deleted() -> Result<Findings> {
                 }
                 if let Ok(owner) = painter.paint(&process) {
                     findings.processes.push(owner);
+                    findings.shared_memory.extend(shared_memory(&process, &sightings));
                     findings.sightings.extend(sightings);
                 }
             }
@@ -68,7 +80,7 @@ pub fn deleted() -> Result<Findings> {
 /// # Errors
 /// When it is gone, or may not be read.
 pub fn of(process: &ProcessDir) -> Result<Findings> {
-    let sightings = look(process, 0)?;
+    let sightings = look(process, 0, &mut Tables::new(), true)?;
     let owner = Owner {
         id: ProcessId { pid: process.pid(), start: None },
         start_time: None,
@@ -79,39 +91,66 @@ pub fn of(process: &ProcessDir) -> Result<Findings> {
         container: None,
         netns: None,
     };
-    Ok(Findings { processes: vec![owner], sightings, looked: 1, unreadable: 0 })
+    let shared_memory = shared_memory(process, &sightings).into_iter().collect();
+    Ok(Findings { processes: vec![owner], sightings, shared_memory, looked: 1, unreadable: 0 })
 }
 
-/// What a process holds without a name.
-fn look(process: &ProcessDir, at: usize) -> Result<Vec<Sighting>> {
-    let mut sightings = Vec::new();
-    let mut open = Vec::new();
-    process.descriptors(|number, link| {
-        if let Some(path) = link.strip_suffix(DELETED) {
-            open.push((number, path.to_vec()));
-        }
-    })?;
-    let sighting = |file: &OwnedFd, path: Vec<u8>, how, access| {
-        let facts = unlinked(file)?;
-        Some(Sighting { process: at, id: facts.id, facts: Some(facts), path, hold: Hold { how, access } })
+/// The device of what a process has mounted at /dev/shm, where it is worth asking: it holds something in memory.
+fn shared_memory(process: &ProcessDir, sightings: &[Sighting]) -> Option<(u64, u64)> {
+    let in_memory = |seen: &Sighting| seen.facts.is_some_and(|facts| facts.storage == Storage::Memory);
+    if !sightings.iter().any(in_memory) {
+        return None;
+    }
+    let device = |name: &str| {
+        let file = hold(process, name).ok()?;
+        Some((id(&fstat(&file).ok()?).device, storage(&file)))
     };
-    for (number, path) in open {
-        let Ok(file) = hold(process, &format!("fd/{number}")) else { continue };
-        let access = access(process, number);
-        sightings.extend(sighting(&file, path, How::Descriptor(number), access));
+    let (found, storage) = device("root/dev/shm")?;
+    // A folder of another file system is known by its name alone.
+    let is_mounted = device("root/dev").is_none_or(|(above, _)| above != found);
+    (is_mounted && storage == Storage::Memory).then_some(found)
+}
+
+/// What a process holds without a name, in whichever of its threads' tables. One that does not have any such file open or mapped, as the
+/// kernel's tables say, may still run it or be in it.
+fn look(process: &ProcessDir, at: usize, tables: &mut Tables, has_any: bool) -> Result<Vec<Sighting>> {
+    // Where a link cannot be read, nor can the rest; and of one that has ended nothing is known.
+    let has_any = has_any
+        || match process.link("root") {
+            Ok(_) => false,
+            Err(error @ (Errno::ACCESS | Errno::PERM)) => return Err(error),
+            Err(_) => true,
+        };
+    let mut sightings = Vec::new();
+    let views = process.views(tables);
+    for table in views.tables().filter(|_| has_any) {
+        match opened(table, at) {
+            Ok(found) => sightings.extend(found),
+            // A thread that ends meanwhile takes its table with it.
+            Err(Errno::NOENT | Errno::SRCH) if table.by_thread().is_some() => {}
+            Err(error) => return Err(error),
+        }
     }
-    for (name, how) in [("exe", How::Executable), ("cwd", How::WorkingDirectory), ("root", How::Root)] {
-        let Ok(link) = process.link(name) else { continue };
-        let Some(path) = link.strip_suffix(DELETED) else { continue };
-        let Ok(file) = hold(process, name) else { continue };
-        sightings.extend(sighting(&file, path.to_vec(), how, Access::Read));
+    let whole = views.whole();
+    sightings.extend(linked(whole, "exe", How::Executable, at));
+    let directories = [("cwd", How::WorkingDirectory), ("root", How::Root)];
+    sightings.extend(directories.iter().filter_map(|(name, how)| linked(whole, name, *how, at)));
+    for thread in process.apart(tables) {
+        for found in directories.iter().filter_map(|(name, how)| linked(&thread, name, *how, at)) {
+            if !sightings.iter().any(|known| known.id == found.id && known.hold == found.hold) {
+                sightings.push(found);
+            }
+        }
     }
-    mapped(process, |mapping, file| {
+    if !has_any {
+        return Ok(sightings);
+    }
+    mapped(whole, |mapping, file| {
         let how = How::Mapped(mapping.start, mapping.end);
         let access = if mapping.writes { Access::Write } else { Access::Read };
         let path = mapping.path.strip_suffix(DELETED).unwrap_or(mapping.path).to_vec();
         match file {
-            Ok(file) => sightings.extend(sighting(&file, path, how, access)),
+            Ok(file) => sightings.extend(sighting(&file, path, Hold { how, access }, at)),
             // Whoever may not follow a mapping still knows that it is there. A ring of io_submit(2) has no file.
             Err(_) if path != b"/[aio]" => {
                 let id = FileId { device: mapping.device, inode: mapping.inode };
@@ -122,6 +161,34 @@ fn look(process: &ProcessDir, at: usize) -> Result<Vec<Sighting>> {
         }
     })?;
     Ok(sightings)
+}
+
+/// What is open without a name in one table.
+fn opened(table: &ProcessDir, at: usize) -> Result<Vec<Sighting>> {
+    let mut open = Vec::new();
+    table.descriptors(|number, link| {
+        if let Some(path) = link.strip_suffix(DELETED) {
+            open.push((number, path.to_vec()));
+        }
+    })?;
+    let sightings = open.into_iter().filter_map(|(number, path)| {
+        let file = hold(table, &format!("fd/{number}")).ok()?;
+        sighting(&file, path, Hold { how: how(table, number), access: access(table, number) }, at)
+    });
+    Ok(sightings.collect())
+}
+
+/// What a link leads to, if that has no name.
+fn linked(process: &ProcessDir, name: &str, how: How, at: usize) -> Option<Sighting> {
+    let link = process.link(name).ok()?;
+    let path = link.strip_suffix(DELETED)?.to_vec();
+    let file = hold(process, name).ok()?;
+    sighting(&file, path, Hold { how, access: Access::Read }, at)
+}
+
+fn sighting(file: &OwnedFd, path: Vec<u8>, hold: Hold, at: usize) -> Option<Sighting> {
+    let facts = unlinked(file)?;
+    Some(Sighting { process: at, id: facts.id, facts: Some(facts), path, hold })
 }
 
 /// Hands over each deleted file that a process has mapped, by its first mapping or, where one is written through, that, and
@@ -183,6 +250,11 @@ pub(super) fn access(process: &ProcessDir, number: u32) -> Access {
     let flags =
         process.read(&format!("fdinfo/{number}"), &mut text).ok().and_then(|()| FdInfo::parse(&text).flags);
     if flags.is_some_and(|flags| flags & ACCESS_MODE != READ_ONLY) { Access::Write } else { Access::Read }
+}
+
+/// How a descriptor of a table is held.
+pub(super) fn how(table: &ProcessDir, number: u32) -> How {
+    table.by_thread().map_or(How::Descriptor(number), |thread| How::OfThread(number, thread))
 }
 
 /// Which file it is.
