@@ -12,6 +12,7 @@ pub mod netns;
 pub mod opened;
 pub mod output;
 pub mod owners;
+pub mod painter;
 pub mod portrait;
 pub mod proc;
 pub mod recover;

@@ -4,52 +4,34 @@ use std::{cmp::Reverse, collections::BTreeMap};
 
 use rustix::{
     fs::{FileType, fstat},
-    io::{Errno, Result},
+    io::Result,
 };
 
-use super::{held, netns::Namespaces, owners::processes::Processes, proc::ProcessDir};
+use super::{
+    held,
+    painter::Painter,
+    proc::{ProcessDir, Tables, Views},
+};
 use crate::{
-    files::{Access, DELETED, Deleted, Storage},
-    flow::owner::Owner,
-    inspect::{DeletedFile, Files, LogFile, Parent, Portrait},
+    format::Name,
+    model::{
+        held::{Access, DELETED},
+        portrait::{OpenFiles, OpenLog, Parent, Portrait},
+    },
 };
-
-/// Draws processes; of one that was drawn before, it knows what does not change.
-#[derive(Debug)]
-pub struct Painter {
-    processes: Processes,
-    namespaces: Namespaces,
-}
 
 impl Painter {
-    /// With the names of network namespaces.
-    #[must_use]
-    pub fn new(namespaces: Namespaces) -> Self {
-        Self { processes: Processes::new(), namespaces }
-    }
-
-    /// The process.
-    ///
-    /// # Errors
-    /// When it is gone.
-    pub fn paint(&mut self, process: &ProcessDir) -> Result<Owner> {
-        let start = process.stat()?.start;
-        self.processes.begin();
-        let owner = self.processes.living(process.pid(), u64::MAX, &self.namespaces);
-        // The directory is the process; its number may be another one's by now.
-        owner.filter(|owner| owner.id.start == Some(start)).ok_or(Errno::SRCH)
-    }
-
     /// The process with its command line, its parents and its open files.
     ///
     /// # Errors
     /// When it is gone.
     pub fn portray(&mut self, process: &ProcessDir) -> Result<Portrait> {
+        let views = process.views(&mut Tables::new());
         Ok(Portrait {
             owner: self.paint(process)?,
-            arguments: arguments(process),
+            arguments: arguments(views.whole()),
             parents: parents(process),
-            files: files(process).ok(),
+            files: files(process, &views).ok(),
         })
     }
 }
@@ -62,7 +44,7 @@ fn arguments(process: &ProcessDir) -> Vec<Name> {
     }
     let end = line.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let words = line.get(..end).unwrap_or_default().split(|byte| *byte == 0);
-    words.filter(|_| end > 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect()
+    words.filter(|_| end > 0).map(Name::from).collect()
 }
 
 /// Its parent, that one's parent, and so on. One that began after its child is not the parent, but has its PID.
@@ -77,45 +59,34 @@ fn parents(process: &ProcessDir) -> Vec<Parent> {
         if stat.start > child.start {
             break;
         }
-        let command = String::from_utf8_lossy(&stat.command).into_owned();
-        parents.push(Parent { pid: child.parent, command });
+        parents.push(Parent { pid: child.parent, command: stat.command.clone().into() });
         child = stat;
     }
     parents
 }
 
 /// What it has open, in short.
-fn files(process: &ProcessDir) -> Result<Files> {
-    let mut open = Vec::new();
-    process.descriptors(|number, link| open.push((number, link.to_vec())))?;
+fn files(process: &ProcessDir, views: &Views<'_>) -> Result<OpenFiles> {
     let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
-    let mut files = Files::default();
-    for (number, link) in open {
-        let (kind, size) = kind(process, number, &link);
-        *counts.entry(kind).or_default() += 1;
-        let is_log = kind == REGULAR && is_log(&link) && held::access(process, number) == Access::Write;
-        if let Some(size) = size.filter(|_| is_log) {
-            files.logs.push(LogFile { fd: number, path: link, size });
+    let mut files = OpenFiles::default();
+    for table in views.tables() {
+        let mut open = Vec::new();
+        table.descriptors(|number, link| open.push((number, link.to_vec())))?;
+        for (number, link) in open {
+            let (kind, size) = kind(table, number, &link);
+            *counts.entry(kind).or_default() += 1;
+            // A thread that made itself a table of its own has copies of what was open before.
+            let is_new = || table.by_thread().is_none() || files.logs.iter().all(|log| log.path != link);
+            let is_log =
+                kind == REGULAR && is_log(&link) && held::access(table, number) == Access::Write && is_new();
+            if let Some(size) = size.filter(|_| is_log) {
+                files.logs.push(OpenLog { fd: number, path: link, size });
+            }
         }
     }
     files.counts = counts.into_iter().collect();
     files.counts.sort_by_key(|(_, count)| Reverse(*count));
-    let deleted = Deleted::new(held::of(process)?);
-    files.deleted = deleted
-        .files
-        .iter()
-        .filter_map(|file| {
-            // What is open is the shortest way to it, and the last.
-            let hold = file.holders.first()?.holds.last()?;
-            Some(DeletedFile {
-                fd: hold.how.to_string(),
-                path: file.path.clone(),
-                in_memory: file.storage == Storage::Memory,
-                held: file.sizes.map(|(_, held)| held),
-            })
-        })
-        .collect();
-    files.deleted.sort_by_key(|file| Reverse(file.held));
+    files.held = held::of(process)?;
     Ok(files)
 }
 
@@ -161,6 +132,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::host::netns::Namespaces;
 
     #[test]
     fn a_portrait_of_this_process() {
@@ -182,7 +154,7 @@ mod tests {
         let logs = files.logs.iter().filter(|log| log.path == path.as_os_str().as_encoded_bytes());
         assert_eq!(logs.count(), 1, "{files:?}");
         assert!(
-            files.deleted.iter().any(|file| file.path == gone.as_os_str().as_encoded_bytes()),
+            files.held.sightings.iter().any(|seen| seen.path == gone.as_os_str().as_encoded_bytes()),
             "{files:?}"
         );
         assert!(files.counts.iter().any(|(kind, count)| *kind == REGULAR && *count >= 3), "{files:?}");
