@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use rustix::io::Result;
 
 use super::{
-    Class, Socket, State,
-    netlink::{Attributes, Connection, cookie_at, u32_at},
+    InternetSocket, SocketClass, State,
+    netlink::{Attributes, Connection, SOCK_DIAG_BY_FAMILY, cookie_at, u32_at},
     protocol,
 };
 
@@ -16,8 +16,6 @@ pub(super) const RAW: u8 = 255;
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
-/// The message of `struct inet_diag_req_v2`: one family, one protocol.
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// The message of the older `struct inet_diag_req`: TCP of both families, in one pass over a table that all namespaces share and
 /// that may have half a million buckets.
 const TCPDIAG_GETSOCK: u16 = 18;
@@ -38,11 +36,7 @@ pub(super) fn dump_tcp(connection: &mut Connection, each: &mut impl FnMut(Intern
     if let Some(states) = request.get_mut(4 + SOCKET_ID..4 + SOCKET_ID + 4) {
         states.fill(0xff);
     }
-    connection.dump(TCPDIAG_GETSOCK, &request, &mut |message| {
-        if let Some(socket) = parse(message, protocol::TCP) {
-            each(socket);
-        }
-    })
+    connection.dump_sockets(TCPDIAG_GETSOCK, &request, |message| parse(message, protocol::TCP), each)
 }
 
 /// Every socket of a protocol, or with [`RAW`] every raw socket.
@@ -54,11 +48,7 @@ pub(super) fn dump(
     for family in [AF_INET, AF_INET6] {
         let mut request = [0; 8 + SOCKET_ID];
         request[..8].copy_from_slice(&[family, protocol, 0, 0, 0xff, 0xff, 0xff, 0xff]);
-        connection.dump(SOCK_DIAG_BY_FAMILY, &request, &mut |message| {
-            if let Some(socket) = parse(message, protocol) {
-                each(socket);
-            }
-        })?;
+        connection.dump_sockets(SOCK_DIAG_BY_FAMILY, &request, |message| parse(message, protocol), each)?;
     }
     Ok(())
 }
@@ -80,11 +70,7 @@ pub(super) fn dump_family(
     if let Some((from, to)) = ports {
         request.extend_from_slice(&port_filter(from, to));
     }
-    connection.dump(SOCK_DIAG_BY_FAMILY, &request, &mut |message| {
-        if let Some(socket) = parse(message, protocol) {
-            each(socket);
-        }
-    })
+    connection.dump_sockets(SOCK_DIAG_BY_FAMILY, &request, |message| parse(message, protocol), each)
 }
 
 /// The attribute `INET_DIAG_REQ_BYTECODE` with a program that lets a socket through with the port of either end from `from` to `to`.

@@ -15,7 +15,7 @@ use std::{
 
 use rustix::{io::Errno, net::netlink::SOCK_DIAG};
 
-pub(crate) use netlink::{Attributes, Connection, u32_at};
+pub(crate) use netlink::{Attributes, Connection, DiagAnswer, SOCK_DIAG_BY_FAMILY, request_for, u32_at};
 pub use packet::PacketSocket;
 pub use unix::UnixSocket;
 

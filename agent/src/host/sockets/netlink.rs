@@ -23,6 +23,9 @@ const HEADER: usize = 16;
 /// Length of `struct nlattr`.
 const ATTRIBUTE_HEADER: usize = 4;
 
+/// The message that asks for sockets of a family (`linux/sock_diag.h`).
+pub(crate) const SOCK_DIAG_BY_FAMILY: u16 = 20;
+
 const NLM_F_REQUEST: u16 = 1;
 const NLM_F_DUMP: u16 = 0x300;
 const NLMSG_ERROR: u16 = 2;
@@ -65,6 +68,21 @@ impl Connection {
                 }
             }
         }
+    }
+
+    /// Asks `sock_diag(7)` for everything, and hands each answer that `parse` understands to `each`.
+    pub(crate) fn dump_sockets<T>(
+        &mut self,
+        kind: u16,
+        request: &[u8],
+        parse: impl Fn(&[u8]) -> Option<T>,
+        each: &mut impl FnMut(T),
+    ) -> Result<()> {
+        self.dump(kind, request, &mut |message| {
+            if let Some(socket) = parse(message) {
+                each(socket);
+            }
+        })
     }
 
     /// Asks for one thing, and hands the answer's payload to `each`.
@@ -148,6 +166,43 @@ impl<'a> Iterator for Attributes<'a> {
         self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
         Some((kind, content))
     }
+}
+
+/// What `unix_diag` and `packet_diag` say of a socket: the same for both up to the attributes (`struct unix_diag_msg`,
+/// `struct packet_diag_msg`).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DiagAnswer<'a>(pub(crate) &'a [u8]);
+
+impl<'a> DiagAnswer<'a> {
+    const LENGTH: usize = 16;
+
+    /// The socket's type, as socket(2) has it.
+    pub(crate) fn kind(self) -> Option<u8> {
+        self.0.get(1).copied()
+    }
+
+    /// The number of its inode.
+    pub(crate) fn inode(self) -> Option<u64> {
+        u32_at(self.0, 4).map(u64::from)
+    }
+
+    /// Its cookie.
+    pub(crate) fn cookie(self) -> Option<u64> {
+        cookie_at(self.0, 8)
+    }
+
+    /// Hands each attribute to `take`; `None` as soon as that understands one not.
+    pub(crate) fn attributes(self, mut take: impl FnMut(u16, &'a [u8]) -> Option<()>) -> Option<()> {
+        let mut attributes = Attributes(self.0.get(Self::LENGTH..).unwrap_or_default());
+        attributes.try_for_each(|(kind, content)| take(kind, content))
+    }
+}
+
+/// A request for all sockets of a family: the family, then numbers.
+pub(crate) fn request_for(family: u8, numbers: &[u32]) -> Vec<u8> {
+    let mut request = vec![family, 0, 0, 0];
+    request.extend(numbers.iter().flat_map(|number| number.to_ne_bytes()));
+    request
 }
 
 /// The 16-bit number at a place, in this machine's order.

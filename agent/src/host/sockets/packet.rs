@@ -2,14 +2,11 @@
 
 use rustix::io::Result;
 
-use super::netlink::{Attributes, Connection, cookie_at, u16_at, u32_at};
+use super::netlink::{Connection, DiagAnswer, SOCK_DIAG_BY_FAMILY, request_for, u16_at, u32_at};
 
 const AF_PACKET: u8 = 17;
-const SOCK_DIAG_BY_FAMILY: u16 = 20;
 /// `PACKET_SHOW_INFO`, which brings the user too.
 const SHOW_INFO: u32 = 1;
-/// Length of `struct packet_diag_msg`.
-const MESSAGE: usize = 16;
 const INFO: u16 = 0;
 const UID: u16 = 5;
 
@@ -32,33 +29,28 @@ pub struct PacketSocket {
 
 /// Every packet socket.
 pub(super) fn dump(connection: &mut Connection, each: &mut impl FnMut(PacketSocket)) -> Result<()> {
-    let mut request = vec![AF_PACKET, 0, 0, 0];
-    for number in [0, SHOW_INFO, 0, 0] {
-        request.extend_from_slice(&number.to_ne_bytes());
-    }
-    connection.dump(SOCK_DIAG_BY_FAMILY, &request, &mut |message| {
-        if let Some(socket) = parse(message) {
-            each(socket);
-        }
-    })
+    let request = request_for(AF_PACKET, &[0, SHOW_INFO, 0, 0]);
+    connection.dump_sockets(SOCK_DIAG_BY_FAMILY, &request, parse, each)
 }
 
 fn parse(message: &[u8]) -> Option<PacketSocket> {
+    let answer = DiagAnswer(message);
     let mut socket = PacketSocket {
-        kind: *message.get(1)?,
+        kind: answer.kind()?,
         ethertype: u16_at(message, 2)?,
         interface: 0,
-        inode: u64::from(u32_at(message, 4)?),
-        cookie: cookie_at(message, 8)?,
+        inode: answer.inode()?,
+        cookie: answer.cookie()?,
         uid: 0,
     };
-    for (kind, content) in Attributes(message.get(MESSAGE..).unwrap_or_default()) {
+    answer.attributes(|kind, content| {
         match kind {
             INFO => socket.interface = u32_at(content, 0)?,
             UID => socket.uid = u32_at(content, 0)?,
             _ => {}
         }
-    }
+        Some(())
+    })?;
     Some(socket)
 }
 
