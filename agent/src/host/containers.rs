@@ -17,8 +17,8 @@ const ID: usize = 64;
 /// version 2 and the one of systemd. `None` for a process in no cgroup but the root.
 #[must_use]
 pub fn of_process(text: &[u8]) -> Option<Container> {
-    let text = String::from_utf8_lossy(text);
-    let lines = text.lines().filter_map(|line| {
+    let text = text_of(text);
+    let lines = text.split('\n').filter_map(|line| {
         let mut fields = line.splitn(3, ':');
         let (number, controllers, path) = (fields.next()?, fields.next()?, fields.next()?);
         let place = match (number, controllers) {
@@ -35,8 +35,18 @@ pub fn of_process(text: &[u8]) -> Option<Container> {
 
 /// From the path of one cgroup. `None` for the root.
 #[must_use]
-pub fn of_path(path: &str) -> Option<Container> {
-    ranked(path).map(|(_, container)| container)
+pub fn of_path(path: &[u8]) -> Option<Container> {
+    ranked(&text_of(path)).map(|(_, container)| container)
+}
+
+/// Bytes as text in which each is a character of its own, for a path may hold any, and what is looked for is ASCII.
+fn text_of(path: &[u8]) -> String {
+    path.iter().copied().map(char::from).collect()
+}
+
+/// The bytes again.
+fn name_of(text: &str) -> Name {
+    text.chars().filter_map(|char| u8::try_from(char).ok()).collect::<Vec<_>>().into()
 }
 
 /// The container with how much it tells: less is more.
@@ -57,7 +67,7 @@ fn ranked(path: &str) -> Option<(u8, Container)> {
     };
     unit(1, &[".service", ".scope", ".socket", ".mount", ".swap"]).or_else(|| unit(2, &[".slice"])).or_else(
         || {
-            let name = format!("/{}", segments.join("/"));
+            let name = name_of(&format!("/{}", segments.join("/")));
             (!segments.is_empty()).then_some((3, Container { runtime: Runtime::Cgroup, name }))
         },
     )
@@ -82,7 +92,7 @@ fn container(above: &[&str], segment: &str) -> Option<(Runtime, Name)> {
     // containerd with paths meant for systemd, but without it: `kubepods-pod1.slice:cri-containerd:ID`.
     if let Some((_, id)) = segment.split_once(":cri-containerd:").or_else(|| segment.split_once(":nerdctl:"))
     {
-        return Some((Runtime::Containerd, short_id(id).unwrap_or_else(|| id.to_owned())));
+        return Some((Runtime::Containerd, short_id(id).unwrap_or_else(|| name_of(id))));
     }
     if let Some((_, id)) = segment.split_once(":docker:")
         && let Some(id) = short_id(id)
@@ -94,14 +104,14 @@ fn container(above: &[&str], segment: &str) -> Option<(Runtime, Name)> {
     }
     if let Some(name) = segment.strip_prefix("lxc.payload.").or_else(|| segment.strip_prefix("lxc.monitor."))
     {
-        return Some((Runtime::Lxc, name.to_owned()));
+        return Some((Runtime::Lxc, name_of(name)));
     }
     let parent = *above.last()?;
     match parent {
-        "lxc" | "lxc.payload" => return Some((Runtime::Lxc, segment.to_owned())),
+        "lxc" | "lxc.payload" => return Some((Runtime::Lxc, name_of(segment))),
         // containerd's own namespaces, `ctr` and `nerdctl` without systemd; the names need not be ids.
         "default" | "moby" | "k8s.io" if above.len() == 1 => {
-            return Some((Runtime::Containerd, short_id(segment).unwrap_or_else(|| segment.to_owned())));
+            return Some((Runtime::Containerd, short_id(segment).unwrap_or_else(|| name_of(segment))));
         }
         _ => {}
     }
@@ -136,6 +146,7 @@ fn short_id(text: &str) -> Option<Name> {
 /// A unit's name as people know it: `\x2d` is a dash (systemd-escape(1)).
 fn unescape(name: &str) -> Name {
     let mut plain = Vec::with_capacity(name.len());
+    let name = name_of(name);
     let mut rest = name.as_bytes();
     while let [first, tail @ ..] = rest {
         let escaped = rest.strip_prefix(b"\\x").and_then(|rest| {
@@ -161,7 +172,8 @@ mod tests {
     /// `A` and `B` stand for ids.
     fn shown(path: &str) -> String {
         let path = path.replace("{A}", A).replace("{B}", B);
-        of_path(&path).map_or_else(|| "-".to_owned(), |container| container.to_string())
+        let title = of_path(path.as_bytes()).map(|container| container.title());
+        title.map_or_else(|| "-".to_owned(), |title| String::from_utf8(title.as_bytes().into()).unwrap())
     }
 
     #[test]
@@ -272,6 +284,16 @@ mod tests {
         assert_eq!(unescape("\\x"), "\\x");
         assert_eq!(unescape("\\xzz\\x2"), "\\xzz\\x2");
         assert_eq!(unescape("\\xc3\\xa9"), "\u{e9}");
+        assert_eq!(unescape("\\xff"), Name::from(&b"\xff"[..]));
+    }
+
+    #[test]
+    fn names_are_kept_to_the_byte() {
+        let name = |path: &[u8]| of_path(path).unwrap().title();
+        assert_eq!(name(b"/lxc/\xff\x1b"), Name::from(&b"lxc:\xff\x1b"[..]));
+        assert_eq!(name("/a/\u{202e}\u{85}".as_bytes()), "/a/\u{202e}\u{85}");
+        let text = "0::/system.slice/\u{e9}\r.service\n";
+        assert_eq!(of_process(text.as_bytes()).unwrap().name, "\u{e9}\r.service");
     }
 
     proptest! {

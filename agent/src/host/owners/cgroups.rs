@@ -17,15 +17,15 @@ const DEPTH: usize = 32;
 /// The cgroups that were seen.
 #[derive(Debug, Default)]
 pub(super) struct Cgroups {
-    paths: HashMap<u64, String>,
+    paths: HashMap<u64, Vec<u8>>,
     /// The directory that all others are below; `None` where there is none to be had.
     root: Option<OwnedFd>,
 }
 
 impl Cgroups {
     /// The path of a cgroup, of those that were seen.
-    pub(super) fn path(&self, id: u64) -> Option<&str> {
-        self.paths.get(&id).map(String::as_str)
+    pub(super) fn path(&self, id: u64) -> Option<&[u8]> {
+        self.paths.get(&id).map(Vec::as_slice)
     }
 
     /// Those below a directory.
@@ -43,15 +43,15 @@ impl Cgroups {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         if let Ok(root) = openat(&*root, ".", flags, Mode::empty()) {
             if let Ok(stat) = fstat(&root) {
-                paths.insert(stat.st_ino, "/".to_owned());
+                paths.insert(stat.st_ino, b"/".to_vec());
             }
             // One that goes away meanwhile is of no more interest.
-            let _ = walk(&root, &mut String::new(), 0, paths);
+            let _ = walk(&root, &mut Vec::new(), 0, paths);
         }
     }
 }
 
-fn walk(dir: &OwnedFd, path: &mut String, depth: usize, paths: &mut HashMap<u64, String>) -> Result<()> {
+fn walk(dir: &OwnedFd, path: &mut Vec<u8>, depth: usize, paths: &mut HashMap<u64, Vec<u8>>) -> Result<()> {
     let mut buffer = [MaybeUninit::<u8>::uninit(); 8 * 1024];
     let mut entries = RawDir::new(dir, &mut buffer);
     while let Some(entry) = entries.next() {
@@ -61,8 +61,8 @@ fn walk(dir: &OwnedFd, path: &mut String, depth: usize, paths: &mut HashMap<u64,
             continue;
         }
         let length = path.len();
-        path.push('/');
-        path.push_str(&name.to_string_lossy());
+        path.push(b'/');
+        path.extend_from_slice(name.to_bytes());
         paths.insert(entry.ino(), path.clone());
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         if depth < DEPTH
