@@ -4,8 +4,9 @@
 //! with it the interfaces of a container that has ended.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     fs::{self, File},
+    net::IpAddr,
     os::{fd::AsRawFd as _, unix::fs::MetadataExt as _},
     path::PathBuf,
     thread,
@@ -21,7 +22,7 @@ use rustix::{
 };
 
 use super::{
-    holders::link_inode,
+    holders::{link_inode, sees_all},
     sockets::{Attributes, Connection, u32_at},
 };
 use crate::format::Name;
@@ -63,7 +64,7 @@ impl Namespaces {
             if let Ok(metadata) = entry.metadata()
                 && is_namespace(&metadata)
             {
-                found.names.insert(metadata.ino(), entry.file_name().to_string_lossy().into_owned());
+                found.names.insert(metadata.ino(), entry.file_name().as_os_str().into());
                 found.files.entry(metadata.ino()).or_insert_with(|| entry.path());
             }
         }
@@ -75,8 +76,8 @@ impl Namespaces {
 
     /// What a namespace is called; empty for one without a name.
     #[must_use]
-    pub fn name(&self, inode: u64) -> &str {
-        self.names.get(&inode).map_or("", String::as_str)
+    pub fn name(&self, inode: u64) -> Name {
+        self.names.get(&inode).cloned().unwrap_or_default()
     }
 
     /// Does `work` in each of these namespaces, on a thread that ends afterwards. One that cannot be entered is handed to `work` with
@@ -130,14 +131,42 @@ impl Namespaces {
     }
 }
 
+/// The routing domains (VRF) of this thread's namespace: by the index of each interface that is in one, or is one's device, the
+/// device's index.
+///
+/// # Errors
+/// When rtnetlink refuses.
+pub fn domains() -> Result<HashMap<u32, u32>> {
+    let mut domains = HashMap::new();
+    let mut connection = Connection::open(None)?;
+    connection.dump(RTM_GETLINK, &link_request(), &mut |message| domains.extend(domain(message)))?;
+    Ok(domains)
+}
+
+/// The addresses of the namespace that this thread is in.
+#[must_use]
+pub fn addresses() -> HashSet<IpAddr> {
+    let all = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let address = |of: nix::ifaddrs::InterfaceAddress| {
+        let address = of.address?;
+        let v4 = || address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        v4().or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
+    };
+    all.filter_map(address).collect()
+}
+
 /// The inode number of the namespace that this thread is in.
 #[must_use]
 pub fn own() -> Option<u64> {
     link_inode(CWD, c"/proc/thread-self/ns/net", "net").ok().flatten()
 }
 
-/// The inode number of the host's: of process 1, or where that may not be read, of the kernel's first thread.
+/// The inode number of the host's: of process 1, or where that may not be read, of the kernel's first thread. In another PID
+/// namespace than the host's nobody can tell: there process 1 is another one.
 fn host() -> Option<u64> {
+    if !sees_all() {
+        return None;
+    }
     let of = |name| link_inode(CWD, name, "net").ok().flatten();
     let kernel = || {
         let is_kernels = fs::read("/proc/2/comm").is_ok_and(|name| name == b"kthreadd\n");
@@ -163,6 +192,10 @@ const RTM_GETNSID: u16 = 90;
 const LINK: usize = 16;
 const GENERAL: usize = 4;
 /// `linux/if_link.h`.
+const IFLA_MASTER: u16 = 10;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_INFO_KIND: u16 = 1;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
 const IFLA_EXT_MASK: u16 = 29;
 const IFLA_LINK_NETNSID: u16 = 37;
 /// Leaves out the counters (`RTEXT_FILTER_SKIP_STATS`).
@@ -199,6 +232,28 @@ fn peer_number(message: &[u8]) -> Option<(u32, u32)> {
     Some((index, u32_at(number, 0)?))
 }
 
+/// An interface's index, and that of the VRF's device that it belongs to or is.
+fn domain(message: &[u8]) -> Option<(u32, u32)> {
+    const VRF: &[u8] = b"vrf\0";
+    let index = u32_at(message, 4)?;
+    let (mut master, mut is_in, mut is_device) = (None, false, false);
+    for (kind, content) in Attributes(message.get(LINK..)?) {
+        match kind {
+            IFLA_MASTER => master = u32_at(content, 0),
+            IFLA_LINKINFO => {
+                for (kind, content) in Attributes(content) {
+                    // As an attribute, a string may or may not have its end.
+                    let is_vrf = content == VRF || VRF.strip_suffix(b"\0") == Some(content);
+                    is_device |= kind == IFLA_INFO_KIND && is_vrf;
+                    is_in |= kind == IFLA_INFO_SLAVE_KIND && is_vrf;
+                }
+            }
+            _ => {}
+        }
+    }
+    if is_device { Some((index, index)) } else { Some((index, master.filter(|_| is_in)?)) }
+}
+
 /// The number in an answer; -1 is none.
 fn namespace_number(message: &[u8]) -> Option<u32> {
     let mut attributes = Attributes(message.get(GENERAL..)?);
@@ -232,6 +287,19 @@ mod tests {
         assert_eq!(peer_number(&link), None);
         attribute(&mut link, IFLA_LINK_NETNSID, 3);
         assert_eq!(peer_number(&link), Some((7, 3)));
+        assert_eq!(domain(&link), None);
+        attribute(&mut link, IFLA_MASTER, 9);
+        assert_eq!(domain(&link), None, "of a bridge");
+        let of_kind = |kind: u16| {
+            let mut link = link.clone();
+            let string = [&8_u16.to_ne_bytes()[..], &kind.to_ne_bytes(), b"vrf\0"].concat();
+            link.extend_from_slice(&12_u16.to_ne_bytes());
+            link.extend_from_slice(&IFLA_LINKINFO.to_ne_bytes());
+            link.extend_from_slice(&string);
+            link
+        };
+        assert_eq!(domain(&of_kind(IFLA_INFO_SLAVE_KIND)), Some((7, 9)));
+        assert_eq!(domain(&of_kind(IFLA_INFO_KIND)), Some((7, 7)));
         let mut answer = vec![0; GENERAL];
         attribute(&mut answer, NETNSA_NSID, 3);
         assert_eq!(namespace_number(&answer), Some(3));
