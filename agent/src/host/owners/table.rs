@@ -69,10 +69,42 @@ type PeerKey = (u128, u32);
 /// Namespace, local port and protocol.
 type Bound = (u64, u32);
 
+/// The routing domains (VRF) of the own namespace. What comes to one is for the sockets that are bound to its device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Domains {
+    /// By the index of an interface that is in one, or is its device, the device's index.
+    pub(super) devices: HashMap<u32, u32>,
+    /// Whether ordinary sockets take what comes to any of them (`net.ipv4.tcp_l3mdev_accept` and the like).
+    pub(super) shares_tcp: bool,
+    pub(super) shares_udp: bool,
+    pub(super) shares_raw: bool,
+}
+
+impl Domains {
+    /// The one that an interface is in.
+    fn of(&self, ends: &SocketEnds) -> Option<Domain> {
+        let device = *self.devices.get(&ends.interface)?;
+        let is_shared = match ends.protocol {
+            protocol::TCP => self.shares_tcp,
+            protocol::UDP | protocol::UDPLITE => self.shares_udp,
+            _ => self.shares_raw,
+        };
+        Some(Domain { device, is_shared })
+    }
+}
+
+/// A routing domain, as the sockets of one protocol are concerned.
+#[derive(Clone, Copy, Debug)]
+struct Domain {
+    device: u32,
+    is_shared: bool,
+}
+
 /// Sockets of several namespaces.
 #[derive(Debug, Default)]
-pub(super) struct Table {
-    entries: Vec<Entry>,
+pub(super) struct SocketIndex {
+    pub(super) domains: Domains,
+    entries: Vec<SocketEntry>,
     packet: Vec<(PacketSocket, u64)>,
     cookies: HashMap<u64, usize>,
     exact: HashMap<ExactKey, OneOrMore>,
@@ -192,11 +224,12 @@ impl SocketIndex {
     /// The listening or unconnected sockets at the local end: those with the best claim.
     pub(super) fn bound(&self, namespace: u64, ends: &SocketEnds) -> Option<Match> {
         let places = self.bound.get(&bound(namespace, ends.protocol, ends.local_port))?;
+        let domain = self.domains.of(ends);
         let claims = places.iter().filter_map(|place| {
             let socket = &self.entries.get(*place)?.socket;
             // Of TCP, what is not listening is merely bound: nothing comes to it.
             let is_useless = ends.protocol == protocol::TCP && socket.state != State::Listen;
-            (!is_useless).then(|| claim(socket, ends)).flatten().map(|claim| (claim, *place))
+            (!is_useless).then(|| claim(socket, ends, domain)).flatten().map(|claim| (claim, *place))
         });
         let mut best = 0;
         let mut sockets = Vec::new();
@@ -216,10 +249,13 @@ impl SocketIndex {
     /// All sockets that get a copy of what is sent to a group of hosts: the remote end is the group's.
     pub(super) fn members(&self, namespace: u64, ends: &SocketEnds) -> Option<Match> {
         let to_group = ends.reversed();
+        let domain = self.domains.of(ends);
         let places = self.bound.get(&bound(namespace, ends.protocol, to_group.local_port))?;
         let takes = |place: &&usize| {
             let socket = self.entries.get(**place).map(|entry| &entry.socket);
-            socket.is_some_and(|socket| uses(socket, &to_group) && claim(socket, &to_group).is_some())
+            socket.is_some_and(|socket| {
+                uses(socket, &to_group, domain) && claim(socket, &to_group, domain).is_some()
+            })
         };
         let sockets: Vec<usize> = places.iter().filter(takes).copied().collect();
         (!sockets.is_empty()).then_some(Match { by: FoundBy::Bound, sockets })
@@ -252,14 +288,15 @@ impl SocketIndex {
     }
 
     /// Raw and ping sockets that take a protocol without ports.
-    fn of_protocol(&self, namespace: u64, ends: &Ends) -> Option<Match> {
+    fn of_protocol(&self, namespace: u64, ends: &SocketEnds) -> Option<Match> {
+        let domain = self.domains.of(ends);
         let fits = |place: &&usize| {
             self.entries.get(**place).is_some_and(|SocketEntry { socket, namespace: of }| {
                 *of == namespace
                     && (socket.protocol == ends.protocol)
                     && (is_any(socket.local) || socket.local == ends.local)
                     && (is_any(socket.remote) || socket.remote == ends.remote)
-                    && uses(socket, ends)
+                    && uses(socket, ends, domain)
             })
         };
         let sockets: Vec<usize> = self.others.iter().filter(fits).copied().collect();
@@ -269,8 +306,8 @@ impl SocketIndex {
 
 impl InternetSocket {
     /// Its own two ends.
-    const fn ends(&self) -> Ends {
-        Ends {
+    pub(super) const fn ends(&self) -> SocketEnds {
+        SocketEnds {
             protocol: self.protocol,
             local: self.local,
             local_port: self.local_port,
@@ -310,7 +347,7 @@ const fn has_ports(protocol: u8) -> bool {
 
 /// How good an unconnected socket's claim is to what comes to the local end, as the kernel prefers it (`net/ipv4/udp.c`,
 /// `compute_score`); `None` if it gets none of it.
-fn claim(socket: &Socket, ends: &Ends) -> Option<u8> {
+fn claim(socket: &InternetSocket, ends: &SocketEnds, domain: Option<Domain>) -> Option<u8> {
     let is_v4 = ends.local.to_ipv4_mapped().is_some();
     let address = if socket.local == ends.local {
         4
@@ -327,18 +364,23 @@ fn claim(socket: &Socket, ends: &Ends) -> Option<u8> {
     } else {
         return None;
     };
-    // One that uses another interface may all the same be meant: where that is the master of this one (VRF).
     let interface = match socket.interface {
+        0 if domain.is_some_and(|domain| !domain.is_shared) => return None,
         0 => 10,
-        _ if uses(socket, ends) => 20,
+        _ if uses(socket, ends, domain) => 20,
+        // It may all the same be meant: where what it uses stands on this one (a bridge, a bond).
         _ => 0,
     };
     Some(address + interface)
 }
 
-/// Whether a socket uses the interface.
-const fn uses(socket: &Socket, ends: &Ends) -> bool {
-    socket.interface == 0 || ends.interface == 0 || socket.interface == ends.interface
+/// Whether a socket uses the interface, or the domain that it is in.
+fn uses(socket: &InternetSocket, ends: &SocketEnds, domain: Option<Domain>) -> bool {
+    match (socket.interface, domain) {
+        (0, domain) => domain.is_none_or(|domain| domain.is_shared),
+        (used, Some(domain)) if used == domain.device => true,
+        (used, _) => ends.interface == 0 || used == ends.interface,
+    }
 }
 
 #[cfg(test)]
@@ -454,10 +496,36 @@ mod tests {
             (HERE, "udp 0.0.0.0:444 *"),
         ]);
         let find = |local, remote| found(table.find(HERE, &ends(17, local, remote)));
-        assert_eq!(find("10.0.0.1:443", "10.0.0.3:5000"), Some((By::Bound, vec![0, 1])));
-        assert_eq!(find("10.0.0.1:443", "10.0.0.2:5000"), Some((By::Ends, vec![2])));
-        assert_eq!(find("[fd00::1]:443", "[fd00::2]:5000"), Some((By::Bound, vec![3])));
-        assert_eq!(find("10.0.0.1:444", "10.0.0.2:5000"), Some((By::Bound, vec![4])));
+        assert_eq!(find("10.0.0.1:443", "10.0.0.3:5000"), Some((FoundBy::Bound, vec![0, 1])));
+        assert_eq!(find("10.0.0.1:443", "10.0.0.2:5000"), Some((FoundBy::Ends, vec![2])));
+        assert_eq!(find("[fd00::1]:443", "[fd00::2]:5000"), Some((FoundBy::Bound, vec![3])));
+        assert_eq!(find("10.0.0.1:444", "10.0.0.2:5000"), Some((FoundBy::Bound, vec![4])));
+    }
+
+    #[test]
+    fn what_comes_to_a_domain_is_for_those_that_are_bound_to_it() {
+        let mut table = table(&[
+            (HERE, "udp 0.0.0.0:443 *"),
+            (HERE, "udp 0.0.0.0:443 * if9"),
+            (HERE, "tcp 0.0.0.0:80 * listen"),
+            (HERE, "udp 0.0.0.0:444 * if9"),
+            (HERE, "udp 0.0.0.0:444 * if7"),
+        ]);
+        let find = |table: &SocketIndex, protocol, local| {
+            found(table.find(HERE, &ends(protocol, local, "10.0.0.2:5000")))
+        };
+        assert_eq!(find(&table, 17, "10.0.0.1:443"), Some((FoundBy::Bound, vec![0])));
+        table.domains.devices.insert(7, 9);
+        assert_eq!(find(&table, 17, "10.0.0.1:443"), Some((FoundBy::Bound, vec![1])));
+        assert_eq!(find(&table, 6, "10.0.0.1:80"), None, "it listens outside");
+        assert_eq!(find(&table, 17, "10.0.0.1:444"), Some((FoundBy::Bound, vec![3, 4])));
+        (table.domains.shares_tcp, table.domains.shares_udp) = (true, true);
+        assert_eq!(find(&table, 6, "10.0.0.1:80"), Some((FoundBy::Listener, vec![2])));
+        assert_eq!(find(&table, 17, "10.0.0.1:443"), Some((FoundBy::Bound, vec![1])));
+        let group = ends(17, "10.0.0.2:9999", "224.0.0.251:443");
+        assert_eq!(found(table.members(HERE, &group)), Some((FoundBy::Bound, vec![0, 1])));
+        table.domains.shares_udp = false;
+        assert_eq!(found(table.members(HERE, &group)), Some((FoundBy::Bound, vec![1])));
     }
 
     #[test]
