@@ -2,6 +2,7 @@
 //! processes.
 
 pub mod clsact;
+mod conntrack;
 pub mod containers;
 pub mod held;
 pub mod holders;
