@@ -10,6 +10,7 @@ mod nobody;
 pub(super) mod processes;
 mod read;
 mod table;
+mod translations;
 
 use std::{fs, os::fd::OwnedFd, sync::Arc, time::Instant};
 
