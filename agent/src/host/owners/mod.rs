@@ -12,7 +12,7 @@ mod read;
 mod table;
 mod translations;
 
-use std::{fs, os::fd::OwnedFd, sync::Arc, time::Instant};
+use std::{fs, net::Ipv6Addr, os::fd::OwnedFd, sync::Arc, time::Instant};
 
 use flowtally_common::{Occasion, SocketHint, SocketNote};
 use hashbrown::{HashMap, HashSet};
@@ -29,9 +29,15 @@ use super::{
     holders,
     sockets::{State, protocol},
 };
-use crate::flow::{
-    owner::{Attribution, Owner, Question, Reason},
-    protocol::Kind,
+use crate::{
+    flow::{
+        question::OwnerQuestion,
+        row::{InterfaceId, RowKey},
+    },
+    model::{
+        owner::{Attribution, Owner, Reason},
+        protocol::Kind,
+    },
 };
 
 /// So many different answers are kept to be shared; then those that nobody has any more are forgotten.
@@ -106,9 +112,15 @@ impl Owners {
         self.processes.begin();
         self.host.begin();
         let mut questions = questions.to_vec();
+        self.host.translations.learn(&questions, self.host.own());
         let notes: Vec<Option<SocketNote>> = questions
             .iter_mut()
             .map(|question| {
+                let is_misled =
+                    self.host.is_in_domain(question.ifindex) || self.host.translations.of(question).is_some();
+                if !question.socket.is_exact() && is_misled {
+                    question.socket = SocketHint::NONE;
+                }
                 let cookie = nobody::is_of_local_end(question).then(|| question.socket.cookie())?;
                 let note = note(cookie).or_else(|| self.kept.remove(&cookie))?;
                 // Through a veth pair a frame keeps the socket of its sender, who is the other end of what is this host's.
@@ -178,6 +190,28 @@ impl Owners {
             self.budget.spend(now, processor_time().saturating_sub(cost));
         }
         answers
+    }
+
+    /// Reads the host as it is read for conversations, so that [`degraded`](Self::degraded) has what is refused: with the question of a
+    /// conversation that nobody has, whose socket may be in any namespace.
+    pub fn try_out(&mut self, now: Instant) {
+        let nobody = RowKey {
+            local: Ipv6Addr::UNSPECIFIED,
+            remote: Ipv6Addr::UNSPECIFIED,
+            local_port: 0,
+            remote_port: 0,
+            vlan: 0,
+            interface: InterfaceId(0),
+            kind: Kind::TCP,
+        };
+        let question = OwnerQuestion {
+            row: nobody,
+            ifindex: 0,
+            local_is_own: true,
+            socket: SocketHint::NONE,
+            seen: [true; 2],
+        };
+        drop(self.answer(&[question], &mut |_| None, Look::Final, now));
     }
 
     /// What of the host may not be read, in words, with what would allow it.
@@ -280,6 +314,8 @@ impl Owners {
                 return None;
             }
             found
+        } else if let Some(ends) = self.host.translations.of(question) {
+            self.host.translations.find(&self.host.table, &ends)?
         } else {
             let (table, own, ends) = (&self.host.table, self.host.own(), ends(question)?);
             // A listener's connection has a socket of its own, which is not known yet.
@@ -306,12 +342,18 @@ impl Owners {
                 let reason = if owners.is_empty() { self.host.without_holder(&[]) } else { Reason::Open };
                 Attribution { owners, reason }
             }
-            None => nobody(nobody::without_socket(question, self.facts)),
+            None => {
+                let hidden = || self.host.may_be_hidden(question);
+                nobody(nobody::without_socket(question, self.facts, hidden))
+            }
         }
     }
 
     fn by_listener(&mut self, question: &OwnerQuestion) -> Option<Attribution> {
         let ends = ends(question).filter(|ends| ends.protocol == protocol::TCP)?;
+        if self.host.translations.of(question).is_some() {
+            return None;
+        }
         let found = self.host.table.bound(self.host.own(), &ends)?;
         let entries = self.entries(&found);
         let owners = self.holders(entries.iter().map(|entry| entry.socket.inode));

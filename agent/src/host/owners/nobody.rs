@@ -2,9 +2,9 @@
 
 use std::net::Ipv6Addr;
 
-use crate::flow::{
-    owner::{Question, Reason},
-    protocol::Kind,
+use crate::{
+    flow::question::OwnerQuestion,
+    model::{owner::Reason, protocol::Kind},
 };
 
 /// ICMP and `ICMPv6` types of echo requests, whose replies are in the same conversation.
@@ -18,8 +18,12 @@ pub(super) struct ConversationFacts {
     pub(super) ephemeral: (u16, u16),
 }
 
-/// Why there is no socket for it.
-pub(super) fn without_socket(question: &Question, facts: Facts) -> Reason {
+/// Why there is no socket for it. `hidden` says whether it may be a process's that may not be seen.
+pub(super) fn without_socket(
+    question: &OwnerQuestion,
+    facts: ConversationFacts,
+    hidden: impl FnOnce() -> bool,
+) -> Reason {
     let row = &question.row;
     let [sent, received] = question.seen;
     let Kind::Ip(protocol) = row.kind else {
@@ -36,7 +40,11 @@ pub(super) fn without_socket(question: &Question, facts: Facts) -> Reason {
     if !is_here(question) {
         // The frames of a container that is gone came with its socket.
         let had_socket = question.socket.is_exact() && (row.kind != Kind::TCP || sent && received);
-        return if had_socket { Reason::Gone } else { Reason::Forwarded };
+        return match had_socket {
+            true if hidden() => Reason::NotPermitted,
+            true => Reason::Gone,
+            false => Reason::Forwarded,
+        };
     }
     match row.kind {
         Kind::TCP => match (sent, received) {
@@ -134,7 +142,19 @@ mod tests {
             interface: InterfaceId(0),
             kind,
         };
-        Question { row, ifindex: 1, local_is_own, socket: SocketHint::NONE, seen }
+        OwnerQuestion { row, ifindex: 1, local_is_own, socket: SocketHint::NONE, seen }
+    }
+
+    /// What passes with its sender's socket is a container's: gone, if every process can be seen.
+    #[test]
+    fn a_container_that_may_not_be_seen_is_not_gone() {
+        let passing = question(Kind::UDP, ("10.9.9.9", 40_000), ("10.0.0.2", 53), false, BOTH);
+        let passing = OwnerQuestion { socket: SocketHint(77), ..passing };
+        assert!(passing.socket.is_exact());
+        assert_eq!(without_socket(&passing, FACTS, || false), Reason::Gone);
+        assert_eq!(without_socket(&passing, FACTS, || true), Reason::NotPermitted);
+        let unknown = OwnerQuestion { socket: SocketHint::NONE, ..passing };
+        assert_eq!(without_socket(&unknown, FACTS, || true), Reason::Forwarded);
     }
 
     #[test]
@@ -160,7 +180,8 @@ mod tests {
             ("a tunnel", Kind::Ip(47), (here, 0), (there, 0), true, BOTH, KernelStack),
             ("a tunnel through", Kind::Ip(50), ("10.9.9.9", 0), (there, 0), false, BOTH, Forwarded),
         ] {
-            assert_eq!(without_socket(&question(kind, local, remote, is_own, seen), FACTS), reason, "{name}");
+            let question = question(kind, local, remote, is_own, seen);
+            assert_eq!(without_socket(&question, FACTS, || false), reason, "{name}");
         }
     }
 }
