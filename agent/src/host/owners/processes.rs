@@ -16,7 +16,7 @@ use crate::{
         containers,
         holders::link_inode,
         netns::Namespaces,
-        proc::{ProcessDir, Stat},
+        proc::{ProcessDir, ProcessStat, Tables, Views},
         users::Users,
     },
     model::owner::{Container, Netns, Owner, ProcessId},
@@ -158,7 +158,11 @@ impl Processes {
     fn read(&mut self, pid: u32, namespaces: &Namespaces) -> Option<u64> {
         let process = ProcessDir::open(pid).ok()?;
         process.read("stat", &mut self.text).ok()?;
-        let Stat { start, command, .. } = Stat::parse(&self.text)?;
+        let stat = ProcessStat::parse(&self.text)?;
+        // A first thread that has ended has no executable and no namespaces any more; those that go on have.
+        let views = stat.has_ended().then(|| process.views(&mut Tables::new()));
+        let process = views.as_ref().map_or(&process, Views::whole);
+        let ProcessStat { start, command, .. } = stat;
         let uid = process.read("status", &mut self.text).ok().and_then(|()| effective_uid(&self.text));
         let command = Name::from(command);
         let known = self.known.get(&(pid, start));

@@ -1,25 +1,31 @@
 //! What was last read of the host: sockets, who has them open, and namespaces.
 
-use std::{collections::BTreeMap, thread, time::Instant};
+use std::{collections::BTreeMap, fs, thread, time::Instant};
 
 use hashbrown::{HashMap, HashSet};
-use rustix::{io::Errno, net::netlink::SOCK_DIAG};
+use rustix::{
+    io::Errno,
+    net::netlink::SOCK_DIAG,
+    thread::{CapabilitySet, capabilities},
+};
 
 use super::{
     ends,
     nobody::{is_group, is_here},
     processes::since_boot,
-    table::{By, Ends, Match, Table},
+    table::{Domains, FoundBy, Match, SocketEnds, SocketIndex},
+    translations::Translations,
 };
 use crate::{
-    flow::{
-        owner::{Netns, Question, Reason},
-        protocol::Kind,
-    },
+    flow::question::OwnerQuestion,
     host::{
         holders::{self, Holders},
         netns::{self, Namespaces},
-        sockets::{Connection, Socket, Sockets, State, Wanted, protocol},
+        sockets::{Connection, InternetSocket, NamespaceSockets, State, Wanted, protocol},
+    },
+    model::{
+        owner::{CLOSED_TO_ALL, Netns, Reason},
+        protocol::Kind,
     },
 };
 
@@ -58,6 +64,7 @@ pub(super) struct HostReader {
     /// Cookies of namespaces that were gone before they were looked for.
     gone: HashSet<u64>,
     peers: HashMap<u32, u64>,
+    pub(super) translations: Translations,
     /// Everything that was ever asked for: of a table that is read again nothing may be missing.
     wanted: Wanted,
     /// Connections that were over when the host was read before.
@@ -66,9 +73,12 @@ pub(super) struct HostReader {
     kernels: HashSet<u64>,
     /// Sockets that no process had, and that were gone when they were looked for again.
     vanished: HashSet<u64>,
-    /// What `sock_diag` refuses, and which namespaces could not be entered.
+    /// What `sock_diag` refuses, and which namespaces could not be entered, and how many of them not be read either.
     refused: BTreeMap<&'static str, Errno>,
     not_entered: Option<(usize, Errno)>,
+    unread: usize,
+    /// The ends of the sockets of processes that may not be read, once they were looked for.
+    hidden: Option<HashSet<SocketEnds>>,
     /// Whether anything was read in this call.
     read: bool,
     /// When the table was read, and whether more was at the same moment: who has what open, and other namespaces.
@@ -90,7 +100,14 @@ impl HostReader {
             // Not by that connection: where it is refused, frames of other namespaces must be told from the own ones all the same.
             self.own_cookie = Connection::open(None).ok().as_ref().and_then(netns::cookie);
             self.cookies.extend(self.own_cookie.zip(self.namespaces.own));
+            self.table.domains = domains();
         }
+    }
+
+    /// Whether an interface is in a routing domain of its own (VRF), where the kernel programs do not know which of the sockets with a
+    /// port is meant.
+    pub(super) fn is_in_domain(&self, ifindex: u32) -> bool {
+        self.table.domains.devices.contains_key(&ifindex)
     }
 
     /// Whether a cookie is another namespace's than the own one.
@@ -138,7 +155,7 @@ impl HostReader {
             return None;
         }
         let inode = self.cookies.get(&cookie).copied();
-        Some(Netns { inode, name: inode.map_or("", |inode| self.namespaces.name(inode)).to_owned() })
+        Some(Netns { inode, name: inode.map(|inode| self.namespaces.name(inode)).unwrap_or_default() })
     }
 
     /// Reads what these questions need, but for what was read at the same moment already: the own namespace's sockets; who has
@@ -149,11 +166,13 @@ impl HostReader {
         if self.at != Some(now) || self.wanted != wanted {
             (self.at, self.wanted) = (Some(now), wanted);
             (self.has_walked, self.has_others) = (false, false);
+            self.hidden = None;
             self.waiting = self.table.waiting(self.own()).collect();
             // What the last reading does not answer takes a walk, almost always: then it goes along with the lists.
             let walks =
                 questions.iter().any(|question| self.find(question).is_none() || self.is_open(question));
-            self.table = Table::default();
+            self.table = SocketIndex::default();
+            self.table.domains = domains();
             self.refused.clear();
             if walks {
                 self.read_own_and_walk();
@@ -219,18 +238,24 @@ impl HostReader {
         let others: Vec<u64> = self.namespaces.files.keys().copied().filter(|inode| *inode != own).collect();
         let wanted = Wanted { unix: false, ..self.wanted };
         let pids = &self.holders.namespaces;
+        // They are for what is translated alone.
+        let is_translated = self.translations.are_any();
+        let addresses = || is_translated.then(netns::addresses).unwrap_or_default();
         let read = self.namespaces.inside(others.into_iter(), |inode, entered| match entered {
             Ok(()) => {
                 let cookie = Connection::open(None).ok().as_ref().and_then(netns::cookie);
-                (inode, cookie, Sockets::read(wanted), None)
+                (inode, cookie, NamespaceSockets::read(wanted), addresses(), None)
             }
             Err(error) => {
-                let sockets = pids.get(&inode).map(|pid| Sockets::read_of_process(*pid, wanted));
-                (inode, None, sockets.unwrap_or_default(), Some(error))
+                let sockets = pids.get(&inode).map(|pid| NamespaceSockets::read_of_process(*pid, wanted));
+                (inode, None, sockets.unwrap_or_default(), std::collections::HashSet::new(), Some(error))
             }
         });
         self.not_entered = None;
-        for (inode, cookie, sockets, error) in read {
+        self.unread = 0;
+        self.translations.forget_places(own);
+        for (inode, cookie, sockets, addresses, error) in read {
+            self.translations.place(inode, addresses);
             self.cookies.extend(cookie.map(|cookie| (cookie, inode)));
             self.refused.extend(sockets.refused.iter().copied());
             self.table.add(inode, false, sockets);
@@ -238,6 +263,7 @@ impl HostReader {
             if let Some(error) = error.filter(|error| *error != Errno::NOENT) {
                 let (count, _) = self.not_entered.unwrap_or((0, error));
                 self.not_entered = Some((count + 1, error));
+                self.unread += usize::from(!pids.contains_key(&inode));
             }
         }
         let living = |inode: &u64| self.namespaces.files.contains_key(inode);
@@ -312,6 +338,23 @@ impl HostReader {
         }
     }
 
+    /// Whether a conversation that passes may be that of a process that may not be read: of few such processes their namespaces'
+    /// sockets are looked at.
+    pub(super) fn may_be_hidden(&mut self, question: &OwnerQuestion) -> bool {
+        if !self.holders.sees_all || self.holders.refused.len() > FEW || self.unread > 0 {
+            return true;
+        }
+        let Some(ends) = ends(question) else { return !self.holders.refused.is_empty() };
+        let wanted = Wanted { unix: false, packet: false, ..self.wanted };
+        let refused = &self.holders.refused;
+        let hidden = self.hidden.get_or_insert_with(|| {
+            let of = |pid: &u32| NamespaceSockets::read_of_process(*pid, wanted).inet;
+            refused.iter().flat_map(of).map(|socket| socket.ends()).collect()
+        });
+        let ends = SocketEnds { interface: 0, ..ends };
+        hidden.contains(&ends) || hidden.contains(&ends.reversed())
+    }
+
     /// Whether a connection was over before: what came since, the kernel answered.
     pub(super) fn was_waiting(&self, ends: &SocketEnds) -> bool {
         self.waiting.contains(&SocketEnds { interface: 0, ..*ends })
@@ -348,6 +391,9 @@ impl HostReader {
         if !is_asked_by_processes(question) {
             return None;
         }
+        if let Some(ends) = self.translations.of(question) {
+            return self.translations.find(table, &ends).map(ConversationSockets::Sockets);
+        }
         let found = if !question.local_is_own && is_group(question) {
             table.members(own, &ends)
         } else if is_here(question) {
@@ -380,19 +426,45 @@ impl HostReader {
             ));
         }
         if let Some((count, error)) = self.not_entered {
+            let namespaces = if count == 1 { "namespace" } else { "namespaces" };
+            let unread = match self.unread {
+                0 => String::new(),
+                unread => format!(", but of {unread} without a process nothing is known"),
+            };
             words.push(format!(
-                "owners: {count} network namespaces cannot be entered ({error}): their /proc/PID/net is read instead; CAP_SYS_ADMIN allows it"
+                "owners: {count} network {namespaces} cannot be entered ({error}): /proc/PID/net is read instead{unread}; \
+                 CAP_SYS_ADMIN, and a seccomp profile with setns(2), allow it"
             ));
         }
         if !self.holders.refused.is_empty() {
             let count = self.holders.refused.len();
             let processes = if count == 1 { "process" } else { "processes" };
-            words.push(format!(
-                "owners: open files of {count} {processes} may not be read; CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH allow it"
-            ));
+            let wanted = CapabilitySet::SYS_PTRACE | CapabilitySet::DAC_READ_SEARCH;
+            let remedy = if capabilities(None).is_ok_and(|sets| sets.effective.contains(wanted)) {
+                format!(", {CLOSED_TO_ALL}")
+            } else {
+                "; CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH allow it: setcap grants them to whoever may run flowtally, who then sees \
+                 which user's process each conversation is (let that be a group: chgrp and chmod 750 first), but not what else other \
+                 users have open"
+                    .to_owned()
+            };
+            words.push(format!("owners: open files of {count} {processes} may not be read{remedy}"));
         }
         words
     }
+}
+
+/// The routing domains of this namespace, and whether they share ordinary sockets. There are none in a kernel without them.
+fn domains() -> Domains {
+    let devices = netns::domains().unwrap_or_default();
+    if devices.is_empty() {
+        return Domains::default();
+    }
+    let is_set = |name: &str| {
+        fs::read(format!("/proc/sys/net/ipv4/{name}_l3mdev_accept"))
+            .is_ok_and(|text| text.trim_ascii() == b"1")
+    };
+    Domains { devices, shares_tcp: is_set("tcp"), shares_udp: is_set("udp"), shares_raw: is_set("raw") }
 }
 
 /// Whether processes have to do with it at all: of ICMP only queries, of which a process may be the asker.
