@@ -8,6 +8,7 @@ pub mod held;
 pub mod holders;
 pub mod interfaces;
 pub mod links;
+pub mod name_service;
 pub mod names;
 pub mod netns;
 pub mod opened;
