@@ -18,7 +18,7 @@ use hickory_resolver::{
     TokioResolver,
     config::ResolveHosts,
     net::{DnsError, NetError},
-    proto::rr::RData,
+    proto::rr::{RData, domain},
 };
 use tokio::{task::JoinSet, time::timeout};
 
@@ -181,9 +181,7 @@ async fn look_up(dns: &TokioResolver, address: IpAddr) -> NameAnswer {
             .answers()
             .iter()
             .find_map(|record| match &record.data {
-                RData::PTR(name) => {
-                    Some(Answer::name(name.to_utf8().trim_end_matches('.'), seconds(record.ttl)))
-                }
+                RData::PTR(name) => Some(NameAnswer::name(title(name), seconds(record.ttl))),
                 _ => None,
             })
             .unwrap_or(NameAnswer::nameless(None)),
@@ -192,6 +190,15 @@ async fn look_up(dns: &TokioResolver, address: IpAddr) -> NameAnswer {
         }
         Ok(Err(_)) | Err(_) => NameAnswer::failure(),
     }
+}
+
+/// A domain name as people know it: international names in their own letters, any other as its bytes are.
+fn title(name: &domain::Name) -> Name {
+    let label = |label: &[u8]| match domain::Label::from_raw_bytes(label) {
+        Ok(known) if label.starts_with(b"xn--") => known.to_utf8().into_bytes(),
+        _ => label.to_vec(),
+    };
+    name.iter().map(label).collect::<Vec<_>>().join(&b'.').into()
 }
 
 const fn seconds(ttl: u32) -> Duration {

@@ -198,3 +198,12 @@ fn without_a_name_server_the_hosts_file_serves() {
         assert!(names.hosts.is_empty());
     });
 }
+
+#[test]
+fn a_name_server_may_say_anything() {
+    let name = |labels: &[&[u8]]| title(&domain::Name::from_labels(labels.iter().copied()).unwrap());
+    assert_eq!(name(&[b"www", b"example", b"com"]), "www.example.com");
+    assert_eq!(name(&[b"xn--bcher-kva", b"example"]), "b\u{fc}cher.example");
+    assert_eq!(name(&[b"a\x1b[2J", "\u{202e}".as_bytes()]), "a\x1b[2J.\u{202e}");
+    assert_eq!(name(&[b"\xff=", b"x"]).as_bytes(), b"\xff=.x");
+}
