@@ -3,8 +3,8 @@
 //! The file is taken hold of once (`O_PATH`, through the process's own directory) and asked, opened and read through that: neither
 //! a PID nor a descriptor's number that is used again can put another file in its place.
 
+mod attributes;
 mod source;
-mod target;
 #[cfg(test)]
 mod tests;
 
@@ -15,19 +15,25 @@ use std::{
 };
 
 use rustix::{
-    fs::{SeekFrom, Timespec, Timestamps, fstat, ioctl_ficlone, seek},
-    io::{Errno, pread},
+    fs::{SeekFrom, Stat, Timespec, Timestamps, fstat, ioctl_ficlone, seek},
+    io::{Errno, pread, pwrite},
 };
 
-pub use self::source::Source;
-use self::target::Target;
+pub use self::source::RecoverSource;
 use crate::{
-    files::{How, Name},
-    report::text::numbers::Size,
+    format::{Safe, numbers::Size},
+    host::{
+        output::{Existing, Output, OutputError, OutputTarget, PRIVATE},
+        rights,
+    },
+    model::held::How,
 };
 
 /// What is read at a time: large enough that a system call costs nothing beside it.
 const CHUNK: usize = 1 << 20;
+
+/// Most that is copied of a file whose length nobody knows before it is read.
+const MOST_MADE: u64 = 1 << 30;
 
 /// Why a file could not be copied.
 #[derive(Debug, thiserror::Error)]
@@ -47,16 +53,13 @@ pub enum RecoverError {
     /// It may not be read.
     #[error("{0} may not be read by this user: run as root ({1})")]
     NotPermitted(String, &'static str),
-    /// There is a file of the output's name.
-    #[error("{} exists already, and is left as it is: choose another name", .0.display())]
-    Exists(PathBuf),
-    /// The output has no name.
-    #[error("the output {} names no file", .0.display())]
-    NoName(PathBuf),
+    /// The copy cannot be made.
+    #[error(transparent)]
+    Output(#[from] OutputError),
     /// It does not fit.
     #[error(
         "the file has {} of data, and the file system of {} has {} free: choose another one",
-        Size(*.needed), .output.display(), Size(*.free)
+        Size(*.needed), Safe::os(.output), Size(*.free)
     )]
     NoSpace {
         /// Bytes of data.
@@ -80,6 +83,17 @@ pub enum RecoverError {
 }
 
 impl RecoverError {
+    /// Whether the reader of a pipe went away.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        match self {
+            Self::Output(OutputError::System { error, .. }) | Self::System { error, .. } => {
+                error.kind() == std::io::ErrorKind::BrokenPipe
+            }
+            _ => false,
+        }
+    }
+
     fn system(doing: impl fmt::Display) -> impl FnOnce(Errno) -> Self {
         move |error| Self::System { doing: doing.to_string(), error: error.into() }
     }
@@ -134,22 +148,26 @@ pub struct WritingProcess {
     pub how: How,
 }
 
-impl Source {
+impl RecoverSource {
+    /// Where a copy may go: there must be no file of this name.
+    ///
+    /// # Errors
+    /// When there is one, or none can be made.
+    pub fn target(output: &Path) -> Result<OutputTarget, OutputError> {
+        OutputTarget::prepare(output, Existing::Keep, PRIVATE)
+    }
+
     /// Copies everything up to the length that the file has now.
     ///
     /// # Errors
-    /// When the output exists or has no room, or the system refuses; then there is no output. [`RecoverError::Interrupted`]
-    /// after [`Progress::stop`].
-    pub fn copy_to(&self, output: &Path, progress: &Progress) -> Result<Copied, RecoverError> {
-        let target = Target::create(output)?;
-        self.copy_into(target, progress)
-    }
-
-    fn copy_into(&self, target: Target, progress: &Progress) -> Result<Copied, RecoverError> {
+    /// When the output has no room, or the system refuses; then there is no output. [`RecoverError::Interrupted`] after
+    /// [`CopyProgress::stop`].
+    pub fn copy_to(&self, target: OutputTarget, progress: &CopyProgress) -> Result<Copied, RecoverError> {
+        let output = target.begin()?;
         let before = *self.stat();
         let size = u64::try_from(before.st_size).unwrap_or(0);
         let file = self.open()?;
-        let mut warnings = Vec::new();
+        let mut copy = Copy { source: self, file: &file, output: &output, progress, data: 0 };
         // On file systems that can, the copy shares the data: it takes no time, and no room where there may be none left.
         let shared = ioctl_ficlone(target.file(), &file).is_ok();
         let mut data = 0;
