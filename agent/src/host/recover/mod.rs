@@ -50,6 +50,15 @@ pub enum RecoverError {
     /// What it holds has no content to copy.
     #[error("{0} is {1}, which has no content to copy")]
     NoContent(String, &'static str),
+    /// Reading it never comes to an end, or takes away what others are to read.
+    #[error(
+        "{0} has no end: the kernel hands out what happens, to whoever reads first; read it where it is (dmesg, cat) and stop \
+         when you have enough"
+    )]
+    Endless(String),
+    /// It is made when it is read, and there is more than anybody wants.
+    #[error("{0} is made up by the kernel when it is read, and gave more than {size}: it is not copied", size = Size(MOST_MADE))]
+    TooMuch(String),
     /// It may not be read.
     #[error("{0} may not be read by this user: run as root ({1})")]
     NotPermitted(String, &'static str),
@@ -169,52 +178,79 @@ impl RecoverSource {
         let file = self.open()?;
         let mut copy = Copy { source: self, file: &file, output: &output, progress, data: 0 };
         // On file systems that can, the copy shares the data: it takes no time, and no room where there may be none left.
-        let shared = ioctl_ficlone(target.file(), &file).is_ok();
-        let mut data = 0;
+        let made = self.is_made_when_read();
+        let shared = !made && !output.is_stream() && ioctl_ficlone(output.file(), &file).is_ok();
         if shared {
-            data = self.held();
+            copy.data = self.held();
+        } else if made || size == 0 {
+            copy.until_end()?;
         } else {
-            target.set_length(size)?;
-            let mut needed = 0;
-            let mut at = 0;
-            while let Some((start, end)) = self.data(&file, at, size)? {
-                progress.check()?;
-                needed += end - start;
-                at = end;
-            }
-            target.check_space(needed)?;
-            progress.total.store(needed, Ordering::Relaxed);
-            let mut buffer = vec![0; CHUNK];
-            at = 0;
-            'copy: while let Some((start, end)) = self.data(&file, at, size)? {
-                at = start;
-                while at < end {
-                    progress.check()?;
-                    let most = usize::try_from(end - at).map_or(CHUNK, |rest| rest.min(CHUNK));
-                    let read = pread(&file, &mut buffer[..most], at)
-                        .map_err(RecoverError::system(format_args!("reading {self} at byte {at}")))?;
-                    if read == 0 {
-                        break 'copy;
-                    }
-                    target.write(&buffer[..read], at)?;
-                    let read = read as u64;
-                    at += read;
-                    data += read;
-                    progress.done.store(data, Ordering::Relaxed);
-                }
-            }
+            copy.all(size)?;
         }
-        let after = fstat(&file).map_err(RecoverError::system(format_args!("asking for {self}")))?;
+        let data = copy.data;
+        let (after, mut warnings) = self.changes(&file, &before, shared)?;
+        let mut size = u64::try_from(after.st_size.min(before.st_size)).unwrap_or(0);
+        if made || (size == 0 && data > 0) {
+            size = data;
+            warnings = vec![self.made(&after, data)];
+        }
+        if !output.is_stream() {
+            if after.st_size < before.st_size && !made {
+                attributes::set_length(&output, size)?;
+            }
+            // The program's rights may be enough to read it; what it is given are the user's.
+            let lowering = || "lowering the rights of this program to its user's".to_owned();
+            let _as_user =
+                rights::as_user().map_err(|error| RecoverError::System { doing: lowering(), error })?;
+            // Time stamps last: all else changes them.
+            let owned = attributes::give_to(&output, &before);
+            if !owned {
+                warnings.push("the owner could not be kept: that takes root".to_owned());
+            }
+            attributes::set_mode(&output, &before, owned)?;
+            attributes::set_times(
+                &output,
+                &Timestamps {
+                    last_access: time(before.st_atime, before.st_atime_nsec),
+                    last_modification: time(after.st_mtime, after.st_mtime_nsec),
+                },
+            )?;
+        }
+        progress.check()?;
+        output.finish()?;
+        Ok(Copied { size, data, shared, warnings })
+    }
+
+    /// What is said of a copy of a file without a length.
+    fn made(&self, after: &Stat, data: u64) -> String {
+        if !self.is_made_when_read() && after.st_size > 0 {
+            return format!("it was empty, and grew to {} while it was copied", Size(data));
+        }
+        format!(
+            "its length is not known before it is read, as of files that the kernel makes up (/proc, /sys): the copy has the {} that \
+             were read to the end now",
+            Size(data)
+        )
+    }
+
+    /// What became of the file while it was copied, and that in words.
+    fn changes(
+        &self,
+        file: &std::fs::File,
+        before: &Stat,
+        shared: bool,
+    ) -> Result<(Stat, Vec<String>), RecoverError> {
+        let mut warnings = Vec::new();
+        let after = fstat(file).map_err(RecoverError::system(format_args!("asking for {self}")))?;
+        let size = |stat: &Stat| u64::try_from(stat.st_size).unwrap_or(0);
         if after.st_size < before.st_size {
-            let now = u64::try_from(after.st_size).unwrap_or(0);
-            target.set_length(now)?;
             warnings.push(format!(
                 "it was cut from {} to {} while it was copied, and so is the copy",
-                Size(size),
-                Size(now)
+                Size(size(before)),
+                Size(size(&after))
             ));
         } else if after.st_size > before.st_size && !shared {
-            let more = u64::try_from(after.st_size - before.st_size).unwrap_or(0);
+            let more = size(&after) - size(before);
             warnings
                 .push(format!("it grew by {} while it was copied; these are not in the copy", Size(more)));
         } else if (after.st_mtime, after.st_mtime_nsec) != (before.st_mtime, before.st_mtime_nsec) {
@@ -223,20 +259,7 @@ impl RecoverSource {
                     .to_owned(),
             );
         }
-        // Time stamps last: all else changes them.
-        let owned = target.give_to(&before);
-        if !owned {
-            warnings.push("the owner could not be kept: that takes root".to_owned());
-        }
-        target.set_mode(&before, owned)?;
-        target.set_times(&Timestamps {
-            last_access: time(before.st_atime, before.st_atime_nsec),
-            last_modification: time(after.st_mtime, after.st_mtime_nsec),
-        })?;
-        let size = u64::try_from(after.st_size.min(before.st_size)).unwrap_or(0);
-        progress.check()?;
-        target.finish()?;
-        Ok(Copied { size, data, shared, warnings })
+        Ok((after, warnings))
     }
 
     /// The next stretch of data at or behind `at` and before `size`.
@@ -260,6 +283,101 @@ impl RecoverSource {
             Err(error) => return Err(asking(error)),
         };
         Ok((start < size).then_some((start, end.min(size))))
+    }
+}
+
+/// A copy under way.
+struct Copy<'a> {
+    source: &'a RecoverSource,
+    file: &'a std::fs::File,
+    output: &'a Output,
+    progress: &'a CopyProgress,
+    /// Bytes of data that were copied.
+    data: u64,
+}
+
+impl Copy<'_> {
+    /// Copies what is data, and leaves holes where there are any.
+    fn all(&mut self, size: u64) -> Result<(), RecoverError> {
+        let Self { source, file, output, progress, .. } = *self;
+        let stretches = if output.is_stream() {
+            // What is written to from its beginning to its end has no holes.
+            progress.total.store(size, Ordering::Relaxed);
+            vec![(0, size)]
+        } else {
+            attributes::set_length(output, size)?;
+            let (mut stretches, mut needed, mut at) = (Vec::new(), 0, 0);
+            while let Some((start, end)) = source.data(file, at, size)? {
+                progress.check()?;
+                stretches.push((start, end));
+                needed += end - start;
+                at = end;
+            }
+            attributes::check_space(output, needed)?;
+            progress.total.store(needed, Ordering::Relaxed);
+            stretches
+        };
+        let mut buffer = vec![0; CHUNK];
+        for (start, end) in stretches {
+            let mut at = start;
+            while at < end {
+                let most = usize::try_from(end - at).map_or(CHUNK, |rest| rest.min(CHUNK));
+                let read = pread(file, &mut buffer[..most], at)
+                    .map_err(RecoverError::system(format_args!("reading {source} at byte {at}")))?;
+                if read == 0 {
+                    return Ok(());
+                }
+                self.write(&buffer[..read], at)?;
+                at += read as u64;
+            }
+        }
+        Ok(())
+    }
+
+    /// Copies what there is to read, whatever length the file says it has.
+    fn until_end(&mut self) -> Result<(), RecoverError> {
+        let source = self.source;
+        let mut buffer = vec![0; CHUNK];
+        loop {
+            self.progress.check()?;
+            match rustix::io::read(self.file, buffer.as_mut_slice()) {
+                Ok(0) => return Ok(()),
+                Ok(read) => self.write(&buffer[..read], self.data)?,
+                Err(Errno::INTR) => {}
+                // Who reads on would wait for what is to come.
+                Err(Errno::AGAIN) => return Err(RecoverError::Endless(source.to_string())),
+                Err(error) => {
+                    let reading = format_args!("reading {source} at byte {}", self.data);
+                    return Err(RecoverError::system(reading)(error));
+                }
+            }
+            if self.data > MOST_MADE {
+                return Err(RecoverError::TooMuch(source.to_string()));
+            }
+        }
+    }
+
+    fn write(&mut self, mut bytes: &[u8], mut at: u64) -> Result<(), RecoverError> {
+        self.progress.check()?;
+        self.data += bytes.len() as u64;
+        while !bytes.is_empty() {
+            let file = self.output.file();
+            let written = if self.output.is_stream() {
+                rustix::io::write(file, bytes)
+            } else {
+                pwrite(file, bytes, at)
+            };
+            match written {
+                Ok(written) => {
+                    at += written as u64;
+                    bytes = &bytes[written..];
+                }
+                Err(Errno::INTR) => self.progress.check()?,
+                Err(error) => return Err(attributes::failed(self.output, "writing", error)),
+            }
+        }
+        self.progress.done.store(self.data, Ordering::Relaxed);
+        Ok(())
     }
 }
 

@@ -4,11 +4,11 @@ use std::fs::File;
 
 use rustix::{
     fd::{AsRawFd as _, OwnedFd},
-    fs::{FileType, Mode, OFlags, Stat, fstat, open},
+    fs::{FileType, Mode, OFlags, Stat, fstat, fstatfs, open},
     io::Errno,
 };
 
-use super::{RecoverError, Writer};
+use super::{MOST_MADE, RecoverError, WritingProcess};
 use crate::{
     files::{Access, DELETED, FileId, Handle, How},
     host::{
@@ -25,7 +25,32 @@ pub struct RecoverSource {
     stat: Stat,
     link: Vec<u8>,
     title: String,
+    /// What kind of file system it is on.
+    magic: u64,
 }
+
+/// File systems whose files the kernel makes up when they are read: what stat(2) says of their length means nothing
+/// (linux/magic.h: proc, sysfs, debugfs, tracefs, both cgroups, securityfs, configfs, selinuxfs, smackfs, bpf, efivarfs, resctrl).
+const MADE_WHEN_READ: [u64; 13] = [
+    PROC,
+    0x6265_6572,
+    DEBUGFS,
+    TRACEFS,
+    0x0027_e0eb,
+    0x6367_7270,
+    0x7363_6673,
+    0x6265_6570,
+    0xf97c_ff8c,
+    0x4341_5d53,
+    0xcafe_4a11,
+    0xde5e_81e4,
+    0x0765_5821,
+];
+const PROC: u64 = 0x9fa0;
+const DEBUGFS: u64 = 0x6462_6720;
+const TRACEFS: u64 = 0x7472_6163;
+/// What a descriptor of a namespace or of a process leads to: nsfs, pidfs.
+const HANDLES: [u64; 2] = [0x6e73_6673, 0x5049_4446];
 
 /// What following a mapping takes beside `CAP_SYS_PTRACE` (`fs/proc/base.c`, `proc_map_files_get_link`).
 const MAPPED: &str = "CAP_CHECKPOINT_RESTORE";
@@ -65,7 +90,10 @@ impl RecoverSource {
         };
         let stat = fstat(&file).map_err(RecoverError::system(format_args!("asking for {title}")))?;
         let kind = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => return Ok(Self { file, stat, link, title }),
+            FileType::RegularFile => {
+                let magic = fstatfs(&file).map_or(0, |about| about.f_type.cast_unsigned());
+                return Self { file, stat, link, title, magic }.checked();
+            }
             FileType::Directory => "a directory",
             FileType::Socket => "a socket",
             FileType::Fifo => "a pipe",
@@ -73,6 +101,32 @@ impl RecoverSource {
             _ => "an object of the kernel",
         };
         Err(RecoverError::NoContent(title, kind))
+    }
+
+    /// Refuses what is a file by its type alone.
+    fn checked(self) -> Result<Self, RecoverError> {
+        let name = self.link.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        match self.magic {
+            magic if HANDLES.contains(&magic) => {
+                Err(RecoverError::NoContent(self.title, "a handle of a namespace or a process"))
+            }
+            PROC if name == b"mem" => Err(RecoverError::NoContent(self.title, "the memory of a process")),
+            // What is read of them is gone for whoever reads them for the host, and then the next read waits.
+            PROC if name == b"kmsg" => Err(RecoverError::Endless(self.to_string())),
+            TRACEFS | DEBUGFS if name.starts_with(b"trace_pipe") => {
+                Err(RecoverError::Endless(self.to_string()))
+            }
+            // As /proc/kcore does, which is all of the memory.
+            _ if self.is_made_when_read() && self.stat.st_size > MOST_MADE.cast_signed() => {
+                Err(RecoverError::TooMuch(self.to_string()))
+            }
+            _ => Ok(self),
+        }
+    }
+
+    /// Whether its length is not known before it is read.
+    pub(super) fn is_made_when_read(&self) -> bool {
+        MADE_WHEN_READ.contains(&self.magic)
     }
 
     /// What is said of it, without its name.
@@ -106,11 +160,11 @@ impl RecoverSource {
     pub(super) fn open(&self) -> Result<File, RecoverError> {
         // Through the descriptor that is held: no path is looked up, and it is the same file.
         let path = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map(File::from).map_err(|error| {
-            match error {
-                Errno::ACCESS | Errno::PERM => RecoverError::NotPermitted(self.to_string(), UNREADABLE),
-                error => RecoverError::system(format_args!("opening {self}"))(error),
-            }
+        // Not to wait changes nothing for what has an end.
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        open(path, flags, Mode::empty()).map(File::from).map_err(|error| match error {
+            Errno::ACCESS | Errno::PERM => RecoverError::NotPermitted(self.to_string(), UNREADABLE),
+            error => RecoverError::system(format_args!("opening {self}"))(error),
         })
     }
 
