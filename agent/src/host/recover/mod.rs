@@ -47,6 +47,9 @@ pub enum RecoverError {
     /// More than one file is meant.
     #[error("process {0} has mapped more than one deleted file; add an address: {1}")]
     Ambiguous(u32, String),
+    /// Threads of it have different files under this number.
+    #[error("descriptor {1} of process {0} is another file in each of several threads; name one: {2}")]
+    SeveralTables(u32, u32, String),
     /// What it holds has no content to copy.
     #[error("{0} is {1}, which has no content to copy")]
     NoContent(String, &'static str),

@@ -10,10 +10,13 @@ use rustix::{
 
 use super::{MOST_MADE, RecoverError, WritingProcess};
 use crate::{
-    files::{Access, DELETED, FileId, Handle, How},
     host::{
         held,
-        proc::{Mapping, ProcessDir},
+        proc::{Mapping, ProcessDir, Tables, Views},
+    },
+    model::{
+        handle::Handle,
+        held::{Access, DELETED, FileId, How},
     },
 };
 
@@ -78,15 +81,27 @@ impl RecoverSource {
             }
             error => RecoverError::system(format_args!("taking hold of {title}"))(error),
         };
+        let views = process.views(&mut Tables::new());
         let (file, link) = match handle {
             Handle::Descriptor(number) => {
-                let name = format!("fd/{number}");
-                (held::hold(&process, &name).map_err(refused)?, process.link(&name).map_err(refused)?)
+                let first = match views.whole().by_thread() {
+                    Some(_) => Err(Errno::NOENT),
+                    None => take(&process, &format!("fd/{number}")),
+                };
+                match first {
+                    // Who names a thread in place of a process means its table.
+                    Err(Errno::NOENT) if process.is_whole() => {
+                        in_threads(&views, number)?.ok_or_else(|| refused(Errno::NOENT))?
+                    }
+                    found => found.map_err(refused)?,
+                }
             }
-            Handle::Executable => {
-                (held::hold(&process, "exe").map_err(refused)?, process.link("exe").map_err(refused)?)
+            Handle::OfThread(number, thread) => {
+                let thread = process.thread(thread).map_err(refused)?;
+                take(&thread, &format!("fd/{number}")).map_err(refused)?
             }
-            Handle::Mapped(address) => mapped(&process, address, &title, refused)?,
+            Handle::Executable => take(views.whole(), "exe").map_err(refused)?,
+            Handle::Mapped(address) => mapped(views.whole(), address, &title, refused)?,
         };
         let stat = fstat(&file).map_err(RecoverError::system(format_args!("asking for {title}")))?;
         let kind = match FileType::from_raw_mode(stat.st_mode) {
@@ -173,33 +188,51 @@ impl RecoverSource {
     pub fn writers(&self) -> Vec<WritingProcess> {
         let id = held::id(&self.stat);
         let mut writers = Vec::new();
+        let mut tables = Tables::new();
         for pid in crate::host::proc::pids().unwrap_or_default() {
             let Ok(process) = ProcessDir::open(pid) else { continue };
-            let Some(how) = written_by(&process, id, &self.link) else { continue };
-            let command = process.stat().map(|stat| String::from_utf8_lossy(&stat.command).into_owned());
-            writers.push(Writer { pid, command: command.unwrap_or_default(), how });
+            let Some(how) = written_by(&process, id, &self.link, &mut tables) else { continue };
+            let command = process.stat().map(|stat| stat.command.clone().into());
+            writers.push(WritingProcess { pid, command: command.unwrap_or_default(), how });
         }
         writers
     }
 }
 
-/// By what a process may write to a file, if it may.
-fn written_by(process: &ProcessDir, id: FileId, link: &[u8]) -> Option<How> {
-    // Names of a file that had several differ when all are gone; one that has a name is asked for by that alone.
-    let deleted = link.ends_with(DELETED);
-    let mut open = Vec::new();
-    let candidates = process.descriptors(|number, other| {
-        if other == link || (deleted && other.ends_with(DELETED)) {
-            open.push(number);
+/// A link of a process, and what it leads to.
+fn take(process: &ProcessDir, name: &str) -> rustix::io::Result<(OwnedFd, Vec<u8>)> {
+    Ok((held::hold(process, name)?, process.link(name)?))
+}
+
+/// The descriptor of this number in the tables of a process's threads, if it is of one file.
+fn in_threads(views: &Views<'_>, number: u32) -> Result<Option<(OwnedFd, Vec<u8>)>, RecoverError> {
+    let mut found: Vec<(u32, FileId, (OwnedFd, Vec<u8>))> = Vec::new();
+    for table in views.tables() {
+        let Some(thread) = table.by_thread() else { continue };
+        let Ok(file) = take(table, &format!("fd/{number}")) else { continue };
+        let Ok(stat) = fstat(&file.0) else { continue };
+        if found.iter().all(|(_, id, _)| *id != held::id(&stat)) {
+            found.push((thread, held::id(&stat), file));
         }
-    });
-    candidates.ok()?;
-    let same = |name: &str| held::hold(process, name).and_then(fstat).is_ok_and(|stat| held::id(&stat) == id);
-    let writes =
-        |number: &u32| held::access(process, *number) == Access::Write && same(&format!("fd/{number}"));
-    if let Some(number) = open.into_iter().find(writes) {
-        return Some(How::Descriptor(number));
     }
+    if found.len() > 1 {
+        let name = |(thread, _, (_, link)): &(u32, FileId, (OwnedFd, Vec<u8>))| {
+            format!("{number}@{thread} for {}", crate::format::Safe::new(link))
+        };
+        let names: Vec<_> = found.iter().map(name).collect();
+        return Err(RecoverError::SeveralTables(views.whole().pid(), number, names.join(", ")));
+    }
+    Ok(found.pop().map(|(_, _, file)| file))
+}
+
+/// By what a process may write to a file, if it may.
+fn written_by(process: &ProcessDir, id: FileId, link: &[u8], tables: &mut Tables) -> Option<How> {
+    let views = process.views(tables);
+    if let Some(how) = views.tables().find_map(|table| written_in(table, id, link)) {
+        return Some(how);
+    }
+    let process = views.whole();
+    let same = |name: &str| held::hold(process, name).and_then(fstat).is_ok_and(|stat| held::id(&stat) == id);
     let mut maps = Vec::new();
     process.read("maps", &mut maps).ok()?;
     maps.split(|byte| *byte == b'\n')
@@ -207,6 +240,24 @@ fn written_by(process: &ProcessDir, id: FileId, link: &[u8]) -> Option<How> {
         .filter(|mapping| mapping.writes && mapping.inode == id.inode)
         .find(|mapping| mapping.device == id.device || same(&map_file(mapping)))
         .map(|mapping| How::Mapped(mapping.start, mapping.end))
+}
+
+/// A descriptor of a table by which may be written to a file.
+fn written_in(table: &ProcessDir, id: FileId, link: &[u8]) -> Option<How> {
+    // Names of a file that had several differ when all are gone; one that has a name is asked for by that alone.
+    let deleted = link.ends_with(DELETED);
+    let mut open = Vec::new();
+    let candidates = table.descriptors(|number, other| {
+        if other == link || (deleted && other.ends_with(DELETED)) {
+            open.push(number);
+        }
+    });
+    candidates.ok()?;
+    let same = |number: u32| held::hold(table, &format!("fd/{number}")).and_then(fstat);
+    let is_it = |number: u32| same(number).is_ok_and(|stat| held::id(&stat) == id);
+    let number =
+        open.into_iter().find(|number| held::access(table, *number) == Access::Write && is_it(*number))?;
+    Some(held::how(table, number))
 }
 
 fn map_file(mapping: &Mapping<'_>) -> String {
@@ -268,7 +319,7 @@ fn only_deleted<'a>(pid: u32, mappings: &'a [Mapping<'a>]) -> Result<Option<&'a 
         [only] => Ok(Some(only)),
         _ => {
             let name = |mapping: &&Mapping<'_>| {
-                format!("mem:{:x} for {}", mapping.start, crate::files::Name(mapping.path))
+                format!("mem:{:x} for {}", mapping.start, crate::format::Safe::new(mapping.path))
             };
             let names: Vec<_> = deleted.iter().map(name).collect();
             Err(RecoverError::Ambiguous(pid, names.join(", ")))
@@ -281,9 +332,8 @@ fn otherwise(process: &ProcessDir, mapping: &Mapping<'_>) -> Option<(OwnedFd, Ve
     let mut names = vec!["exe".to_owned()];
     process.descriptors(|number, _| names.push(format!("fd/{number}"))).ok()?;
     names.iter().find_map(|name| {
-        let file = held::hold(process, name).ok()?;
-        let stat = fstat(&file).ok()?;
-        let same = held::id(&stat) == FileId { device: mapping.device, inode: mapping.inode };
-        same.then(|| Some((file, process.link(name).ok()?)))?
+        let found = take(process, name).ok()?;
+        let id = held::id(&fstat(&found.0).ok()?);
+        (id == FileId { device: mapping.device, inode: mapping.inode }).then_some(found)
     })
 }
