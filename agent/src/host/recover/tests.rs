@@ -14,10 +14,14 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use rustix::io::{FdFlags, fcntl_setfd};
 use tempfile::TempDir;
 
-use super::{Copied, Progress, RecoverError, Source, target::Target};
-use crate::files::{Handle, How};
+use super::{Copied, CopyProgress, RecoverError, RecoverSource};
+use crate::{
+    host::output::{Existing, OutputError, OutputTarget, PRIVATE},
+    model::{handle::Handle, held::How},
+};
 
 const HOLE: u64 = 64 << 20;
 
@@ -38,7 +42,20 @@ fn sparse(folder: &Path) -> File {
 
 fn source(file: &impl AsRawFd) -> Result<RecoverSource, RecoverError> {
     let number = u32::try_from(file.as_raw_fd()).unwrap();
-    Source::find(std::process::id(), Handle::Descriptor(number))
+    RecoverSource::find(std::process::id(), Handle::Descriptor(number))
+}
+
+/// A target for a copy, with a temporary name if it has to have one.
+fn target(path: &Path, named: bool) -> Result<OutputTarget, OutputError> {
+    if named {
+        OutputTarget::with_temporary_name(path, Existing::Keep, PRIVATE)
+    } else {
+        RecoverSource::target(path)
+    }
+}
+
+fn copy(source: &RecoverSource, output: &Path) -> Result<Copied, RecoverError> {
+    source.copy_to(RecoverSource::target(output)?, &CopyProgress::default())
 }
 
 fn content(mut file: &File) -> Vec<u8> {
@@ -63,10 +80,9 @@ fn a_copy_equals_its_source_and_keeps_holes_mode_and_times() {
     assert!(source.is_deleted());
     let output = folder.path().join("copy");
     for named in [false, true] {
-        let target = if named { Target::create_named(&output) } else { Target::create(&output) }.unwrap();
-        assert_eq!(output.exists(), named, "it has its name only when it is complete, where that can be");
-        let progress = Progress::default();
-        let Copied { size, data, warnings, .. } = source.copy_into(target, &progress).unwrap();
+        let target = target(&output, named).unwrap();
+        assert!(is_empty(folder.path()), "it has its name only when it is complete");
+        let Copied { size, data, warnings, .. } = source.copy_to(target, &CopyProgress::default()).unwrap();
         assert_eq!(size, 3 * HOLE + 5);
         assert!((3_000_002..4_000_000).contains(&data), "{data}");
         assert_eq!(warnings, [""; 0]);
@@ -87,37 +103,63 @@ fn nothing_is_overwritten_and_nothing_stays_behind() {
 
     let stopped = CopyProgress::default();
     stopped.stop();
-    for target in [Target::create, Target::create_named] {
-        let result = source.copy_into(target(&output).unwrap(), &stopped);
+    for named in [false, true] {
+        let result = source.copy_to(target(&output, named).unwrap(), &stopped);
         assert!(matches!(result, Err(RecoverError::Interrupted)), "{result:?}");
         assert!(is_empty(folder.path()));
     }
 
     // Made after the copy began: what is there stays, and the copy is what goes.
-    let late = Target::create(&output).unwrap();
-    fs::write(&output, "precious").unwrap();
-    let result = source.copy_into(late, &Progress::default());
-    assert!(matches!(result, Err(RecoverError::Exists(_))), "{result:?}");
-    for target in [Target::create, Target::create_named] {
-        assert!(matches!(target(&output), Err(RecoverError::Exists(_))));
+    for named in [false, true] {
+        let late = target(&output, named).unwrap();
+        fs::write(&output, "precious").unwrap();
+        let result = source.copy_to(late, &CopyProgress::default());
+        assert!(matches!(result, Err(RecoverError::Output(OutputError::Exists(_)))), "{result:?}");
+        assert!(matches!(target(&output, named), Err(OutputError::Exists(_))));
+        assert_eq!(fs::read_to_string(&output).unwrap(), "precious");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+        fs::remove_file(&output).unwrap();
     }
-    assert_eq!(fs::read_to_string(&output).unwrap(), "precious");
 
     // A link that leads nowhere is a name that is taken.
     let link = folder.path().join("link");
     symlink("nowhere", &link).unwrap();
-    assert!(matches!(source.copy_to(&link, &Progress::default()), Err(RecoverError::Exists(_))));
+    assert!(matches!(RecoverSource::target(&link), Err(OutputError::Exists(_))));
     assert!(!folder.path().join("nowhere").exists());
 
-    for path in ["/", "/tmp/", "", ".."] {
-        let result = source.copy_to(Path::new(path), &Progress::default());
-        assert!(
-            matches!(result, Err(RecoverError::NoName(_) | RecoverError::Exists(_))),
-            "{path}: {result:?}"
-        );
+    for path in ["/", "/tmp/", "", "..", "/tmp"] {
+        let result = RecoverSource::target(Path::new(path));
+        assert!(matches!(result, Err(OutputError::NoName(_) | OutputError::Folder(_))), "{path}: {result:?}");
     }
-    let result = source.copy_to(Path::new("/nonexistent/copy"), &Progress::default());
-    assert!(result.unwrap_err().to_string().contains("/nonexistent: No such file"));
+    let result = RecoverSource::target(Path::new("/nonexistent/copy"));
+    assert!(
+        result.unwrap_err().to_string().contains("opening the folder of /nonexistent/copy: No such file")
+    );
+}
+
+/// What is written to from its beginning to its end gets every byte, zeros for holes.
+#[test]
+fn a_pipe_gets_the_whole_content() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("sparse");
+    let mut file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+    file.seek(SeekFrom::Start(1 << 20)).unwrap();
+    file.write_all(b"the end").unwrap();
+    fs::remove_file(&path).unwrap();
+    let source = source(&file).unwrap();
+    let (mut reader, writer) = io::pipe().unwrap();
+    // As one that this program was started with.
+    fcntl_setfd(&writer, FdFlags::empty()).unwrap();
+    let output = format!("/proc/self/fd/{}", writer.as_raw_fd());
+    let read = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).unwrap();
+        bytes
+    });
+    let Copied { size, shared, .. } = copy(&source, Path::new(&output)).unwrap();
+    drop(writer);
+    assert_eq!((size, shared), ((1 << 20) + 7, false));
+    assert!(read.join().unwrap() == content(&file), "the content differs");
 }
 
 #[test]
@@ -156,7 +198,7 @@ fn a_file_that_was_only_opened_to_write_is_read_all_the_same() {
     let number = u32::try_from(file.as_raw_fd()).unwrap();
     let writers: Vec<_> = source.writers().into_iter().map(|writer| (writer.pid, writer.how)).collect();
     assert_eq!(writers, [(std::process::id(), How::Descriptor(number))]);
-    source.copy_to(&path, &Progress::default()).unwrap();
+    copy(&source, &path).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"the last words");
 }
 
@@ -169,14 +211,14 @@ fn what_grew_or_was_cut_after_it_was_taken_hold_of_is_said() {
     let held = source(&file).unwrap();
     file.write_all(b"more").unwrap();
     let output = folder.path().join("copy");
-    let Copied { warnings, shared, .. } = held.copy_to(&output, &Progress::default()).unwrap();
+    let Copied { warnings, shared, .. } = copy(&held, &output).unwrap();
     if !shared {
         assert_eq!(warnings, ["it grew by 4 B while it was copied; these are not in the copy"]);
         assert_eq!(fs::read(&output).unwrap(), b"0123456789");
     }
     fs::remove_file(&output).unwrap();
     file.set_len(3).unwrap();
-    let Copied { warnings, size, .. } = held.copy_to(&output, &Progress::default()).unwrap();
+    let Copied { warnings, size, .. } = copy(&held, &output).unwrap();
     assert_eq!(warnings, ["it was cut from 10 B to 3 B while it was copied, and so is the copy"]);
     assert_eq!(fs::read(&output).unwrap(), b"012");
     assert_eq!(size, 3);
@@ -188,7 +230,7 @@ fn the_executable_is_copied() {
     let output = folder.path().join("program");
     let source = RecoverSource::find(std::process::id(), Handle::Executable).unwrap();
     assert!(!source.is_deleted());
-    source.copy_to(&output, &Progress::default()).unwrap();
+    copy(&source, &output).unwrap();
     let own = fs::read("/proc/self/exe").unwrap();
     assert!(own == fs::read(&output).unwrap(), "the content differs");
 }
