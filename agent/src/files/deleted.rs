@@ -1,27 +1,15 @@
 //! The files there are, from what was seen in each process: each file once, with all that hold it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Name, Request, Sort};
-use crate::flow::owner::Owner;
-
-/// Identity of a file, while it lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FileId {
-    /// Major and minor number of the file system's device.
-    pub device: (u64, u64),
-    /// Inode number.
-    pub inode: u64,
-}
-
-/// What a file takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Storage {
-    /// Space of a file system.
-    Disk,
-    /// Memory, or swap: the file system is tmpfs, ramfs, hugetlbfs, or none that was ever mounted.
-    Memory,
-}
+use super::{DeletedRequest, DeletedSort};
+use crate::{
+    format::Safe,
+    model::{
+        held::{Access, FileId, Findings, Hold, How, Sighting, Storage},
+        owner::Owner,
+    },
+};
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -134,12 +122,12 @@ impl Deleted {
     /// Puts together what was seen.
     #[must_use]
     pub fn new(findings: Findings) -> Self {
-        let Findings { processes, sightings, looked, unreadable } = findings;
-        let mut files: BTreeMap<FileId, File> = BTreeMap::new();
+        let Findings { processes, sightings, shared_memory, looked, unreadable } = findings;
+        let mut files: BTreeMap<FileId, DeletedFile> = BTreeMap::new();
         // What is known of a file comes first, so that a mapping without facts finds the file if anybody has it open.
         let (known, unknown): (Vec<_>, Vec<_>) = sightings.into_iter().partition(|seen| seen.facts.is_some());
         for seen in known.into_iter().chain(unknown) {
-            let file = files.entry(seen.id).or_insert_with(|| File::new(&seen));
+            let file = files.entry(seen.id).or_insert_with(|| DeletedFile::new(&seen, &shared_memory));
             match file.holders.iter_mut().find(|holder| holder.process == seen.process) {
                 Some(holder) => holder.holds.push(seen.hold),
                 None => file.holders.push(FileHolder { process: seen.process, holds: vec![seen.hold] }),
@@ -227,9 +215,14 @@ impl Sum {
     }
 }
 
-impl File {
-    fn new(seen: &Sighting) -> Self {
-        let (kind, by_name) = kind(&seen.path);
+impl DeletedFile {
+    fn new(seen: &Sighting, shared_memory: &HashSet<(u64, u64)>) -> Self {
+        let (kind, by_name) = match kind(&seen.path) {
+            (DeletedKind::File, _) if shared_memory.contains(&seen.id.device) => {
+                (DeletedKind::PosixShm, Storage::Memory)
+            }
+            by_name => by_name,
+        };
         let (kind, storage) = match seen.facts {
             Some(facts) if facts.directory => (DeletedKind::Directory, facts.storage),
             Some(facts) if facts.storage == Storage::Disk => (DeletedKind::File, Storage::Disk),

@@ -4,7 +4,6 @@
 
 mod deleted;
 mod json;
-mod name;
 mod size;
 #[cfg(test)]
 mod tests;
@@ -16,12 +15,7 @@ use clap::ValueEnum;
 
 pub(crate) use self::json::ProcessView;
 pub use self::{
-    deleted::{
-        Access, Deleted, Facts, File, FileId, Findings, Hold, Holder, How, Kind, Process, Sighting, Storage,
-        Sum,
-    },
-    handle::Handle,
-    name::{DELETED, Name},
+    deleted::{Deleted, DeletedFile, DeletedKind, FileHolder, Sum},
     size::parse_size,
 };
 
@@ -65,7 +59,7 @@ pub enum PageFormat {
     /// Tables for people
     #[default]
     Text,
-    /// JSON, as docs/deleted.schema.json has it
+    /// JSON; docs/ has a schema for each command
     Json,
 }
 
