@@ -4,8 +4,18 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{Access, By, Deleted, File, Holder, Request, Storage, deleted::Share};
-use crate::{flow::owner::Owner, report::rfc3339};
+use super::{Deleted, DeletedBy, DeletedFile, DeletedRequest, FileHolder, deleted::ProcessShare};
+use crate::{
+    format::{
+        Name,
+        json::{Named, NamedOrNull, to_writer},
+        moment::rfc3339,
+    },
+    model::{
+        held::{Access, Storage},
+        owner::{Container, Owner},
+    },
+};
 
 /// Which document this is, and the version of its fields: a field that goes or changes its meaning is a new version.
 const SCHEMA: &str = "flowtally.deleted/1";
@@ -29,7 +39,8 @@ struct DeletedDocument<'a> {
 struct FileView<'a> {
     device: String,
     inode: u64,
-    path: String,
+    #[serde(flatten)]
+    path: Named<'a>,
     storage: &'static str,
     kind: &'static str,
     size_bytes: Option<u64>,
@@ -48,6 +59,8 @@ struct HolderView<'a> {
 #[derive(Serialize)]
 struct HoldView {
     fd: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    thread: Option<u32>,
     access: &'static str,
 }
 
@@ -56,11 +69,15 @@ struct HoldView {
 pub(crate) struct ProcessView<'a> {
     pid: u32,
     start_time: Option<String>,
-    command: &'a str,
-    executable: Option<&'a str>,
-    user: Option<&'a str>,
+    #[serde(flatten)]
+    command: Named<'a>,
+    #[serde(flatten)]
+    executable: NamedOrNull<&'a Name>,
+    #[serde(flatten)]
+    user: NamedOrNull<&'a Name>,
     uid: Option<u32>,
-    container: Option<String>,
+    #[serde(flatten)]
+    container: NamedOrNull<Name>,
 }
 
 #[derive(Serialize)]
@@ -90,12 +107,12 @@ pub(super) fn write(out: &mut impl Write, deleted: &Deleted, request: &DeletedRe
         files: deleted.files.iter().map(|file| FileView::new(deleted, file)).collect(),
         processes: (request.by == Some(DeletedBy::Process)).then(|| shares().collect()),
     };
-    serde_json::to_writer(&mut *out, &document)?;
+    to_writer(&mut *out, &document)?;
     writeln!(out)
 }
 
 impl<'a> FileView<'a> {
-    fn new(deleted: &'a Deleted, file: &File) -> Self {
+    fn new(deleted: &'a Deleted, file: &'a DeletedFile) -> Self {
         let (major, minor) = file.id.device;
         let holder = |holder: &FileHolder| HolderView {
             process: ProcessView::new(&deleted.processes[holder.process]),
@@ -104,6 +121,7 @@ impl<'a> FileView<'a> {
                 .iter()
                 .map(|hold| HoldView {
                     fd: hold.how.to_string(),
+                    thread: hold.how.thread(),
                     access: match hold.access {
                         Access::Read => "read",
                         Access::Write => "write",
@@ -114,7 +132,7 @@ impl<'a> FileView<'a> {
         Self {
             device: format!("{major}:{minor}"),
             inode: file.id.inode,
-            path: file.name().verbatim(),
+            path: Named("path", &file.path),
             storage: file.storage.code(),
             kind: file.kind.code(),
             size_bytes: file.sizes.map(|(size, _)| size),
@@ -143,11 +161,11 @@ impl<'a> ProcessView<'a> {
         Self {
             pid: process.id.pid,
             start_time: process.start_time.map(rfc3339),
-            command: &process.command,
-            executable: process.executable.as_deref(),
-            user: process.user.as_deref(),
+            command: Named("command", process.command.as_bytes()),
+            executable: NamedOrNull("executable", process.executable.as_ref()),
+            user: NamedOrNull("user", process.user.as_ref()),
             uid: process.uid,
-            container: process.container.as_ref().map(ToString::to_string),
+            container: NamedOrNull("container", process.container.as_ref().map(Container::title)),
         }
     }
 }

@@ -6,13 +6,19 @@ use std::{
 };
 
 use super::{
-    Access, By, Deleted, File, Hold, Holder, How, Kind, Process, Request, Storage,
-    deleted::{Share, Sum},
+    Deleted, DeletedBy, DeletedFile, DeletedKind, DeletedRequest, FileHolder,
+    deleted::{ProcessShare, Sum},
 };
-use crate::report::text::{
-    grid::{Align, Column, Fit, Grid},
-    labels::Plain,
-    numbers::{Many, Size},
+use crate::{
+    format::{
+        Guard,
+        grid::{Align, Column, Fit, Grid},
+        numbers::{Many, Size},
+    },
+    model::{
+        held::{Access, Hold, Storage},
+        owner::Owner,
+    },
 };
 
 /// Most holders of one file that are listed, and most ways in which one of them holds it.
@@ -94,7 +100,7 @@ fn table(deleted: &Deleted, files: &[&DeletedFile], storage: Storage) -> Grid {
         columns.push(column("CONTAINER", Align::Left, Fit::Late));
     }
     // Never cut: a path is there to be used.
-    columns.push(column(if storage == Storage::Disk { "PATH" } else { "NAME" }, Align::Left, Fit::Always));
+    columns.push(column(if storage == Storage::Disk { "PATH" } else { "NAME" }, Align::Left, Fit::Over));
 
     let mut grid = Grid::new(columns);
     for file in files {
@@ -171,7 +177,7 @@ impl fmt::Display for Holds<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // What is open comes before what is mapped: it is the shorter way to the same file.
         let mut holds: Vec<&Hold> = self.0.holds.iter().collect();
-        holds.sort_by_key(|hold| std::cmp::Reverse(matches!(hold.how, How::Descriptor(_))));
+        holds.sort_by_key(|hold| std::cmp::Reverse(hold.how.is_open()));
         for (at, hold) in holds.iter().take(LISTED).enumerate() {
             let comma = if at == 0 { "" } else { "," };
             write!(f, "{comma}{}", hold.how)?;
@@ -223,7 +229,7 @@ fn remedy(out: &mut impl Write, deleted: &Deleted) -> io::Result<()> {
     let Some(file) = deleted.files.iter().find(regular) else { return Ok(()) };
     let holds = || file.holders.iter().flat_map(|holder| holder.holds.iter().map(move |hold| (holder, hold)));
     // What is open can be copied by whoever may see it; what is mapped, by root.
-    let open = holds().find(|(_, hold)| matches!(hold.how, How::Descriptor(_)));
+    let open = holds().find(|(_, hold)| hold.how.is_open());
     let Some((holder, hold)) = open.or_else(|| holds().next()) else { return Ok(()) };
     let pid = deleted.processes[holder.process].id.pid;
     writeln!(out, "\nTo get a file back: flowtally recover --pid {pid} --fd {} --output FILE", hold.how)
