@@ -4,17 +4,22 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use super::{
-    Access, By, Deleted, Facts, FileId, Findings, Format, Hold, How, Kind, Process, Request, Sighting, Sort,
-    Storage, write,
+use super::{Deleted, DeletedBy, DeletedKind, DeletedRequest, DeletedSort, PageFormat, write};
+use crate::{
+    documents::Schema,
+    format::hostile,
+    model::{
+        held::{Access, FileFacts, FileId, Findings, Hold, How, Sighting, Storage},
+        owner::{Container, Owner, ProcessId, Runtime},
+    },
 };
 
 const SCHEMA: &str = include_str!("../../../docs/deleted.schema.json");
 const MIB: u64 = 1 << 20;
 
-fn process(pid: u32, command: &str, user: Option<&str>, container: Option<&str>) -> Process {
-    let container = container.map(|name| Container { runtime: Runtime::Docker, name: name.to_owned() });
-    Process {
+fn process(pid: u32, command: &str, user: Option<&str>, container: Option<&str>) -> Owner {
+    let container = container.map(|name| Container { runtime: Runtime::Docker, name: name.into() });
+    Owner {
         id: ProcessId { pid, start: Some(100) },
         start_time: Some(SystemTime::UNIX_EPOCH + Duration::from_hours(492_315)),
         command: command.into(),
@@ -54,7 +59,7 @@ fn findings() -> Findings {
         let hold = How::Descriptor(9);
         sightings.push(sighting(at, log, "/var/log/nginx/access.log", hold, Access::Write));
     }
-    processes.push(process(99, "post\u{7}gres", Some("postgres"), None));
+    processes.push(process(99, "p\u{7}gres", Some("postgres"), None));
     let at = processes.len() - 1;
     let mapped = |inode, path: &[u8], start| Sighting {
         process: at,
@@ -100,7 +105,8 @@ fn findings() -> Findings {
             Access::Read,
         ),
     ]);
-    Findings { processes, sightings, looked: 240, unreadable: 3 }
+    let shared_memory = [(0, 77)].into();
+    Findings { processes, sightings, shared_memory, looked: 240, unreadable: 3 }
 }
 
 fn print(request: &DeletedRequest, width: usize) -> String {
@@ -186,36 +192,62 @@ fn the_order_is_as_asked_for() {
 
 #[test]
 fn documents_are_valid() {
-    let schema = serde_json::from_str(SCHEMA).unwrap();
-    jsonschema::draft202012::meta::validate(&schema).unwrap();
-    let validator = jsonschema::draft202012::new(&schema).unwrap();
-    for by in [None, Some(By::Process)] {
-        let request = Request { by, format: Format::Json, ..Request::default() };
+    let schema = Schema::new(SCHEMA);
+    for by in [None, Some(DeletedBy::Process)] {
+        let request = DeletedRequest { by, format: PageFormat::Json, ..DeletedRequest::default() };
         let document: Value = serde_json::from_str(&print(&request, 80)).unwrap();
-        let errors: Vec<_> = validator
-            .iter_errors(&document)
-            .map(|error| format!("{}: {error}", error.instance_path()))
-            .collect();
-        assert!(errors.is_empty(), "{errors:#?}");
+        schema.check(&document);
         assert_eq!(document["files"][0]["holders"][0]["pid"], 99);
         assert_eq!(document["files"][0]["holders"][1]["holds"][1]["fd"], "9");
         assert_eq!(document.get("processes").is_some(), by.is_some());
 
-        // Nothing may be missing, and nothing may be there that is not described.
-        for pointer in ["", "/files/0", "/files/0/holders/0", "/files/0/holders/0/holds/0", "/processes/0"] {
-            let Some(object) = document.pointer(pointer) else { continue };
-            for field in object.as_object().unwrap().keys().filter(|field| *field != "processes") {
-                let mut less = document.clone();
-                less.pointer_mut(pointer).unwrap().as_object_mut().unwrap().remove(field);
-                assert!(!validator.is_valid(&less), "{pointer}/{field}");
+        let places = ["", "/files/0", "/files/0/holders/0", "/files/0/holders/0/holds/0", "/processes/0"];
+        schema.check_fields(&document, &places, |place, field| place.is_empty() && field == "processes");
+    }
+}
+
+#[test]
+fn names_that_were_chosen_to_do_harm_are_harmless_in_text_and_true_in_json() {
+    let hostile = hostile::names();
+    let mut findings = Findings::default();
+    for (number, name) in (1..).zip(&hostile) {
+        let mut process = process(number, "", None, Some(""));
+        (process.command, process.user) = (name.clone().into(), Some(name.clone().into()));
+        process.container = Some(Container { runtime: Runtime::Cgroup, name: name.clone().into() });
+        findings.processes.push(process);
+        let facts = facts(number.into(), Storage::Disk, 1, 1);
+        let hold = Hold { how: How::Descriptor(number), access: Access::Read };
+        let process = findings.processes.len() - 1;
+        findings.sightings.push(Sighting {
+            process,
+            id: facts.id,
+            facts: Some(facts),
+            path: name.clone(),
+            hold,
+        });
+    }
+    for by in [None, Some(DeletedBy::Process)] {
+        let request = |format| DeletedRequest { by, format, ..DeletedRequest::default() };
+        let print = |format| {
+            let mut out = Vec::new();
+            write(&mut out, &Deleted::new(findings.clone()), &request(format), 80).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        hostile::assert_harmless(&print(PageFormat::Text));
+        let json = print(PageFormat::Json);
+        hostile::assert_harmless(&json);
+        let document: Value = serde_json::from_str(&json).unwrap();
+        Schema::new(SCHEMA).check(&document);
+        for file in document["files"].as_array().unwrap() {
+            let name = &hostile[usize::try_from(file["inode"].as_u64().unwrap()).unwrap() - 1];
+            assert_eq!(&hostile::of_json(file, "path"), name);
+            for field in ["command", "user", "container"] {
+                assert_eq!(&hostile::of_json(&file["holders"][0], field), name, "{field}");
             }
-            let mut more = document.clone();
-            more.pointer_mut(pointer)
-                .unwrap()
-                .as_object_mut()
-                .unwrap()
-                .insert("surplus".to_owned(), Value::Null);
-            assert!(!validator.is_valid(&more), "{pointer}/surplus");
+        }
+        for process in document["processes"].as_array().into_iter().flatten() {
+            let name = &hostile[usize::try_from(process["pid"].as_u64().unwrap()).unwrap() - 1];
+            assert_eq!(&hostile::of_json(process, "command"), name);
         }
     }
 }
