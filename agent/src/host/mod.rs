@@ -19,5 +19,6 @@ pub mod portrait;
 pub mod proc;
 pub mod recover;
 pub mod rights;
+pub mod shutdown;
 pub mod sockets;
 pub mod users;

@@ -16,7 +16,6 @@ mod meter;
 mod recover;
 mod report;
 mod settings;
-mod shutdown;
 mod terminal;
 mod text;
 mod top;
