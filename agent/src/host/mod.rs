@@ -19,6 +19,7 @@ pub mod portrait;
 pub mod proc;
 pub mod recover;
 pub mod rights;
+pub mod sandbox;
 pub mod shutdown;
 pub mod sockets;
 pub mod users;
