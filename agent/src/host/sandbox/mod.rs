@@ -13,6 +13,7 @@
 //! Rights are a thread's, and threads inherit them. So [`Sandbox::enter`] comes before the first other thread is started; seccomp alone
 //! reaches threads that are there.
 
+mod calls;
 mod landlock;
 
 use std::{
