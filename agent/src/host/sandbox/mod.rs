@@ -14,6 +14,7 @@
 //! reaches threads that are there.
 
 mod calls;
+mod capabilities;
 mod landlock;
 
 use std::{
