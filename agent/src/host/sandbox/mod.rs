@@ -16,6 +16,7 @@
 mod calls;
 mod capabilities;
 mod landlock;
+mod seccomp;
 
 use std::{
     fs, io,
