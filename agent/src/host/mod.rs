@@ -20,6 +20,7 @@ pub mod proc;
 pub mod recover;
 pub mod rights;
 pub mod sandbox;
+pub mod service;
 pub mod shutdown;
 pub mod sockets;
 pub mod users;
