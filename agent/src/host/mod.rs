@@ -4,6 +4,7 @@
 pub mod clsact;
 mod conntrack;
 pub mod containers;
+pub mod control;
 pub mod held;
 pub mod holders;
 pub mod interfaces;
