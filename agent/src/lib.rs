@@ -19,6 +19,7 @@ pub mod inspect;
 pub mod kernel;
 pub mod log;
 pub mod lsof;
+pub mod meter;
 pub mod model;
 pub mod mountinfo;
 pub mod report;

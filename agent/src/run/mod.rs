@@ -12,7 +12,6 @@ mod files;
 mod iftop;
 mod inspect;
 mod lsof;
-mod meter;
 mod recover;
 mod report;
 mod settings;
