@@ -2,6 +2,7 @@
 //!
 //! Who takes up intervals is a [`Reader`]; screens read the [`Meter::ledger`] in place.
 
+mod start;
 
 pub use follow::target;
 pub use reader::{Clocks, Closed, Reader};
