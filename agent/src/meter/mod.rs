@@ -2,6 +2,8 @@
 //!
 //! Who takes up intervals is a [`Reader`]; screens read the [`Meter::ledger`] in place.
 
+mod follow;
+mod selection;
 mod start;
 
 pub use follow::target;
