@@ -3,6 +3,7 @@
 //! Who takes up intervals is a [`Reader`]; screens read the [`Meter::ledger`] in place.
 
 mod follow;
+mod links;
 mod selection;
 mod start;
 
