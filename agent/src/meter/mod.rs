@@ -2,6 +2,7 @@
 //!
 //! Who takes up intervals is a [`Reader`]; screens read the [`Meter::ledger`] in place.
 
+mod ask;
 mod follow;
 mod links;
 mod selection;
