@@ -5,6 +5,7 @@
 mod ask;
 mod follow;
 mod links;
+mod reader;
 mod selection;
 mod start;
 
