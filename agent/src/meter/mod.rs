@@ -6,6 +6,7 @@ mod ask;
 mod follow;
 mod links;
 mod reader;
+mod record;
 mod selection;
 mod start;
 
