@@ -3,6 +3,7 @@
 //! `kernel banks -> drain -> ledger -> snapshot -> { text, report }`. Data moves one way, and nothing to the right of an arrow
 //! is known to anything on its left; [`run`] alone wires the parts.
 
+pub mod agent;
 pub mod cli;
 pub mod config;
 #[cfg(test)]
