@@ -3,3 +3,4 @@
 
 pub mod check;
 pub mod settings;
+pub mod status;
