@@ -11,6 +11,7 @@ use toml::{
 };
 
 use crate::{
+    agent::settings::{AgentKey, AgentWords},
     cli,
     iftop::{
         directive::{Directive, Directives},
@@ -34,6 +35,25 @@ pub struct Config {
     pub slots: Option<u32>,
     /// Flows of the second level.
     pub max_flows: Option<u32>,
+    /// What the agent is told to do.
+    pub agent: AgentWords,
+    /// Where that stands.
+    agent_places: BTreeMap<AgentKey, ConfigPlace>,
+    /// The files that were read, by whoever reads them.
+    pub files: Vec<String>,
+    /// Who may see what other users have open, with the program's rights, and where that stands. It counts in the host's file alone.
+    pub show_other_users: Option<(Others, ConfigPlace)>,
+}
+
+/// Who may see more of other users' processes than with rights of his own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// Nobody.
+    Nobody,
+    /// Whoever may run the program.
+    Everybody,
+    /// Who is in this group: a name or a number.
+    Group(String),
 }
 
 /// A place in a file, and what stands there: `FILE:LINE:COLUMN: section.key`.
@@ -71,6 +91,8 @@ enum ConfigKey {
     Hook,
     Slots,
     MaxFlows,
+    Agent(AgentKey),
+    ShowOtherUsers,
 }
 
 /// The sections, each with its keys.
@@ -115,6 +137,31 @@ const SECTIONS: &[(&str, &[(&str, ConfigKey)])] = &[
             ("num-lines", ConfigKey::Directive(Directive::NumLines)),
         ],
     ),
+    (
+        "agent",
+        &[
+            ("log", ConfigKey::Agent(AgentKey::Log)),
+            ("no-log", ConfigKey::Agent(AgentKey::NoLog)),
+            ("interval", ConfigKey::Agent(AgentKey::Interval)),
+            ("rows", ConfigKey::Agent(AgentKey::Rows)),
+            ("top", ConfigKey::Agent(AgentKey::Top)),
+            ("log-format", ConfigKey::Agent(AgentKey::LogFormat)),
+            ("compress", ConfigKey::Agent(AgentKey::Compress)),
+            ("rotate-size", ConfigKey::Agent(AgentKey::RotateSize)),
+            ("rotate-time", ConfigKey::Agent(AgentKey::RotateTime)),
+            ("keep-files", ConfigKey::Agent(AgentKey::KeepFiles)),
+            ("keep-age", ConfigKey::Agent(AgentKey::KeepAge)),
+            ("keep-size", ConfigKey::Agent(AgentKey::KeepSize)),
+            ("file-mode", ConfigKey::Agent(AgentKey::FileMode)),
+            ("file-group", ConfigKey::Agent(AgentKey::FileGroup)),
+            ("sync", ConfigKey::Agent(AgentKey::Sync)),
+            ("max-log-flows", ConfigKey::Agent(AgentKey::MaxLogFlows)),
+            ("owners", ConfigKey::Agent(AgentKey::Owners)),
+            ("sandbox", ConfigKey::Agent(AgentKey::Sandbox)),
+            ("socket", ConfigKey::Agent(AgentKey::Socket)),
+        ],
+    ),
+    ("security", &[("show-other-users", ConfigKey::ShowOtherUsers)]),
 ];
 
 /// Reads a file's text, whose name is for the problems. What is wrong has no effect.
@@ -140,13 +187,20 @@ impl Config {
         for (directive, place) in other.places {
             self.places.entry(directive).or_insert(place);
         }
+        for (key, place) in other.agent_places {
+            self.agent_places.entry(key).or_insert(place);
+        }
         Self {
             directives: self.directives.or(other.directives),
             places: self.places,
+            agent_places: self.agent_places,
             interfaces: self.interfaces.or(other.interfaces),
             hook: self.hook.or(other.hook),
             slots: self.slots.or(other.slots),
             max_flows: self.max_flows.or(other.max_flows),
+            agent: self.agent.or(other.agent),
+            files: self.files.into_iter().chain(other.files).collect(),
+            show_other_users: self.show_other_users.or(other.show_other_users),
         }
     }
 
@@ -154,6 +208,12 @@ impl Config {
     #[must_use]
     pub fn place(&self, directive: Directive) -> Option<&ConfigPlace> {
         self.places.get(&directive)
+    }
+
+    /// Where a key of the agent stands.
+    #[must_use]
+    pub fn agent_place(&self, key: AgentKey) -> Option<&ConfigPlace> {
+        self.agent_places.get(&key)
     }
 }
 
@@ -210,10 +270,19 @@ impl ConfigReader<'_> {
                 let place = self.place(at, full);
                 self.config.places.insert(directive, place);
             }
-            Key::Interfaces => self.config.interfaces = Some(names(value)?),
-            Key::Hook => self.config.hook = Some(string(value)?.parse()?),
-            Key::Slots => self.config.slots = Some(cli::slots(&integer(value)?)?),
-            Key::MaxFlows => self.config.max_flows = Some(cli::max_flows(&integer(value)?)?),
+            ConfigKey::Interfaces => self.config.interfaces = Some(names(value)?),
+            ConfigKey::Hook => self.config.hook = Some(string(value)?.parse()?),
+            ConfigKey::Slots => self.config.slots = Some(cli::slots(&integer(value)?)?),
+            ConfigKey::MaxFlows => self.config.max_flows = Some(cli::max_flows(&integer(value)?)?),
+            ConfigKey::Agent(key) => {
+                self.config.agent.set(key, &plain(value)?)?;
+                let place = self.place(at, full);
+                self.config.agent_places.insert(key, place);
+            }
+            ConfigKey::ShowOtherUsers => {
+                let others = others(value)?;
+                self.config.show_other_users = Some((others, self.place(at, full)));
+            }
         }
         Ok(())
     }
@@ -287,6 +356,19 @@ fn integer(value: &DeValue<'_>) -> Result<String, String> {
         .ok_or_else(|| format!("should be a whole number from 0, and not {}", described(value)))
 }
 
+/// A text, a number, yes or no, or a list of texts, as it would be typed.
+fn plain(value: &DeValue<'_>) -> Result<String, String> {
+    match value {
+        DeValue::Boolean(on) => Ok(on.to_string()),
+        DeValue::Integer(_) => integer(value),
+        DeValue::Array(words) => {
+            let words: Vec<_> = words.iter().map(|word| string(word.get_ref())).collect::<Result<_, _>>()?;
+            Ok(words.join(","))
+        }
+        other => string(other).map(str::to_owned),
+    }
+}
+
 /// One name, or several.
 fn names(value: &DeValue<'_>) -> Result<Vec<String>, String> {
     let names = match value {
@@ -300,6 +382,16 @@ fn names(value: &DeValue<'_>) -> Result<Vec<String>, String> {
         Err("names no interface: leave it out for the default".to_owned())
     } else {
         Ok(names)
+    }
+}
+
+/// Yes, no, or a group.
+fn others(value: &DeValue<'_>) -> Result<Others, String> {
+    match value {
+        DeValue::Boolean(true) => Ok(Others::Everybody),
+        DeValue::Boolean(false) => Ok(Others::Nobody),
+        DeValue::String(group) if !group.is_empty() => Ok(Others::Group(group.clone().into_owned())),
+        other => Err(format!("should be true, false or the name of a group, and not {}", described(other))),
     }
 }
 
@@ -318,7 +410,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::iftop::options::{Options, Sort};
+    use crate::agent::settings::{AgentEnvironment, AgentSettings};
+    use crate::iftop::options::{IftopOptions, PairOrder};
 
     const EXAMPLE: &str = include_str!("../../docs/config.toml");
 
@@ -349,6 +442,8 @@ mod tests {
         let as_it_is = config(EXAMPLE);
         assert_eq!(options(&as_it_is), IftopOptions::default());
         assert_eq!(as_it_is.hook, Some(HookChoice::default()));
+        let host = AgentEnvironment::default();
+        assert_eq!(as_it_is.agent.settings(&host).unwrap(), AgentSettings::default());
         // What has no default is there as a comment.
         let uncommented: String = EXAMPLE
             .lines()
@@ -362,11 +457,13 @@ mod tests {
         for (section, keys) in SECTIONS {
             for (name, key) in *keys {
                 let is_set = match key {
-                    Key::Directive(directive) => all.directives.get(*directive).is_some(),
-                    Key::Interfaces => all.interfaces.is_some(),
-                    Key::Hook => all.hook.is_some(),
-                    Key::Slots => all.slots.is_some(),
-                    Key::MaxFlows => all.max_flows.is_some(),
+                    ConfigKey::Directive(directive) => all.directives.get(*directive).is_some(),
+                    ConfigKey::Interfaces => all.interfaces.is_some(),
+                    ConfigKey::Hook => all.hook.is_some(),
+                    ConfigKey::Slots => all.slots.is_some(),
+                    ConfigKey::MaxFlows => all.max_flows.is_some(),
+                    ConfigKey::Agent(key) => all.agent.has(*key),
+                    ConfigKey::ShowOtherUsers => all.show_other_users.is_some(),
                 };
                 assert!(is_set, "no {section}.{name} in docs/config.toml");
             }
@@ -397,6 +494,26 @@ mod tests {
     }
 
     #[test]
+    fn who_sees_other_users_is_yes_no_or_a_group() {
+        for (value, expected) in [
+            ("true", Others::Everybody),
+            ("false", Others::Nobody),
+            ("'adm'", Others::Group("adm".to_owned())),
+        ] {
+            let (others, place) =
+                config(&format!("[security]\nshow-other-users = {value}\n")).show_other_users.unwrap();
+            assert_eq!(others, expected);
+            assert_eq!(place.to_string(), "c.toml:2:20: security.show-other-users");
+        }
+        assert_eq!(
+            problems("[security]\nshow-other-users = ''\n"),
+            [
+                "c.toml:2:20: security.show-other-users: should be true, false or the name of a group, and not the text \"\""
+            ]
+        );
+    }
+
+    #[test]
     fn several_interfaces_and_numbers_of_every_base() {
         let config = config(
             "[capture]\ninterfaces = ['eth*', \"wlan0\"]\nmax-flows = 1_000_000\n[screen]\nmax-bandwidth = '1G'\n[text]\n\
@@ -414,7 +531,7 @@ mod tests {
             problems("sort = '2s'\n[screens]\n[screen]\n  sorts = '2s'\n  hook = 'tcx'\n"),
             [
                 "c.toml:1:1: sort: unknown; it belongs to [screen]",
-                "c.toml:2:2: screens: unknown; there are [capture], [screen], [text]",
+                "c.toml:2:2: screens: unknown; there are [capture], [screen], [text], [agent], [security]",
                 "c.toml:4:3: screen.sorts: unknown; [screen] has sort, line-display, port-display, port-resolution, \
                  dns-resolution, hide-source, hide-destination, use-bytes, show-bars, show-totals, log-scale, \
                  max-bandwidth, screen-filter",
