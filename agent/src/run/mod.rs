@@ -7,6 +7,7 @@ macro_rules! say {
     };
 }
 
+mod agent;
 mod deleted;
 mod files;
 mod iftop;
