@@ -4,6 +4,7 @@
 //! its files, behind a queue that nobody waits for.
 
 mod log;
+mod reload;
 
 use std::{
     path::{Path, PathBuf},

@@ -1,0 +1,55 @@
+//! SIGHUP: the configuration is read again, and what can change changes.
+
+use super::{Agent, log::filter_text};
+use crate::{
+    agent::settings::AgentKey,
+    run::settings::{AgentOrders, agent_orders},
+};
+
+impl Agent {
+    /// Reads the configuration again. Nothing is lost meanwhile; what is wrong in it is said, and everything stays as it was.
+    pub(super) async fn reload(&mut self) {
+        self.manager.reloading();
+        match agent_orders(&self.args) {
+            Ok(orders) => self.change(orders).await,
+            Err(error) => tell!("the configuration is left as it was: {error:#}"),
+        }
+        self.manager.ready("counting");
+    }
+
+    async fn change(&mut self, new: AgentOrders) {
+        let (settings, mut left) = self.orders.settings.changed_to(&new.settings);
+        let mut names: Vec<_> = left.drain(..).map(AgentKey::name).collect();
+        names.extend(self.orders.fixed_but(&new));
+        let mut changed = AgentOrders { settings, files: new.files.clone(), ..self.orders.clone() };
+        if filter_text(&new) != filter_text(&self.orders) {
+            // From the next interval on, as far as it has not been closed.
+            if let Err(error) = self.meter.set_filter(new.plan.terms.filter.clone()) {
+                tell!("the capture filter is left as it was: {error:#}");
+            } else {
+                changed.plan.terms.filter.clone_from(&new.plan.terms.filter);
+            }
+        }
+        if new.plan.interfaces != self.orders.plan.interfaces {
+            match self.meter.select(&new.plan.interfaces).await {
+                Ok(()) => changed.plan.interfaces = new.plan.interfaces,
+                Err(error) => tell!("the interfaces are left as they were: {error:#}"),
+            }
+        }
+        if let Some(log) = &mut self.log {
+            if changed.settings == self.orders.settings && filter_text(&changed) == filter_text(&self.orders)
+            {
+                log.reopen();
+            } else {
+                log.set(&changed.settings, filter_text(&changed));
+            }
+        }
+        self.facts.set_files(&changed.files);
+        self.orders = changed;
+        if names.is_empty() {
+            tell!("the configuration was read again");
+        } else {
+            tell!("the configuration was read again; these take a restart: {}", names.join(", "));
+        }
+    }
+}
