@@ -5,6 +5,7 @@
 
 mod log;
 mod reload;
+mod status;
 
 use std::{
     path::{Path, PathBuf},
