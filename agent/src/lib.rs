@@ -4,6 +4,7 @@
 //! is known to anything on its left; [`run`] alone wires the parts.
 
 pub mod agent;
+pub mod attach;
 pub mod cli;
 pub mod config;
 #[cfg(test)]
