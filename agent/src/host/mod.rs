@@ -1,6 +1,7 @@
 //! What is read from the host: interfaces and their coming and going, clsact filters that stayed behind, names,
 //! processes.
 
+pub mod agent;
 pub mod checkup;
 pub mod clsact;
 mod conntrack;
