@@ -5,6 +5,7 @@
 
 mod log;
 mod reload;
+mod screens;
 mod status;
 
 use std::{
