@@ -16,6 +16,7 @@ mod lsof;
 mod recover;
 mod report;
 mod settings;
+mod source;
 mod terminal;
 mod text;
 mod top;
