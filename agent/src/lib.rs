@@ -15,6 +15,7 @@ pub mod files;
 pub mod filter;
 pub mod flow;
 pub mod format;
+pub mod history;
 pub mod host;
 pub mod iftop;
 pub mod inspect;
