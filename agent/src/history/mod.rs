@@ -6,6 +6,7 @@
 //! what the log does not hold is said.
 
 pub mod moment;
+pub mod place;
 
 use std::io::{self, BufWriter, Write};
 
