@@ -7,6 +7,7 @@
 
 pub mod moment;
 pub mod place;
+pub mod question;
 
 use std::io::{self, BufWriter, Write};
 
