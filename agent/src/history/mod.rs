@@ -5,6 +5,7 @@
 //! Nothing is made up: an interval counts as a whole or not at all, one granularity of the log is never added to another one, and
 //! what the log does not hold is said.
 
+mod csv_line;
 mod json_line;
 pub mod line;
 pub mod moment;
