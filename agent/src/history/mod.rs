@@ -7,6 +7,7 @@
 
 mod csv_line;
 mod json_line;
+mod key;
 pub mod line;
 pub mod moment;
 pub mod place;
