@@ -6,6 +6,7 @@
 //! what the log does not hold is said.
 
 mod csv_line;
+mod fold;
 mod json_line;
 mod key;
 pub mod line;
