@@ -13,6 +13,7 @@ pub mod line;
 pub mod moment;
 pub mod place;
 pub mod question;
+pub mod reading;
 
 use std::io::{self, BufWriter, Write};
 
