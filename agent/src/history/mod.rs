@@ -14,6 +14,7 @@ pub mod moment;
 pub mod place;
 pub mod question;
 pub mod reading;
+pub mod tally;
 
 use std::io::{self, BufWriter, Write};
 
