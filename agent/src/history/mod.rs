@@ -5,6 +5,7 @@
 //! Nothing is made up: an interval counts as a whole or not at all, one granularity of the log is never added to another one, and
 //! what the log does not hold is said.
 
+pub mod answer;
 mod csv_line;
 mod fold;
 mod json_line;
@@ -15,6 +16,7 @@ pub mod place;
 pub mod question;
 pub mod reading;
 pub mod tally;
+mod text;
 
 use std::io::{self, BufWriter, Write};
 
