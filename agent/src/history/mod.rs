@@ -11,6 +11,7 @@ mod fold;
 mod json_line;
 mod key;
 pub mod line;
+mod machine;
 pub mod moment;
 pub mod place;
 pub mod question;
