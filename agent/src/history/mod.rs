@@ -18,6 +18,7 @@ pub mod question;
 pub mod reading;
 pub mod tally;
 mod text;
+pub mod timeline;
 
 use std::io::{self, BufWriter, Write};
 
