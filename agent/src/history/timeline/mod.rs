@@ -1,5 +1,6 @@
 //! Rates over time: what each step brought, of everything or of the largest groups.
 
+mod chart;
 mod machine;
 
 use std::{
