@@ -2,6 +2,7 @@
 
 mod chart;
 mod machine;
+mod svg;
 
 use std::{
     collections::BTreeMap,
