@@ -17,6 +17,8 @@ pub mod place;
 pub mod question;
 pub mod reading;
 pub mod tally;
+#[cfg(test)]
+mod tests;
 mod text;
 pub mod timeline;
 
