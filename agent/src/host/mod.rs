@@ -11,6 +11,7 @@ pub mod held;
 pub mod holders;
 pub mod interfaces;
 pub mod links;
+pub mod logs;
 pub mod name_service;
 pub mod names;
 pub mod netns;
