@@ -97,6 +97,14 @@ const RECOVER_EXAMPLES: &str = "Examples:
   flowtally recover --pid 812 --fd txt --output nginx         what the process runs
   flowtally recover --pid 812 --fd mem:7f26b0a00000 --output library.so";
 
+const HISTORY_EXAMPLES: &str = "Examples:
+  flowtally history --from 03:00 --to 03:10
+  flowtally history --from -2h --by process --by remote --top 10
+  flowtally history --from yesterday --to today --port 443 --by remote --format csv
+  flowtally history --from 02:00 --to 04:00 --timeline --by port --step 1m
+  flowtally history --timeline --by remote --resolve --format svg --output ticket.svg
+  flowtally history backup/*.zst -f 'net 10.0.0.0/8 and not port 22'";
+
 const REPORT_EXAMPLES: &str = "Examples:
   flowtally report --seconds 5
   flowtally report -i 'eth*' --by service --by subnet --top 10

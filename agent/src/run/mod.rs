@@ -10,6 +10,7 @@ macro_rules! say {
 mod agent;
 mod deleted;
 mod files;
+mod history;
 mod iftop;
 mod inspect;
 mod lsof;
