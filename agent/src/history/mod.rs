@@ -16,6 +16,7 @@ pub mod moment;
 pub mod place;
 pub mod question;
 pub mod reading;
+pub mod replay;
 pub mod tally;
 #[cfg(test)]
 mod tests;
