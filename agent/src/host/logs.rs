@@ -27,6 +27,7 @@ use crate::{
     },
 };
 
+pub mod records;
 
 /// Lines are handed on in blocks of about this many bytes: small enough for the cache of a core.
 const BLOCK: usize = 256 * 1024;
