@@ -3,6 +3,7 @@
 //!
 //! A record counts as a whole or not at all, as everywhere in [`history`](super). It is one interval of the ledger, as long as it was.
 
+pub mod books;
 pub mod index;
 pub mod player;
 pub mod record;
