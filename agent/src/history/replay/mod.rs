@@ -8,3 +8,5 @@ pub mod index;
 pub mod player;
 pub mod record;
 
+#[cfg(test)]
+mod tests;
