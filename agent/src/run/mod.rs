@@ -15,6 +15,7 @@ mod iftop;
 mod inspect;
 mod lsof;
 mod recover;
+mod replay;
 mod report;
 mod settings;
 mod source;
