@@ -20,6 +20,7 @@ mod privileges;
 pub mod process;
 mod shared;
 mod sys;
+pub mod walk;
 
 use std::{
     collections::HashMap,
