@@ -4,6 +4,7 @@
 //!
 //! What is handed over is what /proc would say; where it may not be, or cannot, the reason is a [`NoWalk`], and /proc is there.
 
+mod record;
 mod selection;
 
 use std::{fs, io, ops::ControlFlow};
