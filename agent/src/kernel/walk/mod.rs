@@ -4,6 +4,8 @@
 //!
 //! What is handed over is what /proc would say; where it may not be, or cannot, the reason is a [`NoWalk`], and /proc is there.
 
+mod calls;
+mod object;
 mod record;
 mod selection;
 
