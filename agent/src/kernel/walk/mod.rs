@@ -6,6 +6,7 @@
 
 mod calls;
 mod object;
+mod reason;
 mod record;
 mod selection;
 
