@@ -311,10 +311,18 @@ pub enum EndPoints {
 /// A file system that must not be touched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exempt {
+    /// As given.
+    pub given: Vec<u8>,
     /// Where it is mounted.
     pub path: Vec<u8>,
-    /// `-e`: not even readlink(2) (`+e` allows it).
+    /// The device that `+m FILE` has for it.
+    pub device: Option<u64>,
+    /// `-e`: symbolic links on the way to it may be read (`+e`: not even those).
     pub readlink: bool,
+    /// Whether `-b` was given before it.
+    pub avoid_blocking: bool,
+    /// How many directories were given before it.
+    pub after: usize,
 }
 
 /// Repetition.

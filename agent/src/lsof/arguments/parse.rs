@@ -225,7 +225,11 @@ impl ArgumentParser<'_> {
     fn exempt(&mut self, plus: bool) {
         match self.name() {
             Some(path) if path.first() == Some(&b'/') => {
-                self.options.exempt.push(Exempt { path, readlink: !plus });
+                let LsofOptions { avoid_blocking, ref directories, .. } = self.options;
+                let after = directories.len();
+                let (given, readlink) = (path.clone(), !plus);
+                let exempt = Exempt { given, path, device: None, readlink, avoid_blocking, after };
+                self.options.exempt.push(exempt);
             }
             other => {
                 let path = other.map_or_else(|| "(null)".to_owned(), |path| text(&path));
@@ -311,7 +315,8 @@ impl ArgumentParser<'_> {
         let number = self.scanner.digits();
         self.options.links = plus;
         match number {
-            None => self.options.links_below = None,
+            // The class stays, and nothing meets it.
+            None => self.options.links_below = self.options.links_below.map(|_| 0),
             Some(_) if !plus => self.wrong("no number may follow -L"),
             Some(number) => self.options.links_below = Some(number),
         }
