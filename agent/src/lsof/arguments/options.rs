@@ -78,8 +78,8 @@ pub struct LsofOptions {
     pub flags: Option<FlagForm>,
     /// `-T`.
     pub tcp_info: TcpInfo,
-    /// `-F`.
-    pub fields: Option<Fields>,
+    /// `-F`; with `-J` and `-j` always some.
+    pub fields: Option<FieldOutput>,
     /// `-J`, `-j`.
     pub json: Option<Json>,
     /// `-t`.
@@ -271,8 +271,8 @@ pub struct TcpInfo {
 }
 
 /// Output for programs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fields {
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FieldOutput {
     /// The letters that were named; all but `r` if none was.
     pub letters: Vec<u8>,
     /// Fields end with NUL.
@@ -284,6 +284,12 @@ impl FieldOutput {
     #[must_use]
     pub fn has(&self, letter: u8) -> bool {
         self.letters.contains(&letter)
+    }
+
+    /// Whether there is more than what is always selected: the PID and the marker between listings.
+    #[must_use]
+    pub(super) fn names_any(&self) -> bool {
+        self.nul || self.letters.iter().any(|letter| !matches!(letter, b'p' | b'm'))
     }
 }
 

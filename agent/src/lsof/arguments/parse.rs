@@ -52,7 +52,8 @@ pub fn parse(words: Vec<Vec<u8>>, system: &dyn System) -> Outcome {
         field_help: false,
         cross: false,
         conflict: false,
-        info: false,
+        flag_form: FlagForm::Names,
+        both_json: false,
     };
     while let Some(letter) = parser.scanner.letter() {
         parser.option(letter);
@@ -79,8 +80,10 @@ struct ArgumentParser<'a> {
     cross: bool,
     /// `-o` and `-s` were both given.
     conflict: bool,
-    /// `-T` was given.
-    info: bool,
+    /// How flags are printed, if they are: the last option about them says it, whether it asks for them or not.
+    flag_form: FlagForm,
+    /// `-J` and `-j` were both given.
+    both_json: bool,
 }
 
 impl ArgumentParser<'_> {
@@ -97,6 +100,7 @@ impl ArgumentParser<'_> {
             b'a' => options.and = true,
             b'b' => options.avoid_blocking = true,
             b'H' => options.human = true,
+            b'J' | b'j' if plus => self.wrong(format!("+{} is not supported", char::from(letter))),
             b'J' => self.json(Json::Object),
             b'j' => self.json(Json::Lines),
             b'l' => options.numeric_users = true,
@@ -143,9 +147,7 @@ impl ArgumentParser<'_> {
     }
 
     fn json(&mut self, json: Json) {
-        if self.options.json.is_some_and(|before| before != json) {
-            self.wrong("-J and -j are mutually exclusive");
-        }
+        self.both_json |= self.options.json.is_some_and(|before| before != json);
         self.options.json = Some(json);
     }
 
@@ -245,39 +247,66 @@ impl ArgumentParser<'_> {
         };
         for letter in letters {
             match letter {
-                b'g' => self.options.flags = plus.then_some(FlagForm::Names),
-                b'G' => self.options.flags = plus.then_some(FlagForm::Hex),
+                b'g' | b'G' => {
+                    self.flag_form = if letter == b'g' { FlagForm::Names } else { FlagForm::Hex };
+                    self.options.flags = plus.then_some(self.flag_form);
+                }
                 _ => self.wrong(format!("unknown file struct option: {}", text(&[letter]))),
             }
         }
     }
 
     fn fields(&mut self) {
-        let given = self.scanner.optional();
-        let all = given.is_none();
-        let value = given.unwrap_or_default();
-        if value == b"?" {
-            self.field_help = true;
-            return;
-        }
-        let mut fields = Fields { letters: Vec::new(), nul: false };
-        for letter in value {
-            match letter {
-                b'0' => fields.nul = true,
-                _ if FIELDS.contains(&letter) => fields.letters.push(letter),
-                _ => return self.wrong(format!("unknown field: {}", text(&[letter]))),
+        let value = self.scanner.optional();
+        let fields = self.options.fields.get_or_insert_default();
+        match value.as_deref() {
+            Some(b"?") => self.field_help = true,
+            None | Some(b"0") => {
+                fields.nul |= value.is_some();
+                self.flag_form = FlagForm::Hex;
+                self.standard_fields();
+            }
+            Some(letters) => {
+                fields.nul |= letters.contains(&b'0');
+                self.select_field(b'p');
+                for letter in letters.iter().copied().filter(|letter| *letter != b'0') {
+                    match letter {
+                        b'G' => self.flag_form = FlagForm::Hex,
+                        b'o' => self.choose(SizeOrOffset::Offset),
+                        _ => {}
+                    }
+                    if FIELDS.contains(&letter) {
+                        self.select_field(letter);
+                    } else {
+                        self.wrong(format!("unknown field: {}", text(&[letter])));
+                    }
+                }
             }
         }
-        if fields.letters.is_empty() && (all || fields.nul) {
-            fields.letters = STANDARD_FIELDS.to_vec();
-        } else if !fields.has(b'p') {
-            fields.letters.push(b'p');
+    }
+
+    fn standard_fields(&mut self) {
+        for letter in STANDARD_FIELDS {
+            self.select_field(*letter);
         }
-        // Programs are told all of a socket, unless a -T follows.
-        if fields.has(b'T') {
-            self.options.tcp_info = TcpInfo { state: true, queues: true, flags: true };
+        if self.system.selinux() {
+            self.select_field(b'Z');
         }
-        self.options.fields = Some(fields);
+    }
+
+    /// Adds a field to those of earlier `-F`s. It brings with it what its option does; one that follows may take that back.
+    fn select_field(&mut self, letter: u8) {
+        let options = &mut self.options;
+        match letter {
+            b'G' => options.flags = Some(self.flag_form),
+            b'T' => options.tcp_info = TcpInfo { state: true, queues: true, flags: true },
+            b'Z' if self.system.selinux() => drop(options.contexts.get_or_insert_default()),
+            _ => {}
+        }
+        let letters = &mut options.fields.get_or_insert_default().letters;
+        if !letters.contains(&letter) {
+            letters.push(letter);
+        }
     }
 
     fn groups(&mut self) {
@@ -438,7 +467,6 @@ impl ArgumentParser<'_> {
     }
 
     fn tcp_info(&mut self, plus: bool) {
-        self.info = true;
         let Some(letters) = self.scanner.optional() else {
             self.options.tcp_info = TcpInfo { state: plus, queues: false, flags: false };
             return;
@@ -496,14 +524,23 @@ impl ArgumentParser<'_> {
         if self.conflict {
             late.push("-o and -s are mutually exclusive".to_owned());
         }
-        if options.fields.is_some() && options.terse {
-            late.push("-F and -t are mutually exclusive");
+        let formatted = options.fields.is_some() || options.json.is_some();
+        if formatted && options.terse {
+            late.push("-F and -t are mutually exclusive".to_owned());
         }
-        if options.json.is_some() && options.terse {
-            late.push("-J or -j and -t are mutually exclusive");
+        let marker = options.repeat.as_ref().and_then(|repeat| repeat.marker.as_deref()).unwrap_or_default();
+        if formatted && breaks_line(marker) {
+            let marker = text(marker);
+            late.push(format!("%n illegal in -r m<fmt> when -F has been specified: \"{marker}\""));
         }
         if self.cross && options.directories.is_empty() {
-            late.push("-x must accompany +d or +D");
+            late.push("-x must accompany +d or +D".to_owned());
+        }
+        if self.both_json {
+            late.push("-J and -j are mutually exclusive".to_owned());
+        }
+        if options.json.is_some() && options.terse {
+            late.push("-J/-j and -t are mutually exclusive".to_owned());
         }
         if options.no_tcp_udp && (options.internet.is_some() || !options.addresses.is_empty()) {
             late.push("-i is useless when -X is specified.".to_owned());
@@ -527,23 +564,25 @@ impl ArgumentParser<'_> {
         if self.version {
             return Outcome::Version;
         }
-        let options = &mut self.options;
         // A list of numbers has no room for rows about what failed.
-        if options.terse {
-            options.warnings = false;
+        if self.options.terse {
+            self.options.warnings = false;
         }
-        // Programs are told of queues too.
-        if options.json.is_some() && !self.info {
-            options.tcp_info.queues = true;
-        }
-        // Fields of which one is named are as if their option was given.
-        if let Some(fields) = options.fields.as_ref().filter(|fields| fields.letters != STANDARD_FIELDS) {
-            match (fields.has(b's'), fields.has(b'o')) {
-                (_, true) => options.size_or_offset = SizeOrOffset::Offset,
-                (true, false) => options.size_or_offset = SizeOrOffset::Size,
-                (false, false) => {}
-            }
+        // JSON has all fields unless some are named, whatever order that is said in.
+        if self.options.json.is_some() && !self.options.fields.as_ref().is_some_and(FieldOutput::names_any) {
+            self.standard_fields();
         }
         Outcome::Run(Box::new(self.options), self.messages)
     }
+}
+
+/// Whether a format of strftime(3) begins a new line.
+fn breaks_line(format: &[u8]) -> bool {
+    let mut bytes = format.iter();
+    while let Some(byte) = bytes.next() {
+        if *byte == b'%' && bytes.next() == Some(&b'n') {
+            return true;
+        }
+    }
+    false
 }

@@ -88,6 +88,7 @@ fn a_letter_takes_what_follows_as_its_value() {
     assert_eq!(all.names, [b"1234".to_vec()]);
     assert!(all.pids.include.is_empty());
     assert_eq!(options("-i -F pn x").fields.unwrap().letters, b"pn");
+    assert_eq!(options("-Fn -Fc0").fields, Some(FieldOutput { letters: b"pnc".to_vec(), nul: true }));
 }
 
 #[test]
@@ -114,9 +115,86 @@ fn addresses() {
     assert_eq!(local.hosts, [IpAddr::V4(Ipv4Addr::LOCALHOST)]);
     assert_eq!(local.ports, [Ports { from: 22, to: 22 }, Ports { from: 80, to: 90 }]);
     assert_eq!(address("-i @[::1]:1").hosts, [IpAddr::V6(Ipv6Addr::LOCALHOST)]);
-    assert_eq!(options("-i4").internet, Some(Family::V4));
-    assert_eq!(options("-i4 -i6").internet, Some(Family::Any));
-    assert_eq!(options("-i -i4").internet, Some(Family::V4));
+    assert_eq!(options("-i4").internet, Some(InternetFamily::V4));
+    assert_eq!(options("-i4 -i6").internet, Some(InternetFamily::Any));
+    assert_eq!(options("-i -i4").internet, Some(InternetFamily::V4));
+}
+
+/// What is printed of flags: the form is the last option's that is about them, and so is whether there are any.
+#[test]
+fn the_last_option_about_flags_counts() {
+    let (names, hex) = (Some(FlagForm::Names), Some(FlagForm::Hex));
+    for (line, form) in [
+        ("-F", hex),
+        ("-Fn", None),
+        ("-FG", hex),
+        ("+fg -F fG", hex),
+        ("+fg -FG", hex),
+        ("+fg -F", hex),
+        ("-F fG +fg", names),
+        ("-F +fg", names),
+        ("-F +fG", hex),
+        ("+fG -Fn", hex),
+        ("-FG -fg", None),
+        ("-fg -FG", hex),
+        ("-J", names),
+        ("-j -FG", hex),
+        ("-FG -j", hex),
+        ("-J -F", hex),
+        ("-J +fG", hex),
+        ("+fG -J", hex),
+        ("-J -fG", hex),
+        ("-J -FG +fg", names),
+        ("-J -Fn", None),
+    ] {
+        assert_eq!(options(line).flags, form, "{line}");
+    }
+}
+
+#[test]
+fn fields_bring_what_their_options_do() {
+    const ALL: &str = "DGKLMPRTacdfgiklmnopstu";
+    let letters = |line: &str| {
+        let mut letters = options(line).fields.unwrap().letters;
+        letters.sort_unstable();
+        String::from_utf8(letters).unwrap()
+    };
+    for (line, all) in [
+        ("-F", ALL),
+        ("-F0", ALL),
+        ("-Fn -F", ALL),
+        ("-Fn -Fc", "cnp"),
+        ("-F0n", "np"),
+        ("-J", ALL),
+        ("-j -F", ALL),
+        ("-J -Fp", ALL),
+        ("-Fpm -j", ALL),
+        ("-J -Fr", "pr"),
+        ("-J -Fp0", "p"),
+    ] {
+        assert_eq!(letters(line), all, "{line}");
+    }
+    let info = |line: &str| {
+        let info = options(line).tcp_info;
+        (info.state, info.queues)
+    };
+    for (line, said) in [
+        ("-F", (true, true)),
+        ("-T -F", (true, true)),
+        ("-F -T", (false, false)),
+        ("-FnT -Tq", (false, true)),
+        ("-Fn", (true, false)),
+        ("-J", (true, true)),
+        ("-J -T", (true, true)),
+        ("-T -J", (true, true)),
+        ("-J -FT -T", (false, false)),
+    ] {
+        assert_eq!(info(line), said, "{line}");
+    }
+    assert_eq!(options("-Fso").size_or_offset, SizeOrOffset::Offset);
+    assert_eq!(options("-Fs").size_or_offset, SizeOrOffset::Either);
+    assert_eq!(options("-F").size_or_offset, SizeOrOffset::Either);
+    assert_eq!(options("+L2 -L").links_below, Some(0), "nothing has fewer");
 }
 
 #[test]
@@ -134,6 +212,13 @@ fn every_mistake_has_its_message() {
         ("-a", "no select options to AND via -a"),
         ("-o -s", "-o and -s are mutually exclusive"),
         ("-F -t", "-F and -t are mutually exclusive"),
+        ("-J -j", "-J and -j are mutually exclusive"),
+        ("+J", "+J is not supported"),
+        ("+j", "+j is not supported"),
+        ("-Fo -s", "-o and -s are mutually exclusive"),
+        ("-s -J -Fo", "-o and -s are mutually exclusive"),
+        ("-F -r1m%%%n", "%n illegal in -r m<fmt> when -F has been specified: \"%%%n\""),
+        ("-J -r1m%n", "%n illegal in -r m<fmt> when -F has been specified: \"%n\""),
         ("-FY", "unknown field: Y"),
         ("-x", "-x must accompany +d or +D"),
         ("-X -i", "-i is useless when -X is specified."),
@@ -151,6 +236,11 @@ fn every_mistake_has_its_message() {
         assert_eq!(wrong(line), [message], "{line}");
     }
     assert_eq!(wrong("-p x -u nosuch -i icmp").len(), 3);
+    assert_eq!(
+        wrong("-J -t"),
+        ["-F and -t are mutually exclusive", "-J/-j and -t are mutually exclusive"],
+        "as of one that prints fields"
+    );
     assert!(wrong("-i :odd")[0].starts_with("TCP=1 and UDP=2 odd ports conflict"));
 }
 
