@@ -9,8 +9,8 @@ use rustix::{
 };
 
 use super::{
-    remote::patiently,
-    stat::{self, Stat},
+    patience::patiently,
+    stat::{self, FileStat},
 };
 
 /// Where a walk goes beyond its directory.

@@ -1,15 +1,14 @@
 //! One process: what of it is asked, in the order of what costs least to answer.
 
+use std::mem::MaybeUninit;
+
 use rustix::{
     fd::OwnedFd,
-    fs::{Mode, OFlags, openat},
+    fs::{Mode, OFlags, openat, readlinkat_raw},
     io::Errno,
 };
 
-use super::{
-    rows::{Rows, Source},
-    shared::Shared,
-};
+use super::{held::FileRowSource, read::read_small, rows::FileRows, shared::Shared};
 use crate::{
     host::proc::{Descriptors, Stat, inode_in},
     lsof::{
@@ -151,43 +150,13 @@ impl<'a> Worker<'a> {
     }
 }
 
-/// Reads a file that the kernel hands out at once, unless it is longer than a page, into a buffer that is emptied first.
-pub(super) fn read_small(
-    dir: &OwnedFd,
-    name: impl rustix::path::Arg,
-    buffer: &mut Vec<u8>,
-) -> rustix::io::Result<()> {
-    read_until(dir, name, buffer, PAGE)
-}
-
-/// Reads a whole file into a buffer that is emptied first.
-pub(super) fn read_into(
-    dir: &OwnedFd,
-    name: impl rustix::path::Arg,
-    buffer: &mut Vec<u8>,
-) -> rustix::io::Result<()> {
-    read_until(dir, name, buffer, 0)
-}
-
-/// What the kernel hands out of a file of /proc at a time.
-const PAGE: usize = 4096;
-
-/// Reads a file until less comes than `short`.
-fn read_until(
-    dir: &OwnedFd,
-    name: impl rustix::path::Arg,
-    buffer: &mut Vec<u8>,
-    short: usize,
-) -> rustix::io::Result<()> {
-    buffer.clear();
-    let file = openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    loop {
-        buffer.reserve(2 * PAGE);
-        let length = rustix::io::read(&file, rustix::buffer::spare_capacity(buffer))?;
-        if length == 0 || length < short {
-            return Ok(());
-        }
-    }
+/// The threads of a process.
+#[derive(Clone, Copy)]
+struct Threads {
+    /// How many there are; one that has ended and is waited for is one of them.
+    threads: u32,
+    /// Whether the first one has ended.
+    has_ended: bool,
 }
 
 fn list_threads(dir: &OwnedFd) -> rustix::io::Result<Vec<u32>> {
@@ -200,9 +169,4 @@ fn list_threads(dir: &OwnedFd) -> rustix::io::Result<Vec<u32>> {
     })?;
     threads.sort_unstable();
     Ok(threads)
-}
-
-/// The inode of a socket, from what its descriptor's link says.
-pub(super) fn socket_inode(link: &[u8]) -> Option<u64> {
-    inode_in(link, "socket")
 }
