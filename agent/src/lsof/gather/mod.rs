@@ -2,6 +2,7 @@
 
 mod directory;
 mod endpoints;
+mod held;
 mod maps;
 mod mounts;
 mod net;

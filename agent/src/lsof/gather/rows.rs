@@ -9,46 +9,23 @@ use rustix::{
 };
 
 use super::{
-    maps::PathStats,
-    process::{read_small, socket_inode},
-    search,
+    held::{DescriptorFolder, FileRowSource, HeldDescriptor},
+    paths::PathStats,
+    read::{read_small, text},
     shared::Shared,
     stat::{self, FileStat},
 };
 use crate::{
-    host::proc::{Descriptors, FdInfo, inode_in},
+    host::{
+        opened::{LinkText, RecordedTable},
+        proc::{DescriptorName, Descriptors, FdInfo, Tables, has_threads, inode_in},
+    },
     lsof::{
-        model::{Fd, File, Kind, Twin, major, minor},
-        select::{self, Class, Item},
+        arguments::Tasks,
+        model::{Fd, OpenFile, OpenFileKind, Twin, major, minor},
+        select::{self, SearchItem, SelectionClasses},
     },
 };
-
-/// Where rows come from.
-pub(super) struct Source<'a> {
-    pub(super) pid: u32,
-    pub(super) tid: Option<u32>,
-    /// /proc/PID, or /proc/PID/task/TID.
-    pub(super) dir: &'a OwnedFd,
-}
-
-/// A descriptor, and where it is.
-pub(super) struct Held<'a> {
-    pub(super) source: &'a Source<'a>,
-    /// The directory of descriptors.
-    pub(super) fds: &'a OwnedFd,
-    /// Its name there.
-    pub(super) entry: &'a CStr,
-    pub(super) fd: Fd,
-}
-
-impl Source<'_> {
-    pub(super) fn path(&self, below: &str) -> String {
-        match self.tid {
-            Some(tid) => format!("/proc/{}/task/{tid}/{below}", self.pid),
-            None => format!("/proc/{}/{below}", self.pid),
-        }
-    }
-}
 
 /// Longest target of a link that /proc hands out (`PATH_MAX`).
 const PATH_MAX: usize = 4096;
@@ -265,7 +242,9 @@ impl<'a> FileRows<'a> {
         };
         let mut target = [MaybeUninit::<u8>::uninit(); PATH_MAX];
         let mut descriptors = std::mem::take(&mut self.descriptors);
-        let result = descriptors.links(&fds, &mut target, |number, entry, link| {
+        let folder = DescriptorFolder::opened(source.dir, fds);
+        let Ok(fds) = folder.get() else { return };
+        let result = descriptors.links(fds, &mut target, |number, entry, link| {
             let fd = Fd::Number(number);
             if !self.may_list(fd, met) {
                 return true;
@@ -290,8 +269,56 @@ impl<'a> FileRows<'a> {
         let _ = result;
     }
 
-    fn descriptor(&mut self, held: &Held<'_>, link: &[u8], met: Class, files: &mut Vec<File>) {
-        let Held { source, fds, entry, fd } = *held;
+    /// The rows of descriptors of which records tell.
+    fn recorded(
+        &mut self,
+        source: &FileRowSource<'_>,
+        table: &RecordedTable,
+        met: SelectionClasses,
+        files: &mut Vec<OpenFile>,
+    ) {
+        let folder = DescriptorFolder::new(source.dir);
+        for record in &table.records {
+            let fd = Fd::Number(record.fd);
+            if !self.may_list(fd, met) {
+                continue;
+            }
+            let met = self.with_fd(fd, met);
+            let name = DescriptorName::of(record.fd);
+            let held =
+                HeldDescriptor { source, fds: &folder, entry: name.as_c_str(), fd, record: Some(record) };
+            match table.link(record) {
+                LinkText::Text(link) => self.descriptor(&held, link, met, files),
+                LinkText::Socket(inode) => self.socket(&held, inode, met, files),
+                LinkText::Pipe(inode) => self.pipe(&held, inode, met, files),
+                LinkText::Unknown => {
+                    let mut target = [MaybeUninit::<u8>::uninit(); PATH_MAX];
+                    let read = folder.get().and_then(|fds| readlinkat_raw(fds, held.entry, &mut target[..]));
+                    match read {
+                        Ok((link, _)) => self.descriptor(&held, link, met, files),
+                        Err(Errno::NOENT | Errno::SRCH) => {}
+                        Err(error) => {
+                            let path = source.path(&format!("fd/{}", record.fd));
+                            let failure = Some(("readlink", error));
+                            self.error_row((fd, OpenFileKind::Unknown), path.as_bytes(), failure, met, files);
+                        }
+                    }
+                }
+            }
+            if self.enough(files) {
+                break;
+            }
+        }
+    }
+
+    fn descriptor(
+        &mut self,
+        held: &HeldDescriptor<'_>,
+        link: &[u8],
+        met: SelectionClasses,
+        files: &mut Vec<OpenFile>,
+    ) {
+        let fd = held.fd;
         if let Some(inode) = socket_inode(link) {
             self.socket(held, inode, met, files);
             return;
@@ -329,7 +356,7 @@ impl<'a> FileRows<'a> {
             files.push(file);
             return;
         }
-        let stat = match self.shared.stat_below(fds, entry, link) {
+        let stat = match held.stat(self.shared, link) {
             Ok(stat) => stat,
             Err(error) => {
                 if !matches!(error, Errno::NOENT | Errno::SRCH) {
@@ -350,22 +377,22 @@ impl<'a> FileRows<'a> {
             file.links = None;
             file.name = self.nameless();
         }
-        self.complete(source, fds, entry, &mut file);
+        self.complete(held, &mut file);
         files.push(file);
     }
 
     /// The mode, the lock, and of the descriptor's information what is printed.
-    pub(super) fn complete(&mut self, source: &Source<'_>, fds: &OwnedFd, entry: &CStr, file: &mut File) {
+    pub(super) fn complete(&mut self, held: &HeldDescriptor<'_>, file: &mut OpenFile) {
         let needs = self.shared.needs;
         // The flags say it, too.
-        let info = needs.flags.then(|| self.info(source, entry));
+        let info = needs.flags.then(|| self.told(held));
         if let Some(flags) = info.as_ref().and_then(|info| info.flags)
             && file.access == b' '
         {
             file.access = stat::access_of_flags(flags);
         }
         if needs.access && file.access == b' ' {
-            file.access = stat::entry(fds, entry).map_or(b' ', |stat| stat::access(stat.mode));
+            file.access = held.access();
         }
         if needs.locks
             && matches!(
@@ -384,7 +411,11 @@ impl<'a> FileRows<'a> {
             needs.peers && file.rdev.is_some_and(|device| (major(device), minor(device)) == (5, 2));
         let offset = if file.size.is_some() { needs.offsets } else { needs.columns && has_offset(file) };
         if offset || needs.flags || controls {
-            let info = info.unwrap_or_else(|| self.info(source, entry));
+            let info = match info {
+                _ if controls => self.info(held.source, held.entry),
+                Some(info) => info,
+                None => self.told(held),
+            };
             file.twin = info.tty.filter(|_| controls).map(Twin::Terminal).or(file.twin);
             file.flags = info.flags.filter(|_| needs.flags);
             file.offset = info.position.filter(|_| offset).or(file.offset);
@@ -395,7 +426,17 @@ impl<'a> FileRows<'a> {
         }
     }
 
-    pub(super) fn info(&mut self, source: &Source<'_>, entry: &CStr) -> FdInfo {
+    /// What is told of flags and the position, by the record where that has both.
+    fn told(&mut self, held: &HeldDescriptor<'_>) -> FdInfo {
+        match held.record {
+            Some(record) if record.flags.is_some() || !self.shared.needs.flags => {
+                FdInfo { position: record.position, flags: record.flags, ..FdInfo::default() }
+            }
+            _ => self.info(held.source, held.entry),
+        }
+    }
+
+    pub(super) fn info(&mut self, source: &FileRowSource<'_>, entry: &CStr) -> FdInfo {
         // Of many descriptors the directory is looked up once.
         let key = (source.pid, source.tid);
         if self.infos.as_ref().is_none_or(|(of, _)| *of != key) {

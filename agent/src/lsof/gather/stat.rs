@@ -7,7 +7,10 @@ use rustix::{
     io::Result,
 };
 
-use crate::lsof::model::{File, Kind, device};
+use crate::{
+    host::opened::RecordedStat,
+    lsof::model::{OpenFile, OpenFileKind, device},
+};
 
 /// What a listing needs of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +21,20 @@ pub(super) struct FileStat {
     pub(super) links: u32,
     pub(super) size: u64,
     pub(super) rdev: u64,
+}
+
+impl From<RecordedStat> for FileStat {
+    fn from(stat: RecordedStat) -> Self {
+        let number = |(major, minor): (u32, u32)| device(u64::from(major), u64::from(minor));
+        Self {
+            device: number(stat.device),
+            inode: stat.inode,
+            mode: stat.mode,
+            links: stat.links,
+            size: stat.size,
+            rdev: number(stat.rdev),
+        }
+    }
 }
 
 const TYPE: u16 = 0o170_000;
