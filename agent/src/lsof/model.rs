@@ -143,8 +143,8 @@ pub struct OpenFile {
     pub socket: Option<Box<ListedSocket>>,
     /// Its name: a path, or a text in its place. Any bytes.
     pub name: Box<[u8]>,
-    /// What is appended to the name and not part of it: who holds the other end of a pipe (`-E`).
-    pub peers: Option<Box<[u8]>>,
+    /// What follows the name and is no part of it: who holds the other end (`-E`), or why the file could not be examined.
+    pub note: Option<Box<[u8]>>,
     /// What tells who else holds it, where no inode does.
     pub twin: Option<Twin>,
 }
@@ -167,7 +167,7 @@ impl OpenFile {
             flags: None,
             socket: None,
             name: Box::default(),
-            peers: None,
+            note: None,
             twin: None,
         }
     }

@@ -62,13 +62,30 @@ impl<'a> FileRows<'a> {
         }
     }
 
-    /// Whether a process holds a socket that may be listed.
-    pub(super) fn holds_socket(&mut self, proc: &OwnedFd, pid: u32) -> rustix::io::Result<bool> {
-        let sockets = self.shared.sockets();
-        if sockets.is_empty() {
+    /// Whether a process holds a socket that may be listed, in whichever of its threads' tables.
+    pub(super) fn holds_socket(
+        &mut self,
+        proc: &OwnedFd,
+        pid: u32,
+        tables: &mut Tables,
+    ) -> rustix::io::Result<bool> {
+        if self.shared.sockets().is_empty() {
             return Ok(false);
         }
-        let Ok(fds) = openat(proc, format!("{pid}/fd"), DIRECTORY, Mode::empty()) else {
+        if self.has_socket(proc, &format!("{pid}/fd"))? {
+            return Ok(true);
+        }
+        if self.shared.options.tasks == Tasks::Ignore {
+            return Ok(false);
+        }
+        let dir = openat(proc, pid.to_string(), DIRECTORY, Mode::empty())?;
+        let threads = if has_threads(&dir) { tables.further(pid, &dir) } else { Vec::new() };
+        Ok(threads.iter().any(|tid| self.has_socket(&dir, &format!("task/{tid}/fd")).unwrap_or(false)))
+    }
+
+    fn has_socket(&mut self, dir: &OwnedFd, name: &str) -> rustix::io::Result<bool> {
+        let sockets = self.shared.sockets();
+        let Ok(fds) = openat(dir, name, DIRECTORY, Mode::empty()) else {
             // The rows say why, if they are listed at all.
             return Ok(false);
         };
@@ -106,6 +123,17 @@ impl<'a> FileRows<'a> {
         files
     }
 
+    /// The listed rows of the descriptors of a process or thread that meets `met`.
+    pub(super) fn descriptors_of(
+        &mut self,
+        source: &FileRowSource<'_>,
+        met: SelectionClasses,
+    ) -> Vec<OpenFile> {
+        let mut files = Vec::new();
+        self.fds(source, met, &mut files);
+        files
+    }
+
     /// Whether one row is as good as all: a process is listed by its number alone.
     pub(super) fn enough(&self, files: &[OpenFile]) -> bool {
         !self.shared.needs.columns && !files.is_empty() && self.shared.search.items().is_empty()
@@ -120,11 +148,20 @@ impl<'a> FileRows<'a> {
         if select::fd(self.shared.options.fds.as_ref(), fd) { met.with(SelectionClasses::FD) } else { met }
     }
 
-    /// A row that says what could not be read; none without warnings.
-    fn error_row(&self, fd: Fd, kind: Kind, text: String, met: Class, files: &mut Vec<File>) {
+    /// A row that says what could not be read, and why; none without warnings.
+    fn error_row(
+        &self,
+        (fd, kind): (Fd, OpenFileKind),
+        path: &[u8],
+        failure: Option<(&str, Errno)>,
+        met: SelectionClasses,
+        files: &mut Vec<OpenFile>,
+    ) {
         if self.shared.options.warnings && self.shared.rule.selects(self.with_fd(fd, met)) {
-            let mut file = File::new(fd, kind);
-            file.name = text.into_bytes().into();
+            let mut file = OpenFile::new(fd, kind);
+            file.name = path.into();
+            let note = |(what, error)| format!("({what}: {})", text(error));
+            file.note = failure.map(note).map(|note| note.into_bytes().into());
             files.push(file);
         }
     }
@@ -148,14 +185,21 @@ impl<'a> FileRows<'a> {
             Err(Errno::NOENT) if fd == Fd::Text => {
                 // A thread of the kernel has no executable.
                 if may_list {
-                    self.error_row(fd, Kind::Unknown, source.path(name), met, files);
+                    self.error_row(
+                        (fd, OpenFileKind::Unknown),
+                        source.path(name).as_bytes(),
+                        None,
+                        met,
+                        files,
+                    );
                 }
                 return None;
             }
             Err(error) => {
                 if may_list && !matches!(error, Errno::NOENT | Errno::SRCH) {
-                    let text = format!("{} (readlink: {})", source.path(name), search::text(error));
-                    self.error_row(fd, Kind::Unknown, text, met, files);
+                    let path = source.path(name);
+                    let failure = Some(("readlink", error));
+                    self.error_row((fd, OpenFileKind::Unknown), path.as_bytes(), failure, met, files);
                 }
                 return None;
             }
@@ -163,8 +207,8 @@ impl<'a> FileRows<'a> {
         let mut file = OpenFile::new(fd, OpenFileKind::Unknown);
         if self.shared.is_exempt(path) {
             if may_list && self.shared.rule.selects(self.with_fd(fd, met)) {
-                file.kind = Kind::Exempt;
-                file.name = self.shared.exempt_name(path);
+                file.kind = OpenFileKind::Exempt;
+                self.shared.name_exempt(path, &mut file);
                 files.push(file);
             }
             return None;
@@ -173,8 +217,7 @@ impl<'a> FileRows<'a> {
             Ok(stat) => stat,
             Err(error) => {
                 if may_list && !matches!(error, Errno::NOENT | Errno::SRCH) {
-                    let text = format!("{} (stat: {})", String::from_utf8_lossy(path), search::text(error));
-                    self.error_row(fd, Kind::Unknown, text, met, files);
+                    self.error_row((fd, OpenFileKind::Unknown), path, Some(("stat", error)), met, files);
                 }
                 return None;
             }
@@ -228,14 +271,18 @@ impl<'a> FileRows<'a> {
         }
     }
 
-    fn fds(&mut self, source: &Source<'_>, met: Class, files: &mut Vec<File>) {
+    fn fds(&mut self, source: &FileRowSource<'_>, met: SelectionClasses, files: &mut Vec<OpenFile>) {
+        if let Some(table) = source.table {
+            self.recorded(source, table, met, files);
+            return;
+        }
         let fds = match openat(source.dir, "fd", DIRECTORY, Mode::empty()) {
             Ok(fds) => fds,
             Err(Errno::NOENT | Errno::SRCH) => return,
             Err(error) => {
-                let text = format!("{} (opendir: {})", source.path("fd"), search::text(error));
                 if self.may_list(Fd::None, met) {
-                    self.error_row(Fd::None, Kind::Blank, text, met, files);
+                    let (path, failure) = (source.path("fd"), Some(("opendir", error)));
+                    self.error_row((Fd::None, OpenFileKind::Blank), path.as_bytes(), failure, met, files);
                 }
                 return;
             }
@@ -252,14 +299,14 @@ impl<'a> FileRows<'a> {
             let met = self.with_fd(fd, met);
             match link {
                 Ok(link) => {
-                    let held = Held { source, fds: &fds, entry, fd };
+                    let held = HeldDescriptor { source, fds: &folder, entry, fd, record: None };
                     self.descriptor(&held, link, met, files);
                 }
                 Err(Errno::NOENT | Errno::SRCH) => {}
                 Err(error) => {
                     let path = source.path(&format!("fd/{number}"));
-                    let text = format!("{path} (readlink: {})", search::text(error));
-                    self.error_row(fd, Kind::Unknown, text, met, files);
+                    let failure = Some(("readlink", error));
+                    self.error_row((fd, OpenFileKind::Unknown), path.as_bytes(), failure, met, files);
                 }
             }
             !self.enough(files)
@@ -339,10 +386,14 @@ impl<'a> FileRows<'a> {
         let mut file = OpenFile::new(fd, OpenFileKind::Unknown);
         if self.shared.is_exempt(link) {
             if self.shared.rule.selects(met) {
-                file.kind = Kind::Exempt;
-                file.name = self.shared.exempt_name(link);
-                if self.shared.needs.flags {
-                    file.flags = self.info(source, entry).flags;
+                file.kind = OpenFileKind::Exempt;
+                self.shared.name_exempt(link, &mut file);
+                // Neither is asked of the file system.
+                let needs = self.shared.needs;
+                if needs.flags || needs.offsets {
+                    let info = self.told(held);
+                    file.flags = info.flags.filter(|_| needs.flags);
+                    file.offset = info.position.filter(|_| needs.offsets);
                 }
                 files.push(file);
             }
@@ -360,16 +411,15 @@ impl<'a> FileRows<'a> {
             Ok(stat) => stat,
             Err(error) => {
                 if !matches!(error, Errno::NOENT | Errno::SRCH) {
-                    let text = format!("{} (stat: {})", String::from_utf8_lossy(link), search::text(error));
-                    self.error_row(fd, Kind::Unknown, text, met, files);
+                    self.error_row((fd, OpenFileKind::Unknown), link, Some(("stat", error)), met, files);
                 }
                 return;
             }
         };
         let Verdict::Listed(item) = self.judge(&stat, link, met) else { return };
         stat.fill(&mut file);
-        if file.kind == Kind::Regular && self.shared.is_queue(stat.device) {
-            file.kind = Kind::MessageQueue;
+        if file.kind == OpenFileKind::Regular && self.shared.is_queue(&stat) {
+            file.kind = OpenFileKind::MessageQueue;
         }
         file.name = self.name(shown(link), item);
         if file.kind == OpenFileKind::Socket {
@@ -405,7 +455,7 @@ impl<'a> FileRows<'a> {
             )
             && let (Some(device), Some(inode)) = (file.device, file.inode)
         {
-            file.lock = self.shared.lock(source.pid, device, inode);
+            file.lock = self.shared.lock(held.source.pid, device, inode);
         }
         let controls =
             needs.peers && file.rdev.is_some_and(|device| (major(device), minor(device)) == (5, 2));
@@ -467,4 +517,9 @@ fn has_offset(file: &OpenFile) -> bool {
         (OpenFileKind::Character, 4 | 5 | 136..=143) => false,
         _ => true,
     }
+}
+
+/// The inode of a socket, from what its descriptor's link says.
+fn socket_inode(link: &[u8]) -> Option<u64> {
+    inode_in(link, "socket")
 }
