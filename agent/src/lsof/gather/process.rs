@@ -10,7 +10,10 @@ use rustix::{
 
 use super::{held::FileRowSource, read::read_small, rows::FileRows, shared::Shared};
 use crate::{
-    host::proc::{Descriptors, Stat, inode_in},
+    host::{
+        opened::RecordedTable,
+        proc::{Descriptors, ProcessStat, Tables, is_process},
+    },
     lsof::{
         arguments::Tasks,
         model::Process,
@@ -23,7 +26,8 @@ pub(super) struct Worker<'a> {
     shared: &'a Shared<'a>,
     proc: Option<OwnedFd>,
     buffer: Vec<u8>,
-    rows: Rows<'a>,
+    tables: Tables,
+    rows: FileRows<'a>,
 }
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -31,46 +35,84 @@ const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::
 impl<'a> Worker<'a> {
     pub(super) fn new(shared: &'a Shared<'a>) -> Self {
         let proc = openat(rustix::fs::CWD, "/proc", DIRECTORY, Mode::empty()).ok();
-        Self { shared, proc, buffer: Vec::new(), rows: Rows::new(shared) }
+        Self { shared, proc, buffer: Vec::new(), tables: Tables::new(), rows: FileRows::new(shared) }
     }
 
     /// Adds the rows of a process and of its threads. One that ends meanwhile has none, or fewer.
-    pub(super) fn process(&mut self, pid: u32, out: &mut Vec<Process>) {
+    /// What `table` says of its descriptors is not asked of /proc.
+    pub(super) fn process(&mut self, pid: u32, table: Option<&RecordedTable>, out: &mut Vec<Process>) {
         // Whether a process is gone or cannot be read shows in what it has open; nothing is said of one that is gone.
-        let _ = self.read(pid, out);
+        let _ = self.read(pid, table, out);
     }
 
-    fn read(&mut self, pid: u32, out: &mut Vec<Process>) -> rustix::io::Result<()> {
+    fn read(
+        &mut self,
+        pid: u32,
+        table: Option<&RecordedTable>,
+        out: &mut Vec<Process>,
+    ) -> rustix::io::Result<()> {
         let shared = self.shared;
         let proc = self.proc.as_ref().ok_or(Errno::NOENT)?;
-        if shared.only_sockets() && !self.rows.holds_socket(proc, pid)? {
+        if shared.only_sockets() && table.is_some_and(|table| !shared.has_socket(table)) {
+            return self.note_only(pid);
+        }
+        // Nobody is shown what /proc would not show him: one link of a process is like all. Of one that may not be read there are rows
+        // that say so, but none where files are searched for.
+        let table = table.filter(|table| {
+            let mut target = [MaybeUninit::<u8>::uninit(); 1];
+            (table.records.is_empty() && shared.only_files())
+                || readlinkat_raw(proc, format!("{pid}/root"), &mut target[..]).is_ok()
+        });
+        if table.is_none() && shared.only_sockets() && !self.rows.holds_socket(proc, pid, &mut self.tables)? {
             return self.note_only(pid);
         }
         let proc = self.proc.as_ref().ok_or(Errno::NOENT)?;
         let dir = openat(proc, pid.to_string(), DIRECTORY, Mode::empty())?;
-        let Some((process, met, threads)) = self.about(pid, &dir)? else { return Ok(()) };
-        let source = Source { pid, tid: None, dir: &dir };
-        // Beside other classes, a process with threads counts as the first of them.
-        let own = if shared.rule.and && threads > 1 { met.with(Class::TASK) } else { met };
-        let files = self.rows.of(&source, own);
+        let Some((process, met, about)) = self.about(pid, &dir)? else { return Ok(()) };
+        let table = table.filter(|_| !about.has_ended);
         // The threads that list are not part of what is listed: lsof has one.
-        let is_own = pid == std::process::id();
-        let tasks = if threads > 1 && !is_own && shared.tasks() { list_threads(&dir)? } else { Vec::new() };
+        let has_threads = about.threads > 1 && pid != std::process::id();
         let mut process = process;
         let template = Process { files: Vec::new(), ..process.clone() };
-        process.files = files;
+        if !about.has_ended {
+            let source = FileRowSource { pid, tid: None, dir: &dir, table };
+            // Beside other classes, a process with threads counts as the first of them.
+            let own =
+                if shared.rule.and && about.threads > 1 { met.with(SelectionClasses::TASK) } else { met };
+            process.files = self.rows.of(&source, own);
+        }
         if !process.files.is_empty() {
             out.push(process);
         }
-        for tid in tasks.into_iter().filter(|tid| *tid != pid) {
+        let every = has_threads && shared.tasks();
+        let threads = if every {
+            list_threads(&dir)?
+        } else if has_threads && table.is_none() && shared.options.tasks != Tasks::Ignore {
+            self.tables.further(pid, &dir)
+        } else {
+            Vec::new()
+        };
+        let mut stands_in = about.has_ended;
+        for tid in threads.into_iter().filter(|tid| *tid != pid) {
             let Ok(dir) = openat(&dir, format!("task/{tid}"), DIRECTORY, Mode::empty()) else { continue };
-            self.read_file(&dir, "stat")?;
-            let Some(stat) = Stat::parse(&self.buffer) else { continue };
+            // One that ends meanwhile is no reason to leave out the others.
+            if self.read_file(&dir, "stat").is_err() {
+                continue;
+            }
+            let Some(stat) = ProcessStat::parse(&self.buffer).filter(|stat| !stat.has_ended()) else {
+                continue;
+            };
             if shared.options.tasks == Tasks::Select {
                 shared.found.note(SearchItem::Tasks);
             }
-            let source = Source { pid, tid: Some(tid), dir: &dir };
-            let files = self.rows.of(&source, met.with(Class::TASK));
+            let source = FileRowSource { pid, tid: Some(tid), dir: &dir, table };
+            let met = met.with(SelectionClasses::TASK);
+            // Of a thread that nobody asked for, what the process has not: that is all if its first thread has ended.
+            let files = if every || std::mem::take(&mut stands_in) {
+                self.rows.of(&source, met)
+            } else {
+                self.rows.descriptors_of(&source, met)
+            };
             if !files.is_empty() {
                 let task_command = stat.command.into();
                 out.push(Process { tid: Some(tid), task_command, files, ..template.clone() });
@@ -89,17 +131,22 @@ impl<'a> Worker<'a> {
         Ok(())
     }
 
-    /// What is known of a process, the classes it meets, and its number of threads; none if nothing of it is listed.
-    fn about(&mut self, pid: u32, dir: &OwnedFd) -> rustix::io::Result<Option<(Process, Class, u32)>> {
+    /// What is known of a process, the classes it meets, and its threads; none if nothing of it is listed.
+    fn about(
+        &mut self,
+        pid: u32,
+        dir: &OwnedFd,
+    ) -> rustix::io::Result<Option<(Process, SelectionClasses, Threads)>> {
         let shared = self.shared;
         let options = shared.options;
         if options.pids.exclude.contains(&pid) || (shared.unlisted() && !self.is_process(pid, dir)) {
             return Ok(None);
         }
         self.read_file(dir, "stat")?;
-        let stat = Stat::parse(&self.buffer).ok_or(Errno::INVAL)?;
-        // What is left of a dead process has nothing open.
-        if stat.state == b'Z' {
+        let stat = ProcessStat::parse(&self.buffer).ok_or(Errno::INVAL)?;
+        let threads = Threads { threads: stat.threads, has_ended: stat.has_ended() };
+        // What is left of a dead process has nothing open, unless only its first thread has ended.
+        if threads.has_ended && threads.threads <= 1 {
             return Ok(None);
         }
         let by_user = !options.users.is_empty() || !options.excluded_users.is_empty();
@@ -132,16 +179,12 @@ impl<'a> Worker<'a> {
             context,
             files: Vec::new(),
         };
-        Ok(Some((process, met, stat.threads)))
+        Ok(Some((process, met, threads)))
     }
 
     /// Whether a number is a process's. /proc answers for the numbers of threads too, which it does not list.
     fn is_process(&mut self, pid: u32, dir: &OwnedFd) -> bool {
-        if self.read_file(dir, "status").is_err() {
-            return false;
-        }
-        let group = self.buffer.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Tgid:"));
-        group.is_some_and(|group| group.trim_ascii() == pid.to_string().as_bytes())
+        self.read_file(dir, "status").is_ok() && is_process(&self.buffer, pid)
     }
 
     /// Reads a file of one line.
