@@ -16,8 +16,9 @@ use rustix::{
 use super::net::{SocketTable, TABLES};
 use crate::{
     host::{
-        proc::{ProcessDir, inode_in},
-        sockets::{self as host, Connection, State, protocol},
+        opened::{self, RecordedSocket, UnixRecord, WantedRecords},
+        proc::{ProcessDir, Tables, inode_in},
+        sockets::{Connection, InternetSocket, State, protocol},
     },
     lsof::model::{ListedSocket, OpenFileKind, SocketEnd, Transport},
 };
@@ -26,16 +27,19 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct ProcSockets([ByInode; 2]);
 
-type ByInode = HashMap<u64, (Kind, Socket)>;
+/// A socket with its type.
+pub(super) type SocketRow = (OpenFileKind, ListedSocket);
 
-impl Sockets {
+type ByInode = HashMap<u64, SocketRow>;
+
+impl ProcSockets {
     /// Reads the tables that are wanted, or only what of them is `held`. Tables that this kernel does not have are empty. What
     /// `keep` refuses is left out, and what has no end with a port in `ports` may be.
     pub(super) fn read(
         wanted: impl Fn(SocketTable) -> bool,
         held: Option<&HeldSockets>,
         ports: Option<(u16, u16)>,
-        keep: impl Fn(&Socket) -> bool + Sync,
+        keep: impl Fn(u64, &ListedSocket) -> bool + Sync,
     ) -> Self {
         let tables = TABLES.into_iter().filter(|(table, _)| wanted(*table));
         let tables = tables.filter(|(table, _)| held.is_none_or(|held| held.in_table(*table) != Some(0)));
@@ -52,8 +56,65 @@ impl Sockets {
         })
     }
 
+    /// What processes hold, told by the sockets themselves and not by the tables; `None` where that is not to be had, or not worth it.
+    pub(super) fn walk(
+        pids: &[u32],
+        held: &HeldSockets,
+        wanted: &impl Fn(SocketTable) -> bool,
+        keep: &(impl Fn(u64, &ListedSocket) -> bool + Sync),
+    ) -> Option<Self> {
+        let is_walked = |table| {
+            matches!(table, SocketTable::Unix | SocketTable::Inet(Transport::Tcp | Transport::Udp, _))
+        };
+        let is_wanted = |table| wanted(table) && held.in_table(table) != Some(0);
+        if !TABLES.iter().any(|(table, _)| is_walked(*table) && is_wanted(*table)) {
+            return None;
+        }
+        let mut tables = opened::of_many_sockets()?;
+        let records =
+            WantedRecords { only_sockets: true, sockets: true, unix: true, ..WantedRecords::default() };
+        let mut sockets = ByInode::new();
+        let mut told = HashSet::new();
+        for pid in pids {
+            let apart = tables.tables(&records, Some(*pid), |table| {
+                for record in table.records {
+                    // What /proc does not show is not shown.
+                    if !held.inodes.contains(&record.inode) {
+                        continue;
+                    }
+                    let row = match record.socket.as_deref() {
+                        Some(RecordedSocket::Internet(socket)) => internet(socket),
+                        Some(RecordedSocket::Unix(socket)) => unix(socket),
+                        Some(RecordedSocket::Unlisted | RecordedSocket::Other) => {
+                            told.insert(record.inode);
+                            continue;
+                        }
+                        Some(RecordedSocket::Unknown) | None => continue,
+                    };
+                    told.insert(record.inode);
+                    let is_wanted = TABLES.iter().any(|(table, _)| table.kind() == row.0 && wanted(*table));
+                    if is_wanted && keep(record.inode, &row.1) {
+                        sockets.insert(record.inode, row);
+                    }
+                }
+            });
+            // A thread with a table of its own, or the walk has come to no end.
+            if !apart.is_ok_and(|apart| apart.is_empty()) {
+                return None;
+            }
+        }
+        // Of one that is not told, or was opened meanwhile, the tables are to say.
+        if !held.inodes.is_subset(&told) {
+            return None;
+        }
+        let others = Self::read(|table| !is_walked(table) && wanted(table), Some(held), None, keep);
+        let [asked, texts] = others.0;
+        sockets.extend(asked);
+        Some(Self([sockets, texts]))
+    }
+
     /// The socket of an inode.
-    pub(super) fn get(&self, inode: u64) -> Option<&(Kind, Socket)> {
+    pub(super) fn get(&self, inode: u64) -> Option<&SocketRow> {
         self.0.iter().find_map(|sockets| sockets.get(&inode))
     }
 
@@ -67,15 +128,15 @@ fn read_tables(
     tables: &[(SocketTable, &str)],
     held: Option<&HeldSockets>,
     ports: Option<(u16, u16)>,
-    keep: &impl Fn(&Socket) -> bool,
+    keep: &impl Fn(u64, &ListedSocket) -> bool,
 ) -> ByInode {
     let mut by_inode = HashMap::new();
     let mut diag = None;
     let is_wanted = |inode| held.is_none_or(|held| held.inodes.contains(&inode));
     for (table, name) in tables {
         let all = held.and_then(|held| held.in_table(*table)).map(|count| by_inode.len() + count);
-        let mut take = |inode: u64, socket: Socket| {
-            if is_wanted(inode) && keep(&socket) {
+        let mut take = |inode: u64, socket: ListedSocket| {
+            if is_wanted(inode) && keep(inode, &socket) {
                 by_inode.insert(inode, (table.kind(), socket));
             }
             all != Some(by_inode.len())
@@ -109,24 +170,45 @@ fn ask(
         Some(connection) => connection,
         None => diag.insert(Connection::open(Some(SOCK_DIAG))?),
     };
-    host::Socket::each(connection, number, v6, ports, |socket| {
-        if socket.inode == 0 {
-            return;
+    InternetSocket::each(connection, number, v6, ports, |socket| {
+        if socket.inode != 0 {
+            take(socket.inode, row(transport, v6, &socket));
         }
-        let end = |address: Ipv6Addr, port| End { address: IpAddr::V6(address).to_canonical(), port };
-        let listens = socket.state == State::Listen;
-        let row = Socket::Internet {
-            transport,
-            v6,
-            local: end(socket.local, socket.local_port),
-            foreign: end(socket.remote, socket.remote_port),
-            state: socket.state as u8,
-            // Of a listener the kernel says here how many may wait.
-            send_queue: if listens { 0 } else { socket.send_queue.into() },
-            receive_queue: socket.receive_queue.into(),
-        };
-        take(socket.inode, row);
     })
+}
+
+fn row(transport: Transport, v6: bool, socket: &InternetSocket) -> ListedSocket {
+    let end = |address: Ipv6Addr, port| SocketEnd { address: IpAddr::V6(address).to_canonical(), port };
+    let listens = socket.state == State::Listen;
+    ListedSocket::Internet {
+        transport,
+        v6,
+        local: end(socket.local, socket.local_port),
+        foreign: end(socket.remote, socket.remote_port),
+        state: socket.state as u8,
+        // Of a listener the kernel says here how many may wait.
+        send_queue: if listens { 0 } else { socket.send_queue.into() },
+        receive_queue: socket.receive_queue.into(),
+    }
+}
+
+/// What a record says of a TCP or UDP socket, as its table would.
+pub(super) fn internet(socket: &InternetSocket) -> SocketRow {
+    let (transport, v6) =
+        (if socket.protocol == protocol::TCP { Transport::Tcp } else { Transport::Udp }, socket.is_v6);
+    (SocketTable::Inet(transport, v6).kind(), row(transport, v6, socket))
+}
+
+/// What a record says of a UNIX socket, as /proc/net/unix would.
+pub(super) fn unix(socket: &UnixRecord) -> SocketRow {
+    let row = ListedSocket::Unix {
+        address: [&b"0x"[..], &socket.address].concat().into(),
+        kind: socket.kind,
+        state: socket.state,
+        listens: socket.listens,
+        path: socket.path.clone(),
+    };
+    (SocketTable::Unix.kind(), row)
 }
 
 /// Reads a table as a text, until `take` has enough.
@@ -165,16 +247,20 @@ impl HeldSockets {
     /// Of some processes.
     pub(super) fn by(pids: &[u32]) -> Self {
         let mut held = Self::default();
+        let mut tables = Tables::new();
         for process in pids.iter().filter_map(|pid| ProcessDir::open(*pid).ok()) {
-            let pid = process.pid();
-            // One that cannot be read has no sockets to name.
-            let _ = process.descriptors(|fd, link| {
-                if let Some(inode) = inode_in(link, "socket")
-                    && held.inodes.insert(inode)
-                {
-                    *held.protocols.entry(protocol_of(&format!("/proc/{pid}/fd/{fd}"))).or_default() += 1;
-                }
-            });
+            for table in process.views(&mut tables).tables() {
+                let number = table.by_thread().unwrap_or(table.pid());
+                // One that cannot be read has no sockets to name.
+                let _ = table.descriptors(|fd, link| {
+                    if let Some(inode) = inode_in(link, "socket")
+                        && held.inodes.insert(inode)
+                    {
+                        let protocol = protocol_of(&format!("/proc/{number}/fd/{fd}"));
+                        *held.protocols.entry(protocol).or_default() += 1;
+                    }
+                });
+            }
         }
         held
     }
@@ -229,10 +315,10 @@ mod tests {
     fn of_a_process_no_more_is_read_than_it_holds() {
         let _udp = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (one, _other) = UnixStream::pair().unwrap();
-        let held = Held::by(&[std::process::id()]);
-        assert_ne!(held.in_table(Table::Unix), Some(0));
-        assert_ne!(held.in_table(Table::Inet(Transport::Udp, false)), Some(0));
-        let sockets = Sockets::read(|_| true, Some(&held), None, |_| true);
+        let held = HeldSockets::by(&[std::process::id()]);
+        assert_ne!(held.in_table(SocketTable::Unix), Some(0));
+        assert_ne!(held.in_table(SocketTable::Inet(Transport::Udp, false)), Some(0));
+        let sockets = ProcSockets::read(|_| true, Some(&held), None, |_, _| true);
         let inode = rustix::fs::fstat(&one).unwrap().st_ino;
         assert!(matches!(sockets.get(inode), Some((OpenFileKind::Unix, _))));
         assert!(sockets.0.iter().map(HashMap::len).sum::<usize>() <= held.inodes.len());

@@ -4,20 +4,26 @@
 use std::ffi::CStr;
 
 use super::{
-    rows::{Held, Rows, Source, Verdict},
+    held::{FileRowSource, HeldDescriptor},
+    rows::{FileRows, Verdict},
     sockets::protocol_of,
-    stat::{self, Stat},
+    stat::FileStat,
 };
 use crate::lsof::{
     model::{ListedSocket, OpenFile, OpenFileKind, Twin},
     select::{self, SearchItem, SelectionClasses},
 };
 
-impl Rows<'_> {
-    pub(super) fn pipe(&mut self, held: &Held<'_>, inode: u64, met: Class, files: &mut Vec<File>) {
-        let Held { source, fds, entry, fd } = *held;
+impl FileRows<'_> {
+    pub(super) fn pipe(
+        &mut self,
+        held: &HeldDescriptor<'_>,
+        inode: u64,
+        met: SelectionClasses,
+        files: &mut Vec<OpenFile>,
+    ) {
         let shared = self.shared;
-        let mut file = File::new(fd, Kind::Fifo);
+        let mut file = OpenFile::new(held.fd, OpenFileKind::Fifo);
         file.inode = Some(inode);
         file.links = Some(1);
         let requested = shared.rule.requested;
@@ -25,7 +31,7 @@ impl Rows<'_> {
         if shared.needs.columns || may_be_named {
             // All pipes are on one file system.
             let device = shared.pipe_device.get().copied().or_else(|| {
-                let device = stat::follow(fds, entry, false).ok()?.device;
+                let device = held.follow().ok()?.device;
                 Some(*shared.pipe_device.get_or_init(|| device))
             });
             file.device = device;
@@ -34,12 +40,18 @@ impl Rows<'_> {
             FileStat { device: file.device.unwrap_or(u64::MAX), inode, mode: 0, links: 1, size: 0, rdev: 0 };
         let Verdict::Listed(item) = self.judge(&stat, b"", met) else { return };
         file.name = self.name(b"pipe", item);
-        self.complete(source, fds, entry, &mut file);
+        self.complete(held, &mut file);
         files.push(file);
     }
 
-    pub(super) fn anonymous(&mut self, held: &Held<'_>, name: &[u8], met: Class, files: &mut Vec<File>) {
-        let Held { source, fds, entry, fd } = *held;
+    pub(super) fn anonymous(
+        &mut self,
+        held: &HeldDescriptor<'_>,
+        name: &[u8],
+        met: SelectionClasses,
+        files: &mut Vec<OpenFile>,
+    ) {
+        let HeldDescriptor { source, entry, fd, record, .. } = *held;
         let shared = self.shared;
         // These share one inode, and are always open in one mode (fs/eventfd.c, fs/eventpoll.c, fs/timerfd.c, ...).
         let access = match name {
@@ -52,7 +64,7 @@ impl Rows<'_> {
             Some(known) => known,
             None if !shared.needs.columns && !shared.rule.requested.any(SelectionClasses::STAT) => (0, 0),
             None => {
-                let Ok(stat) = stat::follow(fds, entry, false) else { return };
+                let Ok(stat) = held.follow() else { return };
                 let id = (stat.device, stat.inode);
                 if access == b' ' { id } else { *shared.anonymous.get_or_init(|| id) }
             }
@@ -65,12 +77,16 @@ impl Rows<'_> {
         if shared.needs.columns {
             let told = match name {
                 b"[eventfd]" => {
-                    let event = self.info(source, entry).eventfd;
+                    let known = record.and_then(|record| record.event);
+                    let event = known.or_else(|| self.info(source, entry).eventfd);
                     file.twin = event.map(Twin::Event);
                     event.map(|event| format!("[eventfd:{event}]"))
                 }
                 b"[eventpoll]" => watched(&self.info(source, entry).watched),
-                b"[pidfd]" => self.info(source, entry).pid.map(|pid| format!("[pidfd:{pid}]")),
+                // Of a process that has ended the kernel says -1.
+                b"[pidfd]" => {
+                    self.info(source, entry).pid.filter(|pid| *pid != -1).map(|pid| format!("[pidfd:{pid}]"))
+                }
                 _ => None,
             };
             file.name = match told {
@@ -78,16 +94,22 @@ impl Rows<'_> {
                 _ => self.name(name, item),
             };
         }
-        self.complete(source, fds, entry, &mut file);
+        self.complete(held, &mut file);
         files.push(file);
     }
 
-    pub(super) fn socket(&mut self, held: &Held<'_>, inode: u64, mut met: Class, files: &mut Vec<File>) {
-        let Held { source, fds, entry, fd } = *held;
+    pub(super) fn socket(
+        &mut self,
+        held: &HeldDescriptor<'_>,
+        inode: u64,
+        mut met: SelectionClasses,
+        files: &mut Vec<OpenFile>,
+    ) {
+        let HeldDescriptor { source, entry, fd, record, .. } = *held;
         let shared = self.shared;
         let requested = shared.rule.requested;
-        let known = shared.sockets().get(inode);
-        let mut file = File::new(fd, Kind::Socket);
+        let known = shared.socket(inode, record.and_then(|record| record.socket.as_deref()));
+        let mut file = OpenFile::new(fd, OpenFileKind::Socket);
         // A socket is always open for both.
         file.access = b'u';
         file.inode = Some(inode);
@@ -102,7 +124,7 @@ impl Rows<'_> {
                     met = met.with(SelectionClasses::UNIX);
                 }
                 if shared.search.has_sockets()
-                    && let Some(item) = shared.search.socket(path)
+                    && let Some(item) = shared.searched_socket(inode, path)
                 {
                     shared.found.note(SearchItem::Name(item));
                     met = met.with(SelectionClasses::NAME);
@@ -114,19 +136,19 @@ impl Rows<'_> {
             return;
         }
         if shared.needs.columns {
-            if let Some((_, socket)) = known {
-                file.socket = Some(Box::new(socket.clone()));
+            if let Some(known) = known {
+                file.socket = Some(Box::new(known.into_owned().1));
             } else {
                 // All sockets are on one file system.
                 let device = shared.socket_device.get().copied().or_else(|| {
-                    let device = stat::follow(fds, entry, false).ok()?.device;
+                    let device = held.follow().ok()?.device;
                     Some(*shared.socket_device.get_or_init(|| device))
                 });
                 file.device = device;
                 file.name = self.unidentified(source, entry);
             }
         }
-        self.complete(source, fds, entry, &mut file);
+        self.complete(held, &mut file);
         files.push(file);
     }
 
