@@ -18,6 +18,7 @@ mod shared;
 mod sockets;
 mod special;
 mod stat;
+mod supplement;
 mod unix_peers;
 
 pub use endpoints::name_endpoints;
