@@ -1,5 +1,6 @@
 //! The edge: /proc, /proc/net and stat(2). What no class and no column needs is not read, and what is read is compact.
 
+mod avoided;
 mod directory;
 mod endpoints;
 mod held;

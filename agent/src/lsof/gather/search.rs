@@ -11,15 +11,22 @@ use hashbrown::HashMap;
 use rustix::{fs::CWD, io::Errno};
 
 use super::{
+    avoided::{self, AssumedMount, NO_DEVICE, avoiding, examines_none},
     directory,
-    mounts::{Mounts, is_below},
-    remote,
-    stat::{self, Stat},
+    mounts::Mounts,
+    patience::patiently,
+    read::text,
+    stat::{self, FileStat},
+    supplement::Supplement,
 };
-use crate::lsof::{
-    arguments::{NameKind, Options},
-    model::device,
-    print::escape::{self, Charset},
+use crate::{
+    host::opened::IdSet,
+    lsof::{
+        arguments::{Exempt, LsofOptions, NameKind},
+        model::device,
+        print::escape::{self, Charset},
+        select::SelectionClasses,
+    },
 };
 
 /// Why a name cannot be searched for.
@@ -33,14 +40,12 @@ pub enum SearchError {
         /// The system's word for it.
         why: String,
     },
-    /// Not what `-e` says it is.
-    #[error("\"{sign}e {path}\" is not a mounted file system.", sign = if *plus { '+' } else { '-' })]
-    NotMounted {
-        /// As given.
-        path: String,
-        /// `+e`.
-        plus: bool,
-    },
+    /// Nothing: what is said on the way.
+    #[error("{0}")]
+    Note(String),
+    /// Not what `-e` or `+e` says it is.
+    #[error("\"-e {0}\" is not a mounted file system.")]
+    NotMounted(String),
     /// Not what `+f` says it is.
     #[error("not a file system: {0}")]
     NotFileSystem(String),
@@ -61,10 +66,28 @@ pub enum SearchError {
 }
 
 impl SearchError {
+    /// Whether it is about a name that was given by itself.
+    #[must_use]
+    pub const fn is_name(&self) -> bool {
+        matches!(self, Self::Status { .. } | Self::NotFileSystem(_))
+    }
+
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub const fn is_note(&self) -> bool {
+        matches!(self, Self::Note(_))
+    }
+
+    /// Whether it is not said without warnings (`-w`).
+    #[must_use]
+    pub const fn is_warning(&self) -> bool {
+        matches!(self, Self::NotDirectory(_) | Self::Directory { .. })
+    }
+
     /// Whether the short usage follows.
     #[must_use]
     pub const fn is_usage(&self) -> bool {
-        matches!(self, Self::NotDirectory(_) | Self::Directory { .. } | Self::NotMounted { .. })
+        matches!(self, Self::NotDirectory(_) | Self::Directory { .. } | Self::NotMounted(_))
     }
 }
 
@@ -78,41 +101,72 @@ pub struct Search {
     files: HashMap<(u64, u64), usize>,
     file_systems: Vec<(u64, usize)>,
     sockets: HashMap<Vec<u8>, usize>,
-}
-
-/// The text of an error, as strerror(3) has it.
-pub(super) fn text(error: Errno) -> String {
-    let whole = std::io::Error::from(error).to_string();
-    match whole.find(" (os error") {
-        Some(end) => whole[..end].to_owned(),
-        None => whole,
-    }
+    /// The files of UNIX sockets, by device and the lower half of the inode's number, which is all that the kernel tells of it.
+    socket_files: HashMap<(u64, u32), usize>,
+    /// What `-b` leaves to be known of the mounts, once that was asked for.
+    assumed: Option<Vec<AssumedMount>>,
 }
 
 impl Search {
-    /// Resolves the names of a command line.
+    /// Resolves the names of a command line. What is wrong with them, and what `-b` keeps from being known, is in the order in which it
+    /// is met.
     #[must_use]
     pub fn new(options: &LsofOptions, charset: Charset) -> (Self, Vec<SearchError>) {
         let mut search = Self::default();
         let mut errors = Vec::new();
         let mounts = Mounts::default();
-        for exempt in &options.exempt {
-            if !mounts.all().iter().any(|mount| mount.path == exempt.path) {
-                let path = escape::text(&exempt.path, charset);
-                errors.push(SearchError::NotMounted { path, plus: !exempt.readlink });
+        let mut exempt = options.exempt.iter().peekable();
+        for (at, directory) in options.directories.iter().enumerate() {
+            while let Some(exempt) = exempt.next_if(|exempt| exempt.after <= at) {
+                note_exempt(exempt, options, charset, &mut errors);
             }
-        }
-        for directory in &options.directories {
+            if directory.avoid_blocking && options.warnings {
+                errors.push(SearchError::Note(avoiding("readlink", &directory.path, charset)));
+                errors.push(SearchError::Note(avoiding("stat", trimmed(&directory.path), charset)));
+            }
             if let Err(error) = search.directory(directory, options, &mounts, charset) {
                 errors.push(error);
             }
         }
+        exempt.for_each(|exempt| note_exempt(exempt, options, charset, &mut errors));
+        if !options.exempt.is_empty() {
+            let known = search.assume(options, &mounts, charset, &mut errors);
+            // Where no mount is known none is said to be missing.
+            let missing =
+                options.exempt.iter().rev().filter(|exempt| {
+                    !known.is_empty() && known.iter().all(|(mount, _)| *mount != exempt.path)
+                });
+            let missing: Vec<_> = missing.map(|exempt| escape::text(&exempt.path, charset)).collect();
+            errors.extend(missing.into_iter().map(SearchError::NotMounted));
+        }
+        if errors.iter().any(SearchError::is_usage) {
+            return (search, errors);
+        }
         for name in &options.names {
-            if let Err(error) = search.name(name, options, &mounts, charset) {
+            if let Err(error) = search.name(name, options, &mounts, charset, &mut errors) {
                 errors.push(error);
             }
         }
+        if examines_none(options) && SelectionClasses::requested(options).needs_mounts() {
+            search.assume(options, &mounts, charset, &mut errors);
+        }
         (search, errors)
+    }
+
+    /// The mounts as far as they are known. They are gone through once.
+    fn assume(
+        &mut self,
+        options: &LsofOptions,
+        mounts: &Mounts,
+        charset: Charset,
+        notes: &mut Vec<SearchError>,
+    ) -> &[AssumedMount] {
+        self.assumed.get_or_insert_with(|| {
+            let mut said = Vec::new();
+            let known = avoided::mounts(options, mounts, charset, &mut said);
+            notes.extend(said.into_iter().map(SearchError::Note));
+            known
+        })
     }
 
     /// What each item is called where it is missed, and whether it is a file system.
@@ -136,6 +190,16 @@ impl Search {
         self.sockets.get(path).copied()
     }
 
+    /// The item that the file of a UNIX socket is.
+    pub(super) fn socket_file(&self, device: u64, inode: u32) -> Option<usize> {
+        self.socket_files.get(&(device, inode)).copied()
+    }
+
+    /// The inode numbers of all that is searched for; `None` where whole file systems are.
+    pub(super) fn inodes(&self) -> Option<IdSet> {
+        self.file_systems.is_empty().then(|| self.files.keys().map(|(_, inode)| *inode).collect())
+    }
+
     /// Whether any UNIX socket is searched for.
     pub(super) fn has_sockets(&self) -> bool {
         !self.sockets.is_empty()
@@ -151,6 +215,7 @@ impl Search {
         self.files.insert((stat.device, stat.inode), item);
         if stat.is_socket() {
             self.sockets.insert(shown.clone(), item);
+            self.socket_files.insert((stat.device, lower_half(stat.inode)), item);
         }
         self.items.push((called.to_vec(), false));
         self.shown.push(shown);
@@ -162,12 +227,16 @@ impl Search {
         options: &LsofOptions,
         mounts: &Mounts,
         charset: Charset,
+        notes: &mut Vec<SearchError>,
     ) -> Result<(), SearchError> {
         if name.is_empty() {
             return Err(SearchError::Status { name: String::new(), why: text(Errno::NOENT) });
         }
-        let path = if options.avoid_blocking { trimmed(name).to_vec() } else { resolve(name) };
-        if options.name_kind != NameKind::File && !options.avoid_blocking {
+        if options.avoid_blocking {
+            return self.unexamined(name, options, mounts, charset, notes);
+        }
+        let path = resolve(name, mounts);
+        if options.name_kind != NameKind::File {
             let sys = stat::follow(CWD, path.as_slice(), false);
             let block = sys.as_ref().ok().filter(|stat| stat.is_block()).map(|stat| stat.rdev);
             let mounted: Vec<_> = mounts
@@ -185,8 +254,12 @@ impl Search {
             if !mounted.is_empty() {
                 for mount in mounted {
                     // Some file systems show another device than they are mounted with.
-                    let device = stat::follow(CWD, mount.path.as_slice(), false)
-                        .map_or(device(mount.device.0, mount.device.1), |stat| stat.device);
+                    let shown = || {
+                        stat::follow(CWD, mount.path.as_slice(), false)
+                            .map_or(device(mount.device.0, mount.device.1), |stat| stat.device)
+                    };
+                    let exempt = options.exempt.iter().rev().find(|exempt| exempt.path == mount.path);
+                    let device = exempt.map_or_else(shown, |exempt| exempt.device.unwrap_or(NO_DEVICE));
                     self.file_systems.push((device, self.items.len()));
                     self.items.push((path.clone(), true));
                     self.shown.push(mount.path.clone());
@@ -197,7 +270,7 @@ impl Search {
                 return Err(SearchError::NotFileSystem(escape::text(name, charset)));
             }
         }
-        match look(&path, options.avoid_blocking, options.timeout, mounts) {
+        match look(&path, false, options.timeout, mounts) {
             Ok(stat) => {
                 self.add(&path.clone(), path, &stat);
                 Ok(())
@@ -209,6 +282,36 @@ impl Search {
         }
     }
 
+    /// A name that nothing may be asked about: a file system whose device is known, or nothing.
+    fn unexamined(
+        &mut self,
+        name: &[u8],
+        options: &LsofOptions,
+        mounts: &Mounts,
+        charset: Charset,
+        notes: &mut Vec<SearchError>,
+    ) -> Result<(), SearchError> {
+        if options.warnings {
+            notes.push(SearchError::Note(avoiding("readlink", name, charset)));
+        }
+        let path = trimmed(name).to_vec();
+        let known = self.assume(options, mounts, charset, notes);
+        let device = known.iter().rev().find(|(mount, _)| *mount == path).map(|(_, device)| *device);
+        if let Some(device) = device.filter(|_| options.name_kind != NameKind::File) {
+            self.file_systems.push((device, self.items.len()));
+            self.items.push((path.clone(), true));
+            self.shown.push(path);
+            return Ok(());
+        }
+        if options.name_kind == NameKind::FileSystem {
+            return Err(SearchError::NotFileSystem(escape::text(name, charset)));
+        }
+        if options.warnings {
+            notes.push(SearchError::Note(avoiding("stat", &path, charset)));
+        }
+        Err(SearchError::Status { name: escape::text(&path, charset), why: text(Errno::AGAIN) })
+    }
+
     fn directory(
         &mut self,
         asked: &crate::lsof::arguments::Directory,
@@ -217,7 +320,7 @@ impl Search {
         charset: Charset,
     ) -> Result<(), SearchError> {
         let name = escape::text(&asked.path, charset);
-        let path = if asked.avoid_blocking { asked.path.clone() } else { resolve(&asked.path) };
+        let path = if asked.avoid_blocking { asked.path.clone() } else { resolve(&asked.path, mounts) };
         let stat = look(&path, asked.avoid_blocking, options.timeout, mounts)
             .map_err(|error| SearchError::Directory { name: name.clone(), why: text(error) })?;
         if !stat.is_dir() {
@@ -236,6 +339,29 @@ impl Search {
     }
 }
 
+/// Where what must not be touched is mounted: a link to that serves as well, unless it must not be read.
+pub fn resolve_exempt(options: &mut LsofOptions) {
+    if options.exempt.is_empty() {
+        return;
+    }
+    let mounts = Mounts::default();
+    // What is wrong with it is said where the mounts are gone through.
+    let read = |file: &Vec<u8>| Supplement::read(file, Charset { utf8: false }).0;
+    let supplement = options.mount_supplement.as_ref().map(read).unwrap_or_default();
+    for exempt in &mut options.exempt {
+        let reads = exempt.readlink && !exempt.avoid_blocking;
+        exempt.path = if reads { resolve(&exempt.path, &mounts) } else { trimmed(&exempt.path).to_vec() };
+        exempt.device = supplement.device(&exempt.path);
+    }
+}
+
+/// That a link on the way to what must not be touched was not read.
+fn note_exempt(exempt: &Exempt, options: &LsofOptions, charset: Charset, notes: &mut Vec<SearchError>) {
+    if options.warnings && exempt.readlink && exempt.avoid_blocking {
+        notes.push(SearchError::Note(avoiding("readlink", &exempt.given, charset)));
+    }
+}
+
 /// Asks about a path, unless that may block and must not; on a remote file system no longer than that.
 fn look(path: &[u8], avoid: bool, patience: Duration, mounts: &Mounts) -> rustix::io::Result<FileStat> {
     if avoid {
@@ -245,12 +371,11 @@ fn look(path: &[u8], avoid: bool, patience: Duration, mounts: &Mounts) -> rustix
         return stat::follow(CWD, path, true);
     }
     let path = path.to_vec();
-    remote::patiently(patience, move || stat::follow(CWD, path.as_slice(), true))
-        .unwrap_or(Err(Errno::TIMEDOUT))
+    patiently(patience, move || stat::follow(CWD, path.as_slice(), true)).unwrap_or(Err(Errno::TIMEDOUT))
 }
 
 /// A path without symbolic links and without slashes at its end, otherwise as given.
-pub(super) fn resolve(name: &[u8]) -> Vec<u8> {
+fn resolve(name: &[u8], mounts: &Mounts) -> Vec<u8> {
     // More links than the kernel would follow.
     const MAX_LINKS: usize = 40;
     let name = trimmed(name);
@@ -266,7 +391,7 @@ pub(super) fn resolve(name: &[u8]) -> Vec<u8> {
         let absolute = target.first() == Some(&b'/');
         links += 1;
         // A link of /proc that leads to no path is what it is.
-        if links > MAX_LINKS || (!absolute && is_below(&done, b"/proc")) {
+        if links > MAX_LINKS || (!absolute && mounts.is_processes(&done)) {
             continue;
         }
         done = if absolute { b"/".to_vec() } else { before };
@@ -274,6 +399,10 @@ pub(super) fn resolve(name: &[u8]) -> Vec<u8> {
     }
     // Without a link on the way nothing changes, not even two slashes in a row.
     if links == 0 { name.to_vec() } else { done }
+}
+
+const fn lower_half(number: u64) -> u32 {
+    (number & 0xffff_ffff) as u32
 }
 
 fn absolute(path: &[u8]) -> Vec<u8> {
@@ -316,7 +445,7 @@ mod tests {
         let link = dir.join("link");
         drop(std::fs::remove_file(&link));
         std::os::unix::fs::symlink("real", &link).unwrap();
-        let of = |path: String| String::from_utf8(resolve(path.as_bytes())).unwrap();
+        let of = |path: String| String::from_utf8(resolve(path.as_bytes(), &Mounts::default())).unwrap();
         let dir_text = dir.display().to_string();
         assert_eq!(of(format!("{dir_text}/link/x/")), format!("{dir_text}/real/x"));
         assert_eq!(of(format!("{dir_text}//real/.")), format!("{dir_text}//real/."));
