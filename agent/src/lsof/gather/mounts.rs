@@ -2,7 +2,12 @@
 
 use std::sync::OnceLock;
 
-use crate::{host::proc::Mount, lsof::model::device};
+use hashbrown::HashSet;
+
+use crate::{
+    host::proc::{Mount, ProcessDir, pids},
+    lsof::model::device,
+};
 
 /// The mounts and their devices, a line each: what `+m` prints.
 #[must_use]
@@ -21,26 +26,6 @@ pub fn mounts() -> String {
     lines.iter().map(line).collect()
 }
 
-/// What `-b` keeps from being known, a message each: names are not resolved, and `mounts` are not examined.
-#[must_use]
-pub fn avoided(names: &[Vec<u8>], mounts: bool) -> Vec<String> {
-    let shown = |path: &[u8]| String::from_utf8_lossy(path).into_owned();
-    let avoiding = |call: &str, path: &[u8]| format!("avoiding {call}({}): -b was specified.", shown(path));
-    let mut lines: Vec<String> = names.iter().map(|name| avoiding("readlink", name)).collect();
-    let table = Mounts::default();
-    for mount in table.all().iter().filter(|_| mounts) {
-        let path = &mount.path;
-        lines.extend([avoiding("readlink", path), avoiding("stat", path)]);
-        lines.push(format!(
-            "WARNING: can't stat() {} file system {}\n      Output information may be incomplete.",
-            mount.kind,
-            shown(path)
-        ));
-    }
-    lines.extend(names.iter().map(|name| avoiding("stat", name)));
-    lines
-}
-
 /// The mounts.
 #[derive(Debug, Default)]
 pub(super) struct Mounts(OnceLock<Vec<Mount>>);
@@ -56,10 +41,48 @@ impl Mounts {
         self.all().iter().filter(|mount| is_below(path, &mount.path)).max_by_key(|mount| mount.path.len())
     }
 
+    /// Whether a device has POSIX message queues and is mounted here.
+    pub(super) fn has_queues(&self, on: u64) -> bool {
+        self.all().iter().any(|mount| is_queues(mount) && device(mount.device.0, mount.device.1) == on)
+    }
+
+    /// Whether a path is on a file system of processes (proc(5)).
+    pub(super) fn is_processes(&self, path: &[u8]) -> bool {
+        self.of(path).is_some_and(|mount| mount.kind == "proc")
+    }
+
     /// Whether a path is on a file system whose server may be out of reach.
     pub(super) fn is_remote(&self, path: &[u8]) -> bool {
         self.of(path).is_some_and(Mount::is_remote)
     }
+}
+
+fn is_queues(mount: &Mount) -> bool {
+    mount.kind == "mqueue"
+}
+
+/// The devices that have POSIX message queues and are mounted in the mount namespace of any process.
+pub(super) fn queue_devices_elsewhere() -> HashSet<u64> {
+    let mut seen_from = HashSet::new();
+    let mut found = HashSet::new();
+    for pid in pids().unwrap_or_default() {
+        // Of one that has ended, or may not be read, nothing is known.
+        let Ok(process) = ProcessDir::open(pid) else { continue };
+        let mut text = Vec::new();
+        // A process is told the mounts below its own root.
+        let seen = process.link("ns/mnt").and_then(|namespace| Ok((namespace, process.link("root")?)));
+        let is_new = seen.is_ok_and(|seen| seen_from.insert(seen));
+        if is_new && process.read("mountinfo", &mut text).is_ok() {
+            let mounts = Mount::parse_all(&text);
+            found.extend(
+                mounts
+                    .iter()
+                    .filter(|mount| is_queues(mount))
+                    .map(|mount| device(mount.device.0, mount.device.1)),
+            );
+        }
+    }
+    found
 }
 
 /// Whether a path is a directory or below it.

@@ -1,7 +1,5 @@
 //! What must not be touched, and what must not be waited for.
 
-use std::{sync::mpsc, thread, time::Duration};
-
 use rustix::{
     fd::{AsFd, OwnedFd},
     fs::CWD,
@@ -9,11 +7,12 @@ use rustix::{
 };
 
 use super::{
-    mounts::is_below,
+    mounts::{is_below, queue_devices_elsewhere},
+    patience::patiently,
     shared::Shared,
     stat::{self, FileStat},
 };
-use crate::lsof::model::major;
+use crate::lsof::model::{OpenFile, major};
 
 impl Shared<'_> {
     /// Whether a path is on a file system that must not be touched.
@@ -21,12 +20,14 @@ impl Shared<'_> {
         self.options.exempt.iter().any(|exempt| is_below(path, &exempt.path))
     }
 
-    /// A path, and for which of them it is not touched.
-    pub(super) fn exempt_name(&self, path: &[u8]) -> Box<[u8]> {
+    /// Names a file that is not touched, and says for which file system.
+    pub(super) fn name_exempt(&self, path: &[u8], file: &mut OpenFile) {
         let exempt = self.options.exempt.iter().find(|exempt| is_below(path, &exempt.path));
         let (sign, mount) =
             exempt.map_or((&b"-e"[..], &b""[..]), |it| (if it.readlink { b"-e" } else { b"+e" }, &it.path));
-        [path, b" (", sign, b" ", mount, b")"].concat().into()
+        file.device = exempt.and_then(|exempt| exempt.device).or(file.device);
+        file.name = path.into();
+        file.note = Some([b"(", sign, b" ", mount, b")"].concat().into());
     }
 
     /// Whether a file is on NFS.
@@ -38,15 +39,16 @@ impl Shared<'_> {
             .any(|mount| mount.is_nfs() && (device(mount.device) == on || is_below(path, &mount.path)))
     }
 
-    /// Whether a device is that of POSIX message queues.
-    pub(super) fn is_queue(&self, on: u64) -> bool {
-        // Only file systems without a device of their own may be it.
-        if major(on) != 0 {
+    /// Whether a regular file is a POSIX message queue: on a file system of theirs, wherever that is mounted.
+    pub(super) fn is_queue(&self, stat: &FileStat) -> bool {
+        /// So long is what reading one gives (`ipc/mqueue.c`, `FILENT_SIZE`).
+        const LENGTH: u64 = 80;
+        // Only file systems without a device of their own may be it; and other mount namespaces are not read for nothing.
+        if major(stat.device) != 0 || stat.size != LENGTH {
             return false;
         }
-        let look = || stat::follow(CWD, "/dev/mqueue", false).ok().map(|stat| stat.device);
-        *self.queue_device.get_or_init(look) == Some(on)
-            && self.mounts.all().iter().any(|mount| mount.kind == "mqueue")
+        self.mounts.has_queues(stat.device)
+            || self.queue_devices.get_or_init(queue_devices_elsewhere).contains(&stat.device)
     }
 
     /// Asks about a file through /proc, whose links lead to it without a path to walk. What its server says now is waited for
@@ -83,18 +85,4 @@ impl Shared<'_> {
         patiently(self.options.timeout, move || stat::follow(CWD, path.as_slice(), true))
             .unwrap_or(Err(Errno::TIMEDOUT))
     }
-}
-
-/// Does what may never end on a thread that is left alone when it takes too long.
-pub(super) fn patiently<T: Send + 'static>(
-    patience: Duration,
-    ask: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    let (answer, answered) = mpsc::channel();
-    let asked = thread::Builder::new().spawn(move || {
-        // Nobody waits any more: then nobody needs it.
-        drop(answer.send(ask()));
-    });
-    asked.ok()?;
-    answered.recv_timeout(patience).ok()
 }
