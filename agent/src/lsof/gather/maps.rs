@@ -1,13 +1,12 @@
 //! Mapped files: a row for each that /proc/PID/maps names, in the order in which they appear.
 
-use hashbrown::HashMap;
 use rustix::{fs::CWD, io::Result};
 
 use super::{
-    process::read_into,
-    rows::{Rows, Source, Verdict},
-    search,
-    stat::Stat,
+    held::FileRowSource,
+    read::{read_into, text},
+    rows::{FileRows, Verdict},
+    stat::{self, FileStat},
 };
 use crate::{
     host::proc::{Mapping, unescape},
@@ -17,32 +16,10 @@ use crate::{
     },
 };
 
-/// What the paths of libraries were found to be: all processes map the same ones.
-#[derive(Default)]
-pub(super) struct PathStats {
-    known: HashMap<Vec<u8>, Result<Stat>>,
-}
-
-/// How many paths are remembered, so that memory has a bound.
-const MOST: usize = 4096;
-
 /// What follows the path of a file that has no name any more.
 const DELETED: &[u8] = b" (deleted)";
 
-impl PathStats {
-    fn of(&mut self, path: &[u8], look: impl FnOnce() -> Result<Stat>) -> Result<Stat> {
-        if let Some(known) = self.known.get(path) {
-            return *known;
-        }
-        let stat = look();
-        if self.known.len() < MOST {
-            self.known.insert(path.to_vec(), stat);
-        }
-        stat
-    }
-}
-
-impl Rows<'_> {
+impl FileRows<'_> {
     /// Adds the rows of mapped files, without the executable.
     pub(super) fn maps(
         &mut self,
@@ -61,7 +38,7 @@ impl Rows<'_> {
                     continue;
                 }
                 seen.push(id);
-                self.mapping(id, mapping.path, met, files);
+                self.mapping(source, &mapping, id, met, files);
                 if self.enough(files) {
                     break;
                 }
@@ -70,16 +47,23 @@ impl Rows<'_> {
         self.buffer = text;
     }
 
-    fn mapping(&mut self, (device, inode): (u64, u64), printed: &[u8], met: Class, files: &mut Vec<File>) {
+    fn mapping(
+        &mut self,
+        source: &FileRowSource<'_>,
+        mapping: &Mapping<'_>,
+        (device, inode): (u64, u64),
+        met: SelectionClasses,
+        files: &mut Vec<OpenFile>,
+    ) {
         let shared = self.shared;
-        let path = unescape(printed);
+        let path = unescape(mapping.path);
         let deleted = path.strip_suffix(DELETED);
         if shared.is_exempt(&path) {
             let (fd, path) = deleted.map_or((Fd::Memory, &path[..]), |name| (Fd::Deleted, name));
             if self.may_list(fd, met) && shared.rule.selects(self.with_fd(fd, met)) {
                 let mut file = OpenFile::new(fd, OpenFileKind::Exempt);
                 (file.device, file.inode) = (Some(device), Some(inode));
-                file.name = shared.exempt_name(path);
+                shared.name_exempt(path, &mut file);
                 files.push(file);
             }
             return;
@@ -94,27 +78,44 @@ impl Rows<'_> {
             return;
         }
         let met = self.with_fd(Fd::Memory, met);
-        let mut file = File::new(Fd::Memory, Kind::Regular);
+        let mut file = OpenFile::new(Fd::Memory, OpenFileKind::Regular);
+        let elsewhere = if is_it { None } else { self.elsewhere(source, mapping) };
         let known = match stat {
             Ok(stat) if is_it => stat,
-            _ => unnamed(device, inode),
+            _ => elsewhere.unwrap_or(unnamed(device, inode)),
         };
         let Verdict::Listed(item) = self.judge(&known, &path, met) else { return };
-        if is_it {
+        if is_it || elsewhere.is_some() {
             known.fill(&mut file);
             file.name = self.name(&path, item);
         } else {
             (file.device, file.inode) = (Some(device), Some(inode));
-            file.name = if shared.options.warnings {
-                [&path[..], stranger(stat, device, inode).as_bytes()].concat().into()
-            } else {
-                path.into()
-            };
+            file.name = path.into();
+            file.note = shared.options.warnings.then(|| stranger(stat, device, inode).into_bytes().into());
         }
         files.push(file);
     }
 
-    fn deleted(&mut self, device: u64, inode: u64, name: &[u8], met: Class, files: &mut Vec<File>) {
+    /// A mapped file of another mount namespace, where its path means something else here, or nothing: through the mapping.
+    fn elsewhere(&self, source: &FileRowSource<'_>, mapping: &Mapping<'_>) -> Option<FileStat> {
+        let number = source.tid.unwrap_or(source.pid);
+        let namespace = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/mnt")).ok();
+        let own = self.shared.mount_namespace.get_or_init(|| namespace("self"));
+        if namespace(&number.to_string())? == *own.as_ref()? {
+            return None;
+        }
+        let file = format!("/proc/{number}/map_files/{:x}-{:x}", mapping.start, mapping.end);
+        stat::follow(CWD, file, false).ok()
+    }
+
+    fn deleted(
+        &mut self,
+        device: u64,
+        inode: u64,
+        name: &[u8],
+        met: SelectionClasses,
+        files: &mut Vec<OpenFile>,
+    ) {
         if !self.may_list(Fd::Deleted, met) {
             return;
         }
@@ -138,7 +139,7 @@ const fn unnamed(device: u64, inode: u64) -> FileStat {
 fn stranger(stat: Result<FileStat>, device: u64, inode: u64) -> String {
     let stat = match stat {
         Ok(stat) => stat,
-        Err(error) => return format!(" (stat: {})", search::text(error)),
+        Err(error) => return format!("(stat: {})", text(error)),
     };
     let differences = [
         (stat.device != device).then(|| format!("dev={},{}", major(stat.device), minor(stat.device))),
