@@ -1,101 +1,26 @@
-//! `-J`, `-j`: the same fields as JSON, in the order of the fields.
+//! `-J`, `-j`: JSON with the keys, their types and their order that lsof 4.99 has, and the true names of [`crate::format::json`].
 
 use std::{
     borrow::Cow,
     io::{self, Write},
 };
 
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{Style, flags, names};
-use crate::lsof::{
-    arguments::{Fields, FlagForm, Json},
-    model::{Fd, File, Process},
+use crate::{
+    format::json::{entry, to_writer},
+    lsof::{
+        arguments::{FieldOutput, FlagForm, Json},
+        model::{Fd, ListedSocket, OpenFile, Process, Transport, tcp_state},
+    },
 };
 
 /// The version of lsof whose form this is.
 const VERSION: &str = "4.99.7";
 
-/// What a process is.
-#[derive(Clone, Debug, Serialize)]
-struct About<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pid: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tid: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    task_command: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pgid: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    ppid: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    command: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    uid: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    login: Option<String>,
-}
-
-/// What a file is. Numbers that may be beyond what JSON's readers hold are strings.
-#[derive(Clone, Debug, Serialize)]
-struct FileFields<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fd: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    access: Option<char>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    lock: Option<char>,
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    kind: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    device: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    device_number: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    raw_device_number: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    size: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    offset: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    inode: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    nlink: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    protocol: Option<Cow<'a, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    flags: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tcp_info: Option<TcpFields>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-struct TcpFields {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    state: Option<Cow<'static, str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recv_queue: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    send_queue: Option<String>,
-}
-
-#[derive(Serialize)]
-struct WithFiles<'a> {
-    #[serde(flatten)]
-    about: &'a About<'a>,
-    files: Vec<FileFields<'a>>,
-}
-
-#[derive(Serialize)]
-struct Row<'a> {
-    #[serde(flatten)]
-    about: &'a About<'a>,
-    #[serde(flatten)]
-    file: FileFields<'a>,
-}
+/// The kernel's number of a connected socket's state, UDP's too.
+const ESTABLISHED: u8 = 1;
 
 /// Writes the listing.
 ///
@@ -115,16 +40,14 @@ pub(super) fn listing(
                 if at > 0 {
                     out.write_all(b",")?;
                 }
-                let files = process.files.iter().map(|it| file(it, style)).collect::<io::Result<_>>()?;
-                serde_json::to_writer(&mut *out, &WithFiles { about: &about(process, style), files })?;
+                to_writer(&mut *out, &Object { process, style })?;
             }
             out.write_all(b"]}\n")
         }
         Json::Lines => {
             for process in listed {
-                let about = about(process, style);
-                for it in &process.files {
-                    serde_json::to_writer(&mut *out, &Row { about: &about, file: file(it, style)? })?;
+                for file in &process.files {
+                    to_writer(&mut *out, &FileRow { process, file, style })?;
                     out.write_all(b"\n")?;
                 }
             }
@@ -133,75 +56,183 @@ pub(super) fn listing(
     }
 }
 
-/// Whether a field is wanted: all are, unless `-F` names some.
-fn has(fields: Option<&Fields>, letter: u8) -> bool {
-    fields.is_none_or(|fields| fields.has(letter))
+/// A process with its files.
+struct Object<'a> {
+    process: &'a Process,
+    style: Style<'a>,
 }
 
-fn about<'a>(process: &'a Process, style: Style<'_>) -> About<'a> {
-    let has = |letter| has(style.options.fields.as_ref(), letter);
-    let login = has(b'L') && !style.options.numeric_users;
-    About {
-        pid: has(b'p').then_some(process.pid),
-        tid: process.tid.filter(|_| has(b'K')),
-        task_command: process
-            .tid
-            .filter(|_| has(b'M'))
-            .map(|_| String::from_utf8_lossy(&process.task_command)),
-        pgid: has(b'g').then_some(process.group),
-        ppid: has(b'R').then_some(process.parent),
-        command: has(b'c').then(|| String::from_utf8_lossy(&process.command)),
-        uid: has(b'u').then_some(process.uid),
-        login: if login { style.logins.login(process.uid) } else { None },
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        about_process(&mut map, self.process, self.style)?;
+        map.serialize_entry("files", &Files(&self.process.files, self.style))?;
+        map.end()
     }
 }
 
-fn file<'a>(file: &'a File, style: Style<'_>) -> io::Result<FileFields<'a>> {
+/// The files of a process.
+struct Files<'a>(&'a [OpenFile], Style<'a>);
+
+impl Serialize for Files<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|file| Alone(file, self.1)))
+    }
+}
+
+/// A file within its process.
+struct Alone<'a>(&'a OpenFile, Style<'a>);
+
+impl Serialize for Alone<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        about_file(&mut map, self.0, self.1)?;
+        map.end()
+    }
+}
+
+/// A file, and before it what its process is.
+struct FileRow<'a> {
+    process: &'a Process,
+    file: &'a OpenFile,
+    style: Style<'a>,
+}
+
+impl Serialize for FileRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        about_process(&mut map, self.process, self.style)?;
+        about_file(&mut map, self.file, self.style)?;
+        map.end()
+    }
+}
+
+fn about_process<M: SerializeMap>(map: &mut M, process: &Process, style: Style<'_>) -> Result<(), M::Error> {
     let options = style.options;
-    let has = |letter| has(options.fields.as_ref(), letter);
-    let fd = || match file.fd {
-        Fd::Number(number) => number.to_string(),
-        other => other.name().unwrap_or_default().to_owned(),
+    let has = |letter| options.fields.as_ref().is_some_and(|fields: &FieldOutput| fields.has(letter));
+    if has(b'p') {
+        map.serialize_entry("pid", &process.pid)?;
+    }
+    if let Some(tid) = process.tid {
+        if has(b'K') {
+            map.serialize_entry("tid", &tid)?;
+        }
+        if has(b'M') {
+            entry(map, "task_cmd", &process.task_command)?;
+        }
+    }
+    if let Some(context) = process.context.as_deref().filter(|_| has(b'Z')) {
+        entry(map, "security_context", context)?;
+    }
+    if has(b'g') {
+        map.serialize_entry("pgid", &process.group)?;
+    }
+    if has(b'R') {
+        map.serialize_entry("ppid", &process.parent)?;
+    }
+    if has(b'c') {
+        entry(map, "command", &process.command)?;
+    }
+    if has(b'u') {
+        map.serialize_entry("uid", &process.uid)?;
+    }
+    if has(b'L')
+        && !options.numeric_users
+        && let Some(login) = style.logins.login(process.uid)
+    {
+        map.serialize_entry("login", &login)?;
+    }
+    Ok(())
+}
+
+/// Numbers that may be beyond what JSON's readers hold are strings.
+fn about_file<M: SerializeMap>(map: &mut M, file: &OpenFile, style: Style<'_>) -> Result<(), M::Error> {
+    let options = style.options;
+    let has = |letter| options.fields.as_ref().is_some_and(|fields: &FieldOutput| fields.has(letter));
+    if has(b'f') {
+        match file.fd {
+            Fd::Number(number) => map.serialize_entry("fd", &number.to_string())?,
+            other => map.serialize_entry("fd", other.name().unwrap_or_default())?,
+        }
+    }
+    for (letter, key, value) in [(b'a', "access", file.access), (b'l', "lock", file.lock)] {
+        if has(letter) && value != b' ' {
+            map.serialize_entry(key, &char::from(value))?;
+        }
+    }
+    let kind = names::kind(file);
+    if has(b't') && !kind.is_empty() {
+        map.serialize_entry("type", &kind)?;
+    }
+    let device = names::device_text(file);
+    if let Some(device) = device.as_deref().filter(|text| has(b'd') && !text.is_empty()) {
+        map.serialize_entry("device", device)?;
+    }
+    for (letter, key, value) in
+        [(b'D', "device_number", file.device.filter(|_| device.is_none())), (b'r', "raw_device", file.rdev)]
+    {
+        if let Some(value) = value.filter(|_| has(letter)) {
+            map.serialize_entry(key, &format!("{value:#x}"))?;
+        }
+    }
+    for (letter, key, value) in
+        [(b's', "size", file.size), (b'o', "offset", file.offset), (b'i', "inode", names::inode(file))]
+    {
+        if let Some(value) = value.filter(|_| has(letter)) {
+            map.serialize_entry(key, &value.to_string())?;
+        }
+    }
+    if let Some(links) = file.links.filter(|_| has(b'k')) {
+        map.serialize_entry("nlink", &links)?;
+    }
+    if let Some(protocol) = names::protocol(file).filter(|_| has(b'P')) {
+        map.serialize_entry("protocol", &protocol)?;
+    }
+    let set = match (options.flags, file.flags) {
+        (Some(FlagForm::Names), Some(set)) if has(b'G') => flags::names(set),
+        (Some(FlagForm::Hex), Some(set)) if has(b'G') => flags::hex(set),
+        _ => String::new(),
     };
-    let known = |byte: u8| (byte != b' ').then(|| char::from(byte));
-    let hex = |device: u64| format!("{device:#x}");
-    let text = names::device_text(file);
-    let size = |size: u64| if options.human { names::human(size) } else { size.to_string() };
-    let set = file.flags.filter(|_| has(b'G')).map(|set| match options.flags {
-        Some(FlagForm::Hex) => flags::hex(set),
-        _ => flags::names(set),
-    });
-    let name = if has(b'n') {
-        let mut name = Vec::new();
-        names::name(file, style.names, style.charset, &mut name)?;
-        Some(String::from_utf8_lossy(&name).into_owned())
-    } else {
-        None
-    };
-    let info = names::socket_info(file);
-    let wanted = options.tcp_info;
-    let queues = info.queues.filter(|_| wanted.queues);
-    let tcp = TcpFields {
-        state: info.state.filter(|_| wanted.state),
-        recv_queue: queues.map(|(receive, _)| receive.to_string()),
-        send_queue: queues.map(|(_, send)| send.to_string()),
-    };
-    let said = tcp.state.is_some() || tcp.recv_queue.is_some();
-    Ok(FileFields {
-        fd: has(b'f').then(fd),
-        access: known(file.access).filter(|_| has(b'a')),
-        lock: known(file.lock).filter(|_| has(b'l')),
-        kind: Some(names::kind(file)).filter(|kind| has(b't') && !kind.is_empty()),
-        device_number: file.device.filter(|_| text.is_none() && has(b'D')).map(hex),
-        device: text.filter(|text| has(b'd') && !text.is_empty()),
-        raw_device_number: file.rdev.filter(|_| has(b'r')).map(hex),
-        size: file.size.filter(|_| has(b's')).map(size),
-        offset: file.offset.filter(|_| has(b'o')).map(|offset| offset.to_string()),
-        inode: names::inode(file).filter(|_| has(b'i')).map(|inode| inode.to_string()),
-        nlink: file.links.filter(|_| has(b'k')),
-        protocol: names::protocol(file).filter(|_| has(b'P')),
-        flags: set.filter(|set| !set.is_empty()),
-        name,
-        tcp_info: Some(tcp).filter(|_| said && has(b'T')),
-    })
+    if !set.is_empty() {
+        map.serialize_entry("flags", &set)?;
+    }
+    if has(b'n') {
+        entry(map, "name", &names::true_name(file, style.names))?;
+        if let Some(note) = &file.note {
+            entry(map, "note", note)?;
+        }
+    }
+    if has(b'T')
+        && let Some(socket @ (ListedSocket::Internet { .. } | ListedSocket::Unix { .. })) =
+            file.socket.as_deref()
+    {
+        map.serialize_entry("tcp_info", &TcpInfoView::of(socket, style))?;
+    }
+    Ok(())
+}
+
+/// State and queues of a socket; lsof has the object for every Internet and UNIX socket, if only an empty one.
+#[derive(Clone, Debug, Serialize)]
+struct TcpInfoView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<Cow<'static, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recv_queue: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    send_queue: Option<u64>,
+}
+
+impl TcpInfoView {
+    fn of(socket: &ListedSocket, style: Style<'_>) -> Self {
+        let wanted = style.options.tcp_info;
+        let info = names::socket_info(socket);
+        let state = match socket {
+            ListedSocket::Internet { transport: Transport::Udp, state: ESTABLISHED, .. } => {
+                tcp_state(ESTABLISHED).map(Cow::Borrowed)
+            }
+            _ => info.state,
+        };
+        let (receive, send) = info.queues.filter(|_| wanted.queues).unzip();
+        Self { state: state.filter(|_| wanted.state), recv_queue: receive, send_queue: send }
+    }
 }

@@ -15,7 +15,10 @@ use std::io::{self, Write};
 pub use escape::Charset;
 pub use names::{EndNames, Numeric};
 
-use super::{arguments::Options, model::Process};
+use super::{
+    arguments::{Json, LsofOptions},
+    model::Process,
+};
 
 /// Login names.
 pub trait Logins {
@@ -66,11 +69,16 @@ fn pids(processes: &[Process], out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-/// The line between two listings.
+/// The line between two listings. Documents of JSON need none; a listing in lines ends with an empty one.
 ///
 /// # Errors
 /// Those of the writer.
-pub fn marker(formatted: Option<&[u8]>, options: &Options, out: &mut dyn Write) -> io::Result<()> {
+pub fn marker(formatted: Option<&[u8]>, options: &LsofOptions, out: &mut dyn Write) -> io::Result<()> {
+    match options.json {
+        Some(Json::Object) => return Ok(()),
+        Some(Json::Lines) => return out.write_all(b"\n"),
+        None => {}
+    }
     if let Some(fields) = &options.fields {
         out.write_all(b"m")?;
         out.write_all(formatted.unwrap_or_default())?;
