@@ -79,6 +79,9 @@ impl FieldWriter<'_> {
             self.field(b'K', &tid.to_string());
             self.escaped(b'M', &process.task_command);
         }
+        if let Some(context) = &process.context {
+            self.escaped(b'Z', context);
+        }
         self.field(b'g', &process.group.to_string());
         self.field(b'R', &process.parent.to_string());
         self.escaped(b'c', &process.command);
@@ -104,9 +107,11 @@ impl FieldWriter<'_> {
         if !kind.is_empty() {
             self.field(b't', &kind);
         }
-        if let Some(set) = file.flags {
-            let text =
-                if options.flags == Some(FlagForm::Names) { flags::names(set) } else { flags::hex(set) };
+        if let (Some(form), Some(set)) = (options.flags, file.flags) {
+            let text = match form {
+                FlagForm::Names => flags::names(set),
+                FlagForm::Hex => flags::hex(set),
+            };
             if !text.is_empty() {
                 self.field(b'G', &text);
             }
@@ -144,7 +149,7 @@ impl FieldWriter<'_> {
             names::name(file, self.style.names, self.style.charset, &mut self.line)?;
             self.end_field();
         }
-        let info = names::socket_info(file);
+        let info = file.socket.as_deref().map(names::socket_info).unwrap_or_default();
         let wanted = options.tcp_info;
         if let Some(state) = info.state.filter(|_| wanted.state) {
             self.field(b'T', &format!("ST={state}"));

@@ -31,12 +31,29 @@ struct Widths {
     node: usize,
 }
 
+/// A name of a process as it is shown. Where it is cut, what it has room for is as wide as it may be, even if the escape that would
+/// not fit whole leaves some of that empty.
+struct ShownCommand {
+    text: Vec<u8>,
+    room: usize,
+}
+
+impl ShownCommand {
+    fn new(name: &[u8], width: Option<usize>) -> Self {
+        let text = escape::command(name, None);
+        match width.filter(|width| text.len() > *width) {
+            Some(room) => Self { text: escape::command(name, width), room },
+            None => Self { room: text.len(), text },
+        }
+    }
+}
+
 /// The cells of a process, ready to be written.
 struct ProcessCells {
-    command: Vec<u8>,
+    command: ShownCommand,
     pid: String,
     tid: String,
-    task_command: Vec<u8>,
+    task_command: ShownCommand,
     context: Vec<u8>,
     parent: String,
     group: String,
@@ -74,7 +91,7 @@ pub(super) fn listing(processes: &[Process], style: Style<'_>, out: &mut dyn Wri
     let mut table = ListingTable { style, tasks, widths: titles(style) };
     for process in listed() {
         let cells = table.process(process);
-        table.widths.widen_process(&cells, style);
+        table.widths.widen_process(&cells);
         for file in &process.files {
             let cells = table.file(file);
             table.widths.widen_file(&cells);
@@ -127,12 +144,12 @@ fn titles(style: Style<'_>) -> Widths {
 }
 
 impl Widths {
-    fn widen_process(&mut self, cells: &ProcessCells, style: Style<'_>) {
+    fn widen_process(&mut self, cells: &ProcessCells) {
         let wide = |width: &mut usize, cell: usize| *width = (*width).max(cell);
-        wide(&mut self.command, columns(&cells.command, style));
+        wide(&mut self.command, cells.command.room);
         wide(&mut self.pid, cells.pid.len());
         wide(&mut self.tid, cells.tid.len());
-        wide(&mut self.task_command, columns(&cells.task_command, style));
+        wide(&mut self.task_command, cells.task_command.room);
         wide(&mut self.context, cells.context.len());
         wide(&mut self.parent, cells.parent.len());
         wide(&mut self.group, cells.group.len());
@@ -182,7 +199,7 @@ impl<'a> ListingTable<'a> {
     fn process(&self, process: &Process) -> ProcessCells {
         let style = self.style;
         let options = style.options;
-        let shown = |name: &[u8]| escape::command(name, options.command_width);
+        let shown = |name: &[u8]| ShownCommand::new(name, options.command_width);
         let login = if options.numeric_users { None } else { style.logins.login(process.uid) };
         let optional = |wanted: bool, number: u32| if wanted { number.to_string() } else { String::new() };
         ProcessCells {
@@ -313,10 +330,11 @@ impl<'a> ListingTable<'a> {
     /// State and queues, in parentheses.
     fn write_info(&self, file: &OpenFile, line: &mut Vec<u8>) {
         let wanted = self.style.options.tcp_info;
-        let info = names::socket_info(file);
-        if file.socket.is_none() || !(wanted.state || wanted.queues || wanted.flags) {
+        let Some(socket) = file.socket.as_deref() else { return };
+        if !(wanted.state || wanted.queues || wanted.flags) {
             return;
         }
+        let info = names::socket_info(socket);
         let has_info = info != names::SocketInfo::default();
         let mut parts = Vec::new();
         if let Some(state) = info.state.filter(|_| wanted.state) {
