@@ -157,23 +157,30 @@ pub(super) fn human(size: u64) -> String {
     format!("{value:.1}{}", UNITS[unit])
 }
 
-fn end(end: End, transport: Transport, names: &dyn Names, out: &mut dyn Write) -> io::Result<()> {
+fn end(
+    end: SocketEnd,
+    transport: Transport,
+    names: &dyn EndNames,
+    text: &Texts<'_>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     match names.host(end.address).filter(|_| !end.address.is_unspecified()) {
-        Some(name) => out.write_all(name.as_bytes())?,
+        Some(name) => text(name.as_bytes(), out)?,
         None if end.address.is_unspecified() => out.write_all(b"*")?,
         None => match end.address {
             IpAddr::V4(address) => write!(out, "{address}")?,
             IpAddr::V6(address) => write!(out, "[{address}]")?,
         },
     }
+    out.write_all(b":")?;
     match names.port(end.port, transport).filter(|_| end.port != 0) {
-        Some(name) => write!(out, ":{name}"),
-        None if end.port == 0 => out.write_all(b":*"),
-        None => write!(out, ":{}", end.port),
+        Some(name) => text(name.as_bytes(), out),
+        None if end.port == 0 => out.write_all(b"*"),
+        None => write!(out, "{}", end.port),
     }
 }
 
-/// The name proper: what the field n shows.
+/// The name and its note: what the field n shows.
 ///
 /// # Errors
 /// Those of the writer.
@@ -184,9 +191,36 @@ pub(super) fn name(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let text = |text: &[u8], out: &mut dyn Write| escape::write(text, false, charset, out);
+    proper(file, names, &text, out)?;
+    if let Some(note) = &file.note {
+        if !matches!(
+            file.socket.as_deref(),
+            None | Some(ListedSocket::Internet { .. } | ListedSocket::Unix { .. })
+        ) {
+            return Ok(());
+        }
+        out.write_all(b" ")?;
+        text(note, out)?;
+    }
+    Ok(())
+}
+
+/// The name without its note, each byte as it is.
+#[must_use]
+pub(super) fn true_name(file: &OpenFile, names: &dyn EndNames) -> Vec<u8> {
+    let mut name = Vec::new();
+    // A vector takes all that is written.
+    let _ = proper(file, names, &|text, out| out.write_all(text), &mut name);
+    name
+}
+
+/// How a text that others chose is written.
+type Texts<'a> = dyn Fn(&[u8], &mut dyn Write) -> io::Result<()> + 'a;
+
+fn proper(file: &OpenFile, names: &dyn EndNames, text: &Texts<'_>, out: &mut dyn Write) -> io::Result<()> {
     match file.socket.as_deref() {
-        Some(Socket::Internet { transport, local, foreign, .. }) => {
-            end(*local, *transport, names, out)?;
+        Some(ListedSocket::Internet { transport, local, foreign, .. }) => {
+            end(*local, *transport, names, text, out)?;
             if foreign.is_set() {
                 out.write_all(b"->")?;
                 end(*foreign, *transport, names, text, out)?;
@@ -203,13 +237,6 @@ pub(super) fn name(
         }
         Some(ListedSocket::Other { text: this, .. }) => text(this, out)?,
         None => text(&file.name, out)?,
-    }
-    if let Some(peers) = &file.peers {
-        if !matches!(file.socket.as_deref(), None | Some(Socket::Internet { .. } | Socket::Unix { .. })) {
-            return Ok(());
-        }
-        out.write_all(b" ")?;
-        text(peers, out)?;
     }
     Ok(())
 }
@@ -249,20 +276,20 @@ pub(super) struct SocketInfo {
     pub(super) queues: Option<(u64, u64)>,
 }
 
-/// What is known of a socket beside its name; nothing of a file.
+/// What is known of a socket beside its name.
 #[must_use]
-pub(super) fn socket_info(file: &File) -> SocketInfo {
-    match file.socket.as_deref() {
-        Some(Socket::Internet { transport, state, send_queue, receive_queue, .. }) => SocketInfo {
+pub(super) fn socket_info(socket: &ListedSocket) -> SocketInfo {
+    match socket {
+        ListedSocket::Internet { transport, state, send_queue, receive_queue, .. } => SocketInfo {
             state: (*transport == Transport::Tcp).then(|| {
                 tcp_state(*state).map_or_else(|| format!("UNKNOWN_TCP_STATE_{state}").into(), Cow::Borrowed)
             }),
             queues: Some((*receive_queue, *send_queue)),
         },
-        Some(Socket::Unix { state, listens, .. }) => {
+        ListedSocket::Unix { state, listens, .. } => {
             SocketInfo { state: Some(Cow::Borrowed(unix_state(*state, *listens))), queues: None }
         }
-        _ => SocketInfo::default(),
+        ListedSocket::Other { .. } => SocketInfo::default(),
     }
 }
 
