@@ -7,6 +7,7 @@ pub mod agent;
 pub mod attach;
 pub mod cli;
 pub mod config;
+pub mod doctor;
 #[cfg(test)]
 mod documents;
 pub mod etc;
