@@ -2,7 +2,9 @@
 //!
 //! `facts -> problems -> { text, JSON, exit status }`. Pure: what was found out is handed in.
 
+mod json;
 mod judge;
+mod text;
 
 use std::io::{self, BufWriter, Write};
 
