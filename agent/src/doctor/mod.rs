@@ -4,6 +4,8 @@
 
 mod json;
 mod judge;
+#[cfg(test)]
+mod tests;
 mod text;
 
 use std::io::{self, BufWriter, Write};
