@@ -9,6 +9,7 @@ macro_rules! say {
 
 mod agent;
 mod deleted;
+mod doctor;
 mod files;
 mod history;
 mod iftop;
