@@ -2,18 +2,23 @@
 
 use std::{fmt, net::IpAddr, time::SystemTime};
 
-use serde::{Serialize, Serializer};
+use serde::ser::SerializeMap;
 
 use super::{
-    Context, rates, rfc3339_millis,
-    table::{Key, Row},
+    ReportContext, rates,
+    table::{TableKey, TableRow},
 };
-use crate::flow::{
-    group::{GroupBy, GroupKey, OwnerKey, OwnerPart},
-    owner::{Attribution, Common, Container, Netns, Owner, Reason},
-    protocol::{Kind, unparsed_reason},
-    row::{InterfaceId, RowKey, Traffic},
-    snapshot::Snapshot,
+use crate::{
+    flow::{
+        group::{GroupBy, GroupKey, OwnerKey, OwnerPart},
+        row::{InterfaceId, RowKey, Traffic},
+        snapshot::Snapshot,
+    },
+    format::{CsvCell, Name, json, moment::rfc3339_millis},
+    model::{
+        owner::{Attribution, Common, Container, Netns, Owner, Reason},
+        protocol::{Kind, unparsed_reason},
+    },
 };
 
 /// Who a row is.
@@ -21,7 +26,7 @@ pub(crate) const IDENTITY: [&str; 7] =
     ["interface", "protocol", "vlan", "local_address", "local_port", "remote_address", "remote_port"];
 
 /// What it sent and received. Bytes are frame bytes, bps is bits per second.
-pub(super) const AMOUNTS: [&str; 12] = [
+pub(crate) const AMOUNTS: [&str; 13] = [
     "sent_bytes",
     "sent_packets",
     "received_bytes",
@@ -34,6 +39,7 @@ pub(super) const AMOUNTS: [&str; 12] = [
     "received_bps_40s",
     "peak_sent_bps",
     "peak_received_bps",
+    "peak_bps",
 ];
 
 /// Names of its ends, in a report with names only.
@@ -63,8 +69,10 @@ pub(crate) enum Value<'a> {
     Null,
     /// A whole number.
     Number(u64),
-    /// Text.
-    Text(&'a str),
+    /// A word of this program's own.
+    Word(&'static str),
+    /// A name that somebody else chose.
+    Name(&'a [u8]),
     /// An address.
     Address(IpAddr),
     /// A protocol's name.
@@ -86,57 +94,63 @@ impl<'a> Value<'a> {
         Self::of(value, |value| Self::Number(value.into()))
     }
 
-    fn text(value: Option<&'a String>) -> Self {
-        Self::of(value, |value| Self::Text(value))
+    fn name(value: Option<&'a (impl AsRef<[u8]> + ?Sized)>) -> Self {
+        Self::of(value, |value| Self::Name(value.as_ref()))
+    }
+
+    /// Writes the value of a key of JSON.
+    pub(crate) fn entry<M: SerializeMap>(self, map: &mut M, key: &'static str) -> Result<(), M::Error> {
+        match self {
+            Self::Null => map.serialize_entry(key, &()),
+            Self::Number(value) => map.serialize_entry(key, &value),
+            Self::Word(value) => map.serialize_entry(key, value),
+            Self::Name(value) => json::entry(map, key, value),
+            Self::Container(value) => json::entry(map, key, value.title().as_bytes()),
+            Self::Netns(value) => json::entry(map, key, value.title().as_bytes()),
+            Self::Address(_) | Self::Kind(_) | Self::Moment(_) => map.serialize_entry(key, &self.to_string()),
+        }
     }
 }
 
-/// Nothing for [`Value::Null`].
+/// As a cell of CSV; nothing for [`Value::Null`].
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => Ok(()),
             Self::Number(value) => value.fmt(f),
-            Self::Text(value) => value.fmt(f),
+            Self::Word(value) => value.fmt(f),
+            Self::Name(value) => CsvCell::new(value).fmt(f),
             Self::Address(value) => value.fmt(f),
             Self::Kind(value) => value.fmt(f),
             Self::Moment(value) => f.write_str(&rfc3339_millis(*value)),
-            Self::Container(value) => value.fmt(f),
-            Self::Netns(value) => value.fmt(f),
-        }
-    }
-}
-
-impl Serialize for Value<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Null => serializer.serialize_none(),
-            Self::Number(value) => serializer.serialize_u64(*value),
-            Self::Text(value) => serializer.serialize_str(value),
-            Self::Address(_) | Self::Kind(_) | Self::Moment(_) | Self::Container(_) | Self::Netns(_) => {
-                serializer.collect_str(self)
-            }
+            Self::Container(value) => CsvCell::new(&value.title()).fmt(f),
+            Self::Netns(value) => CsvCell::new(&value.title()).fmt(f),
         }
     }
 }
 
 /// Makes the fields of rows.
 #[derive(Debug)]
-pub(super) struct Fields<'a> {
+pub(crate) struct RowFields<'a> {
     /// Names by [`InterfaceId`]: ids are small and dense.
     interfaces: Vec<&'a str>,
     snapshot: &'a Snapshot,
     context: &'a ReportContext<'a>,
 }
 
-impl<'a> Fields<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, context: &'a Context<'a>) -> Self {
+impl<'a> RowFields<'a> {
+    pub(crate) fn new(snapshot: &'a Snapshot, context: &'a ReportContext<'a>) -> Self {
         Self { interfaces: interface_names(snapshot), snapshot, context }
     }
 
     /// Whether the fields [`NAMES`] are there.
     pub(crate) fn with_names(&self) -> bool {
         self.context.resolve
+    }
+
+    /// The name of a host, in a report with names.
+    pub(crate) fn host(&self, address: IpAddr) -> Option<&'a Name> {
+        self.context.names.hosts.get(&address).filter(|_| self.context.resolve)
     }
 
     /// The values of [`IDENTITY`].
@@ -154,8 +168,8 @@ impl<'a> Fields<'a> {
     }
 
     /// The values of [`AMOUNTS`].
-    pub(super) fn amounts(&self, traffic: &Traffic) -> [u64; 12] {
-        let Traffic { sent, received } = traffic;
+    pub(crate) fn amounts(&self, traffic: &Traffic) -> [u64; 13] {
+        let Traffic { sent, received, peak } = traffic;
         let [sent_2s, sent_10s, sent_40s] = self.rates(sent.recent);
         let [received_2s, received_10s, received_40s] = self.rates(received.recent);
         [
@@ -171,6 +185,7 @@ impl<'a> Fields<'a> {
             received_40s,
             rates::bps(sent.peak),
             rates::bps(received.peak),
+            rates::bps(*peak),
         ]
     }
 
@@ -181,8 +196,7 @@ impl<'a> Fields<'a> {
     /// The values of [`NAMES`].
     fn names(&self, known: KnownOwner) -> [Value<'a>; 2] {
         let hosts = &self.context.names.hosts;
-        [known.local, known.remote]
-            .map(|end| Value::of(end.and_then(|address| hosts.get(&address)), |name| Value::Text(name)))
+        [known.local, known.remote].map(|end| Value::name(end.and_then(|address| hosts.get(&address))))
     }
 
     /// All fields of a row that are in both formats, in their order.
@@ -212,8 +226,8 @@ impl<'a> Fields<'a> {
     }
 
     /// All owners of a row that has several.
-    pub(super) fn owners(
-        row: &Row<'a>,
+    pub(crate) fn owners(
+        row: &TableRow<'a>,
     ) -> Option<impl Iterator<Item = impl Iterator<Item = (&'static str, Value<'a>)>>> {
         let owners: &'a [Owner] = match row.key {
             TableKey::Flow(_) => &row.owner?.owners,
@@ -233,7 +247,7 @@ impl<'a> Fields<'a> {
         GroupName { key, interface }
     }
 
-    fn interface(&self, id: InterfaceId) -> &'a str {
+    pub(crate) fn interface(&self, id: InterfaceId) -> &'a str {
         interface_name(&self.interfaces, id)
     }
 }
@@ -258,7 +272,7 @@ fn of_attribution(attribution: &Attribution) -> [Value<'_>; 10] {
     let [pid, start_time, command, executable, user, uid, container, netns] =
         attribution.owners.first().map_or([Value::Null; 8], of_owner);
     let (reason, count) =
-        (Value::Text(attribution.reason.code()), Value::Number(attribution.owners.len() as u64));
+        (Value::Word(attribution.reason.code()), Value::Number(attribution.owners.len() as u64));
     [pid, start_time, command, executable, user, uid, container, netns, reason, count]
 }
 
@@ -276,7 +290,7 @@ fn of_common<'a>(key: &'a OwnerKey, common: &'a Common) -> [Value<'a>; 10] {
         Value::number(*uid),
         Value::of(container.as_ref(), Value::Container),
         Value::of(netns.as_ref(), Value::Netns),
-        Value::of(reason.map(Reason::code), Value::Text),
+        Value::of(reason.map(Reason::code), Value::Word),
         Value::number(count),
     ]
 }
@@ -303,28 +317,39 @@ pub(crate) struct GroupName<'a> {
     interface: &'a str,
 }
 
-impl fmt::Display for GroupName<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl GroupName<'_> {
+    /// The name, to the byte.
+    pub(crate) fn title(self) -> Name {
         match self.key {
-            GroupKey::Address(Some(address)) => address.fmt(f),
-            GroupKey::Pair(Some((local, remote))) => write!(f, "{local} {remote}"),
-            GroupKey::Subnet(Some((network, prefix))) => write!(f, "{network}/{prefix}"),
-            GroupKey::Address(None) | GroupKey::Pair(None) | GroupKey::Subnet(None) => f.write_str(NOT_IP),
-            GroupKey::Port(kind, Some(port)) => write!(f, "{port}/{kind}"),
+            GroupKey::Address(Some(address)) => address.to_string().into(),
+            GroupKey::Pair(Some((local, remote))) => format!("{local} {remote}").into(),
+            GroupKey::Subnet(Some((network, prefix))) => format!("{network}/{prefix}").into(),
+            GroupKey::Address(None) | GroupKey::Pair(None) | GroupKey::Subnet(None) => NOT_IP.into(),
+            GroupKey::Port(kind, Some(port)) => format!("{port}/{kind}").into(),
             GroupKey::Port(kind, None) | GroupKey::Protocol(kind) => match kind {
-                Kind::Unparsed(reason) => write!(f, "{kind} ({})", unparsed_reason(*reason)),
-                _ => kind.fmt(f),
+                Kind::Unparsed(reason) => format!("{kind} ({})", unparsed_reason(*reason)).into(),
+                _ => kind.to_string().into(),
             },
-            GroupKey::Service(name) => f.write_str(name),
-            GroupKey::Interface(_) => f.write_str(self.interface),
-            GroupKey::Owner(owner) => owner.fmt(f),
+            GroupKey::Service(name) => name.clone(),
+            GroupKey::Interface(_) => self.interface.into(),
+            GroupKey::Owner(owner) => owner.title(),
         }
     }
 }
 
-impl Serialize for GroupName<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+/// As a cell of CSV.
+impl fmt::Display for GroupName<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = match self.key {
+            GroupKey::Owner(owner) => owner.names(),
+            _ => Vec::new(),
+        };
+        if names.len() < 2 {
+            return CsvCell::new(&self.title()).fmt(f);
+        }
+        // A comma of a name is not one between two names.
+        let cell = |name: &Name| CsvCell::new(name).to_string().replace(',', "\\x2c");
+        f.write_str(&names.iter().map(cell).collect::<Vec<_>>().join(", "))
     }
 }
 
