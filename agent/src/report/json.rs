@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use flowtally_common::Count;
 use serde::{
     Serialize, Serializer,
     ser::{SerializeMap, SerializeSeq},
@@ -16,9 +17,10 @@ use super::{
 };
 use crate::flow::{
     group::{GroupBy, GroupKey},
-    row::Traffic,
+    row::{Counting, Crossed, InterfaceId, Traffic},
     snapshot::{Follows, InterfaceView, Reconciliation, Snapshot},
 };
+use crate::format::json as name;
 
 /// Which document this is, and the version of its fields: a field that goes or changes its meaning is a new version.
 const SCHEMA: &str = "flowtally.report/1";
@@ -30,8 +32,8 @@ pub(super) fn write(
     request: &ReportRequest,
     context: &ReportContext<'_>,
 ) -> io::Result<()> {
-    let report = Report { snapshot, request, context, fields: Fields::new(snapshot, context) };
-    serde_json::to_writer(&mut *out, &report)?;
+    let report = ReportDocument { snapshot, request, context, fields: RowFields::new(snapshot, context) };
+    name::to_writer(&mut *out, &report)?;
     writeln!(out)
 }
 
@@ -51,10 +53,24 @@ impl Serialize for ReportDocument<'_> {
         map.serialize_entry("started", &context.started())?;
         map.serialize_entry("seconds", &snapshot.elapsed.as_secs_f64())?;
         map.serialize_entry("interfaces", &Interfaces(&snapshot.interfaces))?;
+        let per_interface = snapshot.counting == Counting::PerInterface;
+        map.serialize_entry("counting", if per_interface { "per-interface" } else { "once" })?;
+        map.serialize_entry("crossings", &self.crossings(&snapshot.crossings.by_interface))?;
+        map.serialize_entry("one_sided_bytes", &snapshot.crossings.one_sided.bytes)?;
+        map.serialize_entry("one_sided_packets", &snapshot.crossings.one_sided.packets)?;
+        let tunnel = |(interface, count): &(InterfaceId, Count)| Tunnel {
+            interface: fields.interface(*interface),
+            bytes: count.bytes,
+            packets: count.packets,
+        };
+        let tunnels: Vec<_> = snapshot.crossings.tunnelled.iter().map(tunnel).collect();
+        map.serialize_entry("tunnels", &tunnels)?;
         map.serialize_entry("late_ticks", &snapshot.late_ticks)?;
         map.serialize_entry("outside_boundary_bytes", &snapshot.outside_boundary.bytes)?;
         map.serialize_entry("outside_boundary_packets", &snapshot.outside_boundary.packets)?;
         map.serialize_entry("filter", &snapshot.filter)?;
+        let by = if snapshot.filter_by_packets { "packets" } else { "flows" };
+        map.serialize_entry("filter_by", &snapshot.filter.as_ref().map(|_| by))?;
         map.serialize_entry("filtered_out_bytes", &snapshot.filtered_out.bytes)?;
         map.serialize_entry("filtered_out_packets", &snapshot.filtered_out.packets)?;
         map.serialize_entry("owners_degraded", &snapshot.owners_degraded)?;
@@ -76,6 +92,42 @@ impl Serialize for ReportDocument<'_> {
         }
         map.end()
     }
+}
+
+impl<'a> ReportDocument<'a> {
+    fn crossings(&self, crossed: &[Crossed]) -> Vec<CrossingView<'a>> {
+        crossed.iter().map(|crossed| CrossingView::new(&self.fields, crossed)).collect()
+    }
+}
+
+/// What crossed an interface and is counted on another one.
+#[derive(Serialize)]
+struct CrossingView<'a> {
+    interface: &'a str,
+    sent_bytes: u64,
+    sent_packets: u64,
+    received_bytes: u64,
+    received_packets: u64,
+}
+
+impl<'a> CrossingView<'a> {
+    fn new(fields: &RowFields<'a>, Crossed { interface, sent, received }: &Crossed) -> Self {
+        Self {
+            interface: fields.interface(*interface),
+            sent_bytes: sent.bytes,
+            sent_packets: sent.packets,
+            received_bytes: received.bytes,
+            received_packets: received.packets,
+        }
+    }
+}
+
+/// What is counted on an interface and travels inside other conversations.
+#[derive(Serialize)]
+struct Tunnel<'a> {
+    interface: &'a str,
+    bytes: u64,
+    packets: u64,
 }
 
 /// The grand total.
@@ -118,19 +170,23 @@ struct Record<'a> {
 impl Serialize for Record<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        if let Key::Group(key) = self.row.key {
-            map.serialize_entry("key", &self.fields.key(key))?;
+        if let TableKey::Group(key) = self.row.key {
+            name::entry(&mut map, "key", self.fields.key(key).title().as_bytes())?;
             if let GroupKey::Port(_, port) = key {
                 map.serialize_entry("port", port)?;
             }
         }
         for (name, value) in self.fields.of(self.by, self.row) {
-            map.serialize_entry(name, &value)?;
+            value.entry(&mut map, name)?;
         }
         map.serialize_entry(
             "owners",
             &RowFields::owners(self.row).map(|owners| OwnerViews(owners.map(Iterator::collect).collect())),
         )?;
+        if let TableKey::Flow(_) = self.row.key {
+            let crossings = self.row.crossings.iter().map(|crossed| CrossingView::new(self.fields, crossed));
+            map.serialize_entry("crossings", &crossings.collect::<Vec<_>>())?;
+        }
         map.end()
     }
 }
@@ -153,7 +209,9 @@ struct ReportedOwner<'a>(&'a [(&'static str, Value<'a>)]);
 
 impl Serialize for ReportedOwner<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().copied())
+        let mut map = serializer.serialize_map(None)?;
+        self.0.iter().try_for_each(|(name, value)| value.entry(&mut map, name))?;
+        map.end()
     }
 }
 
@@ -201,6 +259,8 @@ struct DirectionView {
     untracked_packets: u64,
     unparsed_bytes: u64,
     unparsed_packets: u64,
+    filtered_bytes: u64,
+    filtered_packets: u64,
     gso_extra_bytes: u64,
     gso_extra_packets: u64,
     offloaded_tag_bytes: u64,
@@ -221,6 +281,8 @@ impl From<&Reconciliation> for DirectionView {
             untracked_packets: side.untracked.packets,
             unparsed_bytes: side.unparsed.bytes,
             unparsed_packets: side.unparsed.packets,
+            filtered_bytes: side.filtered.bytes,
+            filtered_packets: side.filtered.packets,
             gso_extra_bytes: side.gso_extra.bytes,
             gso_extra_packets: side.gso_extra.packets,
             offloaded_tag_bytes: side.offloaded_tags.bytes,

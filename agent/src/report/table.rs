@@ -6,11 +6,13 @@ use super::{
     rates,
     request::{ReportDirection, ReportRequest, ReportSort},
 };
-use crate::flow::{
-    group::{GroupBy, GroupKey},
-    owner::Attribution,
-    row::{Lane, RowKey, Traffic},
-    snapshot::Snapshot,
+use crate::{
+    flow::{
+        group::{GroupBy, GroupKey},
+        row::{Crossed, Lane, RowKey, Traffic},
+        snapshot::Snapshot,
+    },
+    model::owner::Attribution,
 };
 
 /// The rows of one grouping: sorted, and cut where the request ends.
@@ -22,6 +24,17 @@ pub struct ReportTable<'a> {
     pub rows: Vec<TableRow<'a>>,
     /// What the rows that were cut off amount to.
     pub rest: Rest,
+    /// What is in no row of its own, because a log holds only the largest: of tables from a log.
+    pub other: Option<OtherRows>,
+}
+
+/// What a log holds of rows together, and of none alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OtherRows {
+    /// How many, at least.
+    pub rows: u64,
+    /// What they amount to.
+    pub traffic: Traffic,
 }
 
 /// Rows that are not in a table because it was cut.
@@ -42,6 +55,8 @@ pub struct TableRow<'a> {
     pub traffic: &'a Traffic,
     /// Whose a conversation is; `None` for groups, and where owners are no matter.
     pub owner: Option<&'a Attribution>,
+    /// The other interfaces that a conversation crossed, where it is not counted.
+    pub crossings: &'a [Crossed],
     /// The amount it is sorted by: kept beside the references because a million rows are compared twenty times
     /// each, and following two of them each time costs more than the sort.
     rank: u64,
@@ -66,27 +81,34 @@ pub fn tables<'a>(snapshot: &'a Snapshot, request: &ReportRequest) -> Vec<Report
 pub(super) fn table<'a>(snapshot: &'a Snapshot, request: &ReportRequest, by: GroupBy) -> ReportTable<'a> {
     if by == GroupBy::Flow {
         let owners = snapshot.owners.iter().map(|owner| Some(&**owner)).chain(std::iter::repeat(None));
-        let rows = snapshot.rows.iter().zip(owners);
-        return cut(by, request, rows.map(|((key, traffic), owner)| (Key::Flow(key), traffic, owner)));
+        let crossings = &snapshot.crossings.by_row;
+        let rows = snapshot.rows.iter().zip(owners).enumerate().map(|(place, ((key, traffic), owner))| {
+            let crossings = crossings.get(&place).map(Vec::as_slice).unwrap_or_default();
+            TableRow { key: TableKey::Flow(key), traffic, owner, crossings, rank: 0 }
+        });
+        return cut(by, request, rows);
     }
     let groups = snapshot.groups.iter().find(|(kept, _)| *kept == by).map(|(_, groups)| groups.as_slice());
     debug_assert!(groups.is_some(), "the ledger was not asked to group by {by:?}");
     let groups = groups.unwrap_or_default();
-    cut(by, request, groups.iter().map(|(key, traffic)| (Key::Group(key), traffic, None)))
+    let group = |(key, traffic)| TableRow {
+        key: TableKey::Group(key),
+        traffic,
+        owner: None,
+        crossings: &[][..],
+        rank: 0,
+    };
+    cut(by, request, groups.iter().map(|(key, traffic)| group((key, traffic))))
 }
 
 /// Sorts rows and takes the first.
-fn cut<'a>(
-    by: GroupBy,
-    request: &Request,
-    all: impl Iterator<Item = (Key<'a>, &'a Traffic, Option<&'a Attribution>)>,
-) -> Table<'a> {
+fn cut<'a>(by: GroupBy, request: &ReportRequest, all: impl Iterator<Item = TableRow<'a>>) -> ReportTable<'a> {
     let mut rows = Vec::with_capacity(all.size_hint().0);
-    rows.extend(all.filter_map(|(key, traffic, owner)| {
-        let lane = rates::lane(traffic, request.direction);
+    rows.extend(all.filter_map(|row| {
+        let lane = rates::lane(row.traffic, request.direction);
         let silent = lane.bytes == 0 && lane.packets == 0;
-        let counts = request.direction == Direction::Both || !silent;
-        counts.then(|| Row { key, traffic, owner, rank: rank(&lane, request.sort) })
+        let counts = request.direction == ReportDirection::Both || !silent;
+        counts.then(|| TableRow { rank: rank(&lane, request.sort), ..row })
     }));
 
     let mut rest = Rest::default();
@@ -101,7 +123,7 @@ fn cut<'a>(
         rows.shrink_to_fit();
     }
     rows.sort_unstable_by(|a, b| order(a, b, request.direction));
-    Table { by, rows, rest }
+    ReportTable { by, rows, rest, other: None }
 }
 
 /// The amount that `sort` stands for. All rows share the windows' lengths, so that bytes order as rates do.
