@@ -4,9 +4,9 @@
 //! brings the data, the names and the place to write to. The only errors are the writer's.
 
 mod csv;
-mod fields;
+pub(crate) mod fields;
 mod json;
-mod rates;
+pub(crate) mod rates;
 mod request;
 mod table;
 #[cfg(test)]
@@ -15,17 +15,20 @@ pub(crate) mod text;
 
 use std::{
     io::{self, BufWriter, Write},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 pub use self::{
-    request::{DEFAULT_TOP, Direction, Format, Request, Sort, Units, default_groupings},
-    table::{Key, Rest, Row, Table, tables},
+    request::{DEFAULT_TOP, ReportDirection, ReportFormat, ReportRequest, ReportSort, default_groupings},
+    table::{OtherRows, ReportTable, Rest, TableKey, TableRow, tables},
 };
-use crate::flow::{names::Names, snapshot::Snapshot};
+use crate::{
+    flow::{names::Names, snapshot::Snapshot},
+    format::moment::rfc3339,
+};
 
-/// Columns of a text report where there is no terminal to ask.
-pub const DEFAULT_WIDTH: usize = 100;
+/// Columns of sentences where there is no terminal to ask.
+const SENTENCES: usize = 100;
 
 /// Formatted output is made of many small pieces; the system gets them in blocks of this many bytes.
 const BLOCK: usize = 64 * 1024;
@@ -39,7 +42,7 @@ pub struct ReportContext<'a> {
     pub names: &'a Names,
     /// Whether to print names of hosts.
     pub resolve: bool,
-    /// Columns of the terminal, for the text format; [`DEFAULT_WIDTH`] where there is none.
+    /// Columns of the terminal, for the text format; [`UNLIMITED`](crate::format::grid::UNLIMITED) where there is none.
     pub width: usize,
 }
 

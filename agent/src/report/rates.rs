@@ -8,21 +8,12 @@ use crate::flow::row::{Lane, Traffic};
 /// Bits in a byte.
 const BITS: u64 = 8;
 
-/// What went the ways that a report is about. As [`Lane`], but the sum of two has no exact peak: the larger of both
-/// directions' peaks stands for it.
-pub(super) fn lane(traffic: &Traffic, direction: Direction) -> Lane {
+/// What went the ways that a report is about.
+pub(crate) fn lane(traffic: &Traffic, direction: ReportDirection) -> Lane {
     match direction {
-        Direction::Sent => traffic.sent,
-        Direction::Received => traffic.received,
-        Direction::Both => {
-            let Traffic { sent, received } = traffic;
-            Lane {
-                bytes: sent.bytes.saturating_add(received.bytes),
-                packets: sent.packets.saturating_add(received.packets),
-                recent: std::array::from_fn(|at| sent.recent[at].saturating_add(received.recent[at])),
-                peak: sent.peak.max(received.peak),
-            }
-        }
+        ReportDirection::Sent => traffic.sent,
+        ReportDirection::Received => traffic.received,
+        ReportDirection::Both => traffic.both(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::flow::group::GroupBy;
+use crate::{flow::group::GroupBy, format::numbers::Units};
 
 /// Rows of a text table when nothing else is asked.
 pub const DEFAULT_TOP: usize = 20;
@@ -76,7 +76,7 @@ pub enum ReportSort {
     /// Average rate of the last 40 seconds
     #[value(name = "40s")]
     Last40,
-    /// Highest rate of one second in one direction
+    /// Highest rate of one second
     Peak,
 }
 
@@ -104,16 +104,6 @@ pub enum ReportDirection {
     /// From the remote to the local end only
     #[value(alias = "ingress")]
     Received,
-}
-
-/// The unit of rates in text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Units {
-    /// Bits per second, prefixes of 1000
-    #[default]
-    Bits,
-    /// Bytes per second, prefixes of 1024
-    Bytes,
 }
 
 /// How a report is printed.
