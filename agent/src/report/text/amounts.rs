@@ -2,18 +2,18 @@
 
 use std::fmt::Display;
 
-use super::{
-    grid::{Align, Column, Fit, Grid},
-    numbers::{Number, Rate, Share, Size, rate_unit},
-};
 use crate::{
     flow::{
         row::{Lane, Traffic},
         snapshot::Snapshot,
     },
+    format::{
+        grid::{Align, Column, Fit, Grid},
+        numbers::{Number, Percentage, Rate, Size, Units, rate_unit},
+    },
     report::{
         rates,
-        request::{Direction, Request, Sort, Units},
+        request::{ReportDirection, ReportRequest, ReportSort},
     },
 };
 
@@ -127,9 +127,10 @@ impl AmountColumn {
 
     const fn fit(self) -> Fit {
         match self {
-            Self::Window(_) => Fit::Spare,
-            Self::Packets | Self::Peak => Fit::Late,
-            Self::Share | Self::Rate | Self::Sent | Self::Received | Self::Bytes => Fit::Always,
+            // The last of them goes first: the peak, packets, the windows from the longest on; then the share.
+            Self::Window(_) | Self::Packets | Self::Peak => Fit::Spare,
+            Self::Share => Fit::Late,
+            Self::Rate | Self::Sent | Self::Received | Self::Bytes => Fit::Always,
         }
     }
 

@@ -1,41 +1,16 @@
 //! What rows, ends and protocols are called.
 
 use std::{
-    fmt::{self, Display, Write as _},
+    fmt::{self, Display},
     net::IpAddr,
 };
 
 use crate::{
-    flow::{
-        names::Names,
-        protocol::{Kind, unparsed_reason},
-        row::RowKey,
-        snapshot::InterfaceView,
-    },
-    report::{Context, fields::NOT_IP},
+    flow::{names::Names, row::RowKey, snapshot::InterfaceView},
+    format::Name,
+    model::protocol::{Kind, unparsed_reason},
+    report::{ReportContext, fields::NOT_IP},
 };
-
-/// Text that others chose (host names come from whoever runs the reverse zone): what could move the cursor, or colour
-/// or hide anything, becomes `?`.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Plain<'a>(pub &'a str);
-
-impl Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.chars().try_for_each(|char| f.write_char(if is_harmless(char) { char } else { '?' }))
-    }
-}
-
-/// Whether a terminal shows a character as it is, in its place and in the order of the text.
-fn is_harmless(char: char) -> bool {
-    // What turns the direction round, joins, parts or has no width (Unicode's categories Cf, Zl and Zp, and fillers).
-    let unseen = matches!(char,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-        | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-        | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}');
-    char == ' ' || !(char.is_control() || char.is_whitespace() || unseen)
-}
 
 /// Makes the names of a report.
 #[derive(Clone, Copy, Debug)]
@@ -118,7 +93,7 @@ pub(super) fn port(of: Kind, port: Option<u16>) -> impl Display {
 }
 
 /// The hooks that serve an interface.
-pub(super) fn hook(interface: &InterfaceView) -> Plain<'_> {
+pub(super) fn hook(interface: &InterfaceView) -> &str {
     match interface.hook.as_str() {
         "none" => "away",
         hook => hook,

@@ -7,20 +7,22 @@ mod tables;
 
 use std::io::{self, Write};
 
-use self::{
-    amounts::Amounts,
-    grid::{Align, Column, Fit, Grid},
-    labels::Plain,
-    tables::Printer,
-};
+use self::amounts::AmountColumns;
+pub(crate) use self::tables::TablePrinter;
 use super::{
-    Context,
-    request::{Direction, Request},
+    ReportContext, SENTENCES,
+    request::{ReportDirection, ReportRequest},
     table::tables,
 };
-use crate::flow::{
-    row::Lane,
-    snapshot::{InterfaceView, Snapshot},
+use crate::{
+    flow::{
+        row::Lane,
+        snapshot::{InterfaceView, Snapshot},
+    },
+    format::{
+        Guard, Safe,
+        grid::{Align, Column, Fit, Grid, UNLIMITED},
+    },
 };
 
 /// Most interfaces that the first lines name.
@@ -52,6 +54,7 @@ pub(super) fn write(
         }
     }
     writeln!(out)?;
+    notes::crossings(out, snapshot, width)?;
     notes::reconciliation(out, snapshot, width)?;
     notes::losses(out, snapshot, width)
 }
@@ -68,8 +71,8 @@ fn is_idle(snapshot: &Snapshot) -> bool {
 }
 
 /// The grand total, a line for each direction.
-fn totals(snapshot: &Snapshot, request: &Request) -> Grid {
-    let amounts = Amounts::of_total(snapshot, request);
+pub(crate) fn totals(snapshot: &Snapshot, request: &ReportRequest) -> Grid {
+    let amounts = AmountColumns::of_total(snapshot, request);
     let mut columns = vec![Column { title: "", align: Align::Left, fit: Fit::Always }];
     columns.extend(amounts.columns());
     let mut grid = Grid::new(columns);
@@ -101,7 +104,8 @@ fn name_interfaces(interfaces: &[InterfaceView]) -> String {
 }
 
 /// Prints a text in lines of at most `width` characters, or one word; all but the first indented.
-fn paragraph(out: &mut impl Write, width: usize, text: &str) -> io::Result<()> {
+pub(crate) fn paragraph(out: &mut impl Write, width: usize, text: &str) -> io::Result<()> {
+    let width = if width == UNLIMITED { SENTENCES } else { width };
     let mut used = 0;
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         let length = word.chars().count();

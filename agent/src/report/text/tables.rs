@@ -5,18 +5,22 @@ use std::io::{self, Write};
 use hashbrown::HashMap;
 
 use super::{
-    amounts::Amounts,
-    grid::{Align, Column, Fit, Grid},
-    labels::{self, Labels, Plain},
-    numbers::{Many, Number, Size},
+    amounts::AmountColumns,
+    labels::{self, Labels},
+    paragraph,
 };
 use crate::{
     flow::{
         group::{GroupBy, GroupKey, OwnerKey, OwnerPart},
-        owner::{Attribution, Common, Reason},
-        row::RowKey,
+        row::{Crossed, RowKey},
         snapshot::Snapshot,
     },
+    format::{
+        Name, Safe,
+        grid::{Align, Column, Fit, Grid},
+        numbers::{Many, Number, Size},
+    },
+    model::owner::{Attribution, Common, Container, Reason},
     report::{
         ReportContext,
         fields::{NOT_IP, interface_name, interface_names},
@@ -25,8 +29,10 @@ use crate::{
     },
 };
 
-/// An end of a conversation: an IPv4 address and port whole; at worst enough to tell it from others.
-const END: Fit = Fit::Cut { good: 21, least: 13 };
+/// An end of a conversation, an address: what the reader came for is never cut.
+const END: Fit = Fit::Always;
+/// A port or a service, of which none is longer than the least; what stands there for want of a port may be.
+const PORT: Fit = Fit::Cut { good: 24, least: 18 };
 /// A protocol with its service.
 const KIND: Fit = Fit::Cut { good: 12, least: 8 };
 /// A container's runtime and id, or a unit.
@@ -34,10 +40,17 @@ const CONTAINER: Fit = Fit::Cut { good: 24, least: 12 };
 /// Anything else in front.
 const NAME: Fit = Fit::Cut { good: 16, least: 8 };
 
+/// Places of the remote ends among the columns of [`name_columns`].
+const REMOTE_OF_FLOW: usize = 2;
+const REMOTE_OF_HOSTS: usize = 1;
+
+/// What stands for what is in no row.
+const OTHER: &str = "other";
+
 /// Prints tables.
 #[derive(Debug)]
-pub(super) struct Printer<'a> {
-    request: &'a Request,
+pub(crate) struct TablePrinter<'a> {
+    request: &'a ReportRequest,
     width: usize,
     labels: Labels<'a>,
     interfaces: Vec<&'a str>,
@@ -45,8 +58,12 @@ pub(super) struct Printer<'a> {
     in_common: &'a HashMap<OwnerKey, Common>,
 }
 
-impl<'a> Printer<'a> {
-    pub(super) fn new(snapshot: &'a Snapshot, request: &'a Request, context: &Context<'a>) -> Self {
+impl<'a> TablePrinter<'a> {
+    pub(crate) fn new(
+        snapshot: &'a Snapshot,
+        request: &'a ReportRequest,
+        context: &ReportContext<'a>,
+    ) -> Self {
         Self {
             request,
             width: context.width,
@@ -58,25 +75,49 @@ impl<'a> Printer<'a> {
     }
 
     /// Prints a table with its title, and what was cut off it.
-    pub(super) fn table(&self, out: &mut impl Write, table: &Table<'_>) -> io::Result<()> {
-        self.title(out, table)?;
-        if table.rows.is_empty() {
+    pub(crate) fn table(&self, out: &mut impl Write, table: &ReportTable<'_>) -> io::Result<()> {
+        let mut title = Vec::new();
+        self.title(&mut title, table)?;
+        paragraph(out, self.width, String::from_utf8_lossy(&title).trim_end())?;
+        if table.rows.is_empty() && table.other.is_none() {
             return Ok(());
         }
         let optional = Optional::of(table, &self.interfaces);
         let mut columns = name_columns(table.by, &optional);
+        let names = columns.len();
         columns.extend(self.amounts.columns());
-        let mut grid = Grid::new(columns);
+        // Of two lines each has an end, or the first what it is and the second how much.
+        let below = match table.by {
+            GroupBy::Flow => Some(REMOTE_OF_FLOW),
+            GroupBy::Host => Some(REMOTE_OF_HOSTS),
+            _ => None,
+        };
+        let second: Vec<_> = below.into_iter().chain(names..columns.len()).collect();
+        let mut grid = Grid::new(columns).with_second_line(second);
         for row in &table.rows {
             match row.key {
                 TableKey::Flow(key) => self.flow(&mut grid, key, row.owner, &optional),
                 TableKey::Group(key) => self.group(&mut grid, key),
             }
             self.amounts.cells(&mut grid, row.traffic, self.request.direction);
+            if !row.crossings.is_empty() {
+                let name = |crossed: &Crossed| {
+                    Safe::new(interface_name(&self.interfaces, crossed.interface)).to_string()
+                };
+                let names: Vec<_> = row.crossings.iter().map(name).collect();
+                grid.note(format!("also crossed {}", names.join(", ")));
+            }
+        }
+        if let Some(other) = &table.other {
+            grid.cell(OTHER);
+            (1..names).for_each(|_| grid.cell(""));
+            self.amounts.cells(&mut grid, &other.traffic, self.request.direction);
+            grid.note(format!("what the log holds together: {} at least", Many(other.rows, "row")));
         }
         grid.write(out, self.width)?;
         if table.rest.rows > 0 {
-            writeln!(out, "{}, {}", Many(table.rest.rows as u64, "more row"), Size(table.rest.bytes))?;
+            let rest = format!("{}, {}", Many(table.rest.rows as u64, "more row"), Size(table.rest.bytes));
+            paragraph(out, self.width, &rest)?;
         }
         Ok(())
     }
@@ -225,7 +266,7 @@ fn name_columns(by: GroupBy, optional: &Optional) -> Vec<Column> {
         GroupBy::Flow => {
             let mut columns = vec![name("protocol", KIND), name("local", END), name("remote", END)];
             columns.extend(optional.interface.then_some(name("iface", NAME)));
-            let vlan = Column { title: "vlan", align: Align::Right, fit: Fit::Late };
+            let vlan = Column { title: "vlan", align: Align::Right, fit: Fit::Always };
             columns.extend(optional.vlan.then_some(vlan));
             columns.extend(optional.owner.then_some(name("owner", NAME)));
             columns
@@ -233,8 +274,8 @@ fn name_columns(by: GroupBy, optional: &Optional) -> Vec<Column> {
         GroupBy::Local => vec![name("local", END)],
         GroupBy::Remote => vec![name("remote", END)],
         GroupBy::Host => vec![name("local", END), name("remote", END)],
-        GroupBy::Port => vec![name("port", NAME), name("service", NAME)],
-        GroupBy::Service => vec![name("service", NAME)],
+        GroupBy::Port => vec![name("port", PORT), name("service", NAME)],
+        GroupBy::Service => vec![name("service", PORT)],
         GroupBy::Protocol => vec![name("protocol", NAME)],
         GroupBy::Interface => vec![name("interface", NAME)],
         GroupBy::Subnet { .. } => vec![name("network", END)],
