@@ -7,23 +7,68 @@ use std::{
 
 use flowtally_common::Count;
 
-use super::{
-    grid::{Align, Column, Fit, Grid},
-    labels::{self, Plain},
-    numbers::{Exact, Many, Number, Size},
-    paragraph,
+use super::{labels, paragraph};
+use crate::{
+    flow::{
+        row::Crossed,
+        snapshot::{Crossings, Follows, InterfaceView, Reconciliation, Snapshot},
+    },
+    format::{
+        Safe,
+        grid::{Align, Column, Fit, Grid},
+        numbers::{ExactNumber, Many, Number, Size},
+    },
+    model::protocol::{Kind, unparsed_reason},
+    report::fields,
 };
-use crate::flow::{
-    protocol::{Kind, unparsed_reason},
-    snapshot::{Follows, InterfaceView, Reconciliation, Snapshot},
-};
+
+/// Says what crosses several interfaces and how that is counted; nothing where nothing does.
+pub(super) fn crossings(out: &mut impl Write, snapshot: &Snapshot, width: usize) -> io::Result<()> {
+    let Crossings { by_interface, one_sided, tunnelled, .. } = &snapshot.crossings;
+    let names = fields::interface_names(snapshot);
+    let name = |id| Safe::new(fields::interface_name(&names, id));
+    let mut notes = Vec::new();
+    if !by_interface.is_empty() {
+        let all = by_interface.iter().map(|Crossed { interface, sent, received }| {
+            let mut count = *sent;
+            count.add(*received);
+            format!("{} {}", name(*interface), amount(count))
+        });
+        notes.push(format!(
+            "Counted once: the same frames crossed more interfaces than the one that they are counted on: {}. These amounts are \
+             in no total, row or share above, but in the counts of the interfaces below; --per-interface counts each crossing.",
+            all.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    if !one_sided.is_zero() {
+        notes.push(format!(
+            "May be counted twice: {} passed this host and were seen on one side only. If their addresses are translated (NAT), \
+             they are another conversation on the other side; else it was not measured, or they were dropped.",
+            amount(*one_sided)
+        ));
+    }
+    if !tunnelled.is_empty() {
+        let all =
+            tunnelled.iter().map(|(interface, count)| format!("{} {}", name(*interface), amount(*count)));
+        notes.push(format!(
+            "Inside others: what went through tunnels ({}) travels, with more around it, in conversations of the interfaces \
+             below them, and counts there too if those are measured.",
+            all.collect::<Vec<_>>().join(", ")
+        ));
+    }
+    if notes.is_empty() {
+        return Ok(());
+    }
+    notes.iter().try_for_each(|note| paragraph(out, width, note))?;
+    writeln!(out)
+}
 
 /// Prints the reconciliation, a table and then sentences.
 pub(super) fn reconciliation(out: &mut impl Write, snapshot: &Snapshot, width: usize) -> io::Result<()> {
-    writeln!(out, "Counted beside the kernel's own counters")?;
+    paragraph(out, width, "Counted beside the kernel's own counters")?;
     let sides: Vec<_> = sides(snapshot).filter(|side| !side.is_silent()).collect();
     if sides.is_empty() {
-        writeln!(out, "Both counted nothing.")?;
+        paragraph(out, width, "Both counted nothing.")?;
     } else {
         table(&sides).write(out, width)?;
         follows(out, &sides, width)?;
@@ -36,6 +81,17 @@ pub(super) fn reconciliation(out: &mut impl Write, snapshot: &Snapshot, width: u
              round. Frames on their way while the programs were attached or let go are in one and not in the other.",
         )?;
     }
+    let went = list(sides.iter().filter(|side| side.went_with_its_counters()), |_| None);
+    if !went.is_empty() {
+        paragraph(
+            out,
+            width,
+            &format!(
+                "Gone while it was measured: {went}. A virtual device does not tell what it received when its other end \
+                 is gone, so that this residue is no loss."
+            ),
+        )?;
+    }
     degraded(out, &snapshot.interfaces, width)
 }
 
@@ -46,7 +102,13 @@ struct DirectionNotes<'a> {
     amounts: &'a Reconciliation,
 }
 
-impl Side<'_> {
+impl DirectionNotes<'_> {
+    /// The kernel's last word on a device that goes has not all that it had counted: a veth's received frames are counted by its peer,
+    /// which it has no longer (`veth_get_stats64`).
+    fn went_with_its_counters(&self) -> bool {
+        self.interface.hook == "none" && self.amounts.residue_packets < 0
+    }
+
     fn is_silent(&self) -> bool {
         let Reconciliation { counted, kernel, residue_bytes, residue_packets, .. } = self.amounts;
         counted.is_zero() && kernel.is_zero() && *residue_bytes == 0 && *residue_packets == 0
@@ -60,32 +122,41 @@ fn sides(snapshot: &Snapshot) -> impl Iterator<Item = DirectionNotes<'_>> {
     })
 }
 
-fn table(sides: &[Side<'_>]) -> Grid {
-    let column = |title, fit| Column { title, align: Align::Right, fit };
-    let name = |title, fit| Column { title, align: Align::Left, fit };
-    let mut grid = Grid::new(vec![
-        name("interface", Fit::Cut { good: 9, least: 9 }),
-        name("hook", Fit::Spare),
-        name("", Fit::Always),
-        column("counted", Fit::Always),
-        column("packets", Fit::Always),
-        column("kernel", Fit::Always),
-        column("packets", Fit::Always),
-        column("residue B", Fit::Always),
-        column("packets", Fit::Always),
-    ]);
-    for Side { interface, direction, amounts } in sides {
-        grid.cell(Plain(&interface.name));
+fn table(sides: &[DirectionNotes<'_>]) -> Grid {
+    let mut grid = counters_grid(true);
+    for DirectionNotes { interface, direction, amounts } in sides {
+        grid.cell(Safe::new(&interface.name));
         grid.cell(labels::hook(interface));
         grid.cell(direction);
-        grid.cell(Size(amounts.counted.bytes));
-        grid.cell(Number(amounts.counted.packets));
-        grid.cell(Size(amounts.kernel.bytes));
-        grid.cell(Number(amounts.kernel.packets));
-        grid.cell(Exact(amounts.residue_bytes));
-        grid.cell(Exact(amounts.residue_packets));
+        let residue = [amounts.residue_bytes, amounts.residue_packets];
+        counters_cells(&mut grid, amounts.counted, amounts.kernel, residue);
     }
     grid
+}
+
+/// A table of what interfaces counted beside the kernel's own counters, with a line for each direction or for both together.
+pub(crate) fn counters_grid(by_direction: bool) -> Grid {
+    let column = |title, fit| Column { title, align: Align::Right, fit };
+    let name = |title, fit| Column { title, align: Align::Left, fit };
+    let mut columns = vec![name("interface", Fit::Always), name("hook", Fit::Spare)];
+    columns.extend(by_direction.then(|| name("", Fit::Always)));
+    let names = columns.len();
+    columns.extend(
+        ["counted", "packets", "kernel", "packets", "residue B", "packets"]
+            .map(|title| column(title, Fit::Always)),
+    );
+    Grid::new(columns).with_second_line(names + 2..names + 6)
+}
+
+/// The cells of such a line behind its names.
+pub(crate) fn counters_cells(grid: &mut Grid, counted: Count, kernel: Count, residue: [i64; 2]) {
+    for count in [counted, kernel] {
+        grid.cell(Size(count.bytes));
+        grid.cell(Number(count.packets));
+    }
+    for amount in residue {
+        grid.cell(ExactNumber(amount));
+    }
 }
 
 /// Says what the kernel's counters count, as far as it differs from the wire also why `counted` and `kernel` differ
@@ -104,7 +175,8 @@ fn follows(out: &mut impl Write, sides: &[DirectionNotes<'_>], width: usize) -> 
         (Follows::SuperPacketsWithoutHeader, "super-packets without a link-layer header"),
     ];
     for (follows, words) in ALL {
-        let names = list(sides.iter().filter(|side| side.amounts.follows == follows), |_| None);
+        let compared = sides.iter().filter(|side| side.amounts.follows == follows);
+        let names = list(compared.filter(|side| !side.went_with_its_counters()), |_| None);
         if !names.is_empty() {
             paragraph(out, width, &format!("The kernel's counters follow {words}: {names}."))?;
         }
@@ -117,8 +189,8 @@ fn list<'a>(
     sides: impl Iterator<Item = &'a DirectionNotes<'a>>,
     amount: impl Fn(&Reconciliation) -> Option<Count>,
 ) -> String {
-    let side = |side: &Side<'_>| {
-        let name = Plain(&side.interface.name);
+    let side = |side: &DirectionNotes<'_>| {
+        let name = Safe::new(&side.interface.name);
         match amount(side.amounts) {
             Some(count) => format!("{name} {} {}", side.direction, Size(count.bytes)),
             None => format!("{name} {}", side.direction),
@@ -161,8 +233,13 @@ pub(super) fn losses(out: &mut impl Write, snapshot: &Snapshot, width: usize) ->
         ));
     }
     if !snapshot.filtered_out.is_zero() {
+        let by = if snapshot.filter_by_packets {
+            "It was applied to packets, in the kernel (libpcap)."
+        } else {
+            "It was applied to flows, after counting (libpcap could not be had)."
+        };
         notes.push(format!(
-            "Filtered out: {} did not match the filter (-f) and are in no row and no total.",
+            "Filtered out: {} did not match the filter (-f) and are in no row and no total. {by}",
             amount(snapshot.filtered_out)
         ));
     }
@@ -188,6 +265,9 @@ fn untracked(snapshot: &Snapshot) -> Option<String> {
     let sum = sum(sides.iter().map(|side| side.amounts.untracked))?;
     let place = match snapshot.filter {
         None => "They are in the totals, but in no row.",
+        Some(_) if snapshot.filter_by_packets => {
+            "They match the filter (-f) and are in the totals, but in no row."
+        }
         Some(_) => "They are in no row and, whether the filter (-f) means them or not, in no total.",
     };
     Some(format!(
