@@ -13,13 +13,15 @@ use crate::{
     flow::{
         group::{GroupBy, GroupKey, OwnerKey},
         names::Names,
+        row::{Crossed, InterfaceId, Lane, RowKey, Traffic},
+        services::Services,
+        snapshot::{Crossings, Follows, InterfaceView, Reconciliation, Snapshot},
+    },
+    model::{
         owner::{Attribution, Common, Container, Netns, Owner, ProcessId, Reason, Runtime},
         protocol::Kind,
-        row::{InterfaceId, Lane, RowKey, Traffic},
-        services::Services,
-        snapshot::{Follows, InterfaceView, Reconciliation, Snapshot},
     },
-    report::{Context, DEFAULT_WIDTH},
+    report::ReportContext,
 };
 
 /// Every grouping there is.
@@ -51,7 +53,7 @@ pub(super) fn names() -> Names {
 
 pub(super) fn context(names: &Names) -> ReportContext<'_> {
     let started = SystemTime::UNIX_EPOCH + STARTED;
-    Context { started, names, resolve: false, width: DEFAULT_WIDTH }
+    ReportContext { started, names, resolve: false, width: 100 }
 }
 
 pub(super) fn address(text: &str) -> IpAddr {
@@ -83,11 +85,12 @@ pub(super) fn frames(kind: Kind) -> RowKey {
     flow(kind, ("::", 0), ("::", 0))
 }
 
-/// Traffic whose rate rises towards the end.
+/// Traffic whose rate rises towards the end, both ways at the same time.
 pub(super) fn traffic(sent: (u64, u64), received: (u64, u64)) -> Traffic {
     let lane =
         |(bytes, packets)| Lane { bytes, packets, recent: [bytes / 4, bytes / 2, bytes], peak: bytes / 8 };
-    Traffic { sent: lane(sent), received: lane(received) }
+    let (sent, received): (Lane, Lane) = (lane(sent), lane(received));
+    Traffic { sent, received, peak: sent.peak + received.peak }
 }
 
 /// A snapshot of rows with every grouping, all on as many interfaces as the rows name.
@@ -214,6 +217,33 @@ pub(super) fn busy() -> Snapshot {
     rows[2].0.vlan = 42;
     rows[6].0.interface = InterfaceId(1);
     snapshot(rows, &names().services)
+}
+
+/// The same on a bridge with a port, a tunnel and a host whose address is translated.
+pub(super) fn crossed() -> Snapshot {
+    let mut snapshot = busy();
+    let count = |bytes, packets| Count { bytes, packets };
+    let sides = snapshot.rows.iter().take(2).map(|(_, Traffic { sent, received, .. })| {
+        [sent, received].map(|lane| count(lane.bytes, lane.packets))
+    });
+    let [first, second]: [[Count; 2]; 2] = sides.collect::<Vec<_>>().try_into().unwrap();
+    let crossed = |interface, [sent, received]: [Count; 2]| Crossed { interface, sent, received };
+    let (bridge, port) = (InterfaceId(2), InterfaceId(3));
+    snapshot.interfaces.extend([interface(2, "br0"), interface(3, "veth1")]);
+    let both = [0, 1]
+        .map(|way| count(first[way].bytes + second[way].bytes, first[way].packets + second[way].packets));
+    snapshot.crossings = Crossings {
+        by_interface: vec![crossed(bridge, both), crossed(port, second)],
+        by_row: [
+            (0, vec![crossed(bridge, first)]),
+            (1, vec![crossed(bridge, second), crossed(port, second)]),
+        ]
+        .into_iter()
+        .collect(),
+        one_sided: count(64_000, 800),
+        tunnelled: vec![(InterfaceId(1), count(1_400, 1))],
+    };
+    snapshot
 }
 
 /// The same with everything that can be wrong.

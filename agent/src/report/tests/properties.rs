@@ -2,7 +2,9 @@
 
 use std::{
     cmp::Reverse,
-    net::{Ipv4Addr, Ipv6Addr},
+    collections::HashMap,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
 };
 
 use proptest::{collection::vec, prelude::*};
@@ -10,16 +12,21 @@ use serde_json::Value;
 
 use super::{
     csv,
-    fixtures::{ALL, context, names, snapshot},
+    fixtures::{ALL, context, names, nobody, owned as owned_by, owner, snapshot},
     json, print,
 };
 use crate::{
     flow::{
-        group::GroupBy,
+        group::{GroupBy, GroupKey},
         names::Names,
         row::{InterfaceId, Lane, RowKey, Traffic},
     },
-    report::{Context, Direction, Format, Key, Request, Sort, Units, tables},
+    format::{grid::UNLIMITED, numbers::Units},
+    model::{
+        owner::{Attribution, Reason},
+        protocol::Kind,
+    },
+    report::{ReportContext, ReportDirection, ReportFormat, ReportRequest, ReportSort, TableKey, tables},
 };
 
 fn kind() -> impl Strategy<Value = Kind> {
@@ -61,7 +68,11 @@ fn lane(most: u64) -> impl Strategy<Value = Lane> {
 }
 
 fn rows(most: u64) -> impl Strategy<Value = Vec<(RowKey, Traffic)>> {
-    let traffic = (lane(most), lane(most)).prop_map(|(sent, received)| Traffic { sent, received });
+    let traffic = (lane(most), lane(most), any::<bool>()).prop_map(|(sent, received, together)| {
+        let peak =
+            if together { sent.peak.saturating_add(received.peak) } else { sent.peak.max(received.peak) };
+        Traffic { sent, received, peak }
+    });
     vec((key(), traffic), 0..40)
 }
 
@@ -147,8 +158,8 @@ proptest! {
                     };
                     prop_assert_eq!(&expected, cell, "{}", field);
                 }
-                // The port of a group by port, and all owners.
-                let more = 1 + usize::from(by == GroupBy::Port);
+                // The port of a group by port, all owners, and where a flow crossed.
+                let more = 1 + usize::from(by == GroupBy::Port || by == GroupBy::Flow);
                 let keys = if keyed { 1 + usize::from(by == GroupBy::Flow) } else { 0 };
                 prop_assert_eq!(row.as_object().unwrap().len() + keys, header.len() + more);
             }
@@ -177,6 +188,38 @@ proptest! {
             if format == ReportFormat::Text {
                 prop_assert!(!report.contains(|char: char| char.is_control() && char != '\n'));
             }
+        }
+    }
+
+    #[test]
+    fn addresses_and_ports_are_whole_at_every_width_and_lines_fit(
+        rows in rows(PLENTY),
+        request in request(),
+        width in prop_oneof![20..=250_usize, Just(UNLIMITED)],
+        owned: bool,
+    ) {
+        let names = names();
+        let by = |row: &RowKey| if owned { an_owner(row) } else { nobody(Reason::NotLooked) };
+        let snapshot = owned_by(rows, &by, &names.services);
+        let report = print(&snapshot, &request, &ReportContext { width, ..context(&names) });
+        let words: HashMap<&str, usize> =
+            report.split_whitespace().fold(HashMap::new(), |mut words, word| {
+                *words.entry(word).or_default() += 1;
+                words
+            });
+        for line in report.lines() {
+            let alone = line.split_whitespace().count() == 1;
+            prop_assert!(line.chars().count() <= width || alone, "{} > {}: {:?}", line.len(), width, line);
+        }
+        let mut expected: HashMap<String, usize> = HashMap::new();
+        for row in tables(&snapshot, &request).iter().flat_map(|table| &table.rows) {
+            for word in ends(row.key) {
+                *expected.entry(word).or_default() += 1;
+            }
+        }
+        for (word, count) in expected {
+            let there = words.get(word.as_str()).copied().unwrap_or_default();
+            prop_assert!(there >= count, "{} is {} times in {}\n{}", word, there, width, report);
         }
     }
 
@@ -213,6 +256,37 @@ proptest! {
     }
 }
 
+/// An owner with a long name, or none.
+fn an_owner(row: &RowKey) -> Arc<Attribution> {
+    if row.local_port.is_multiple_of(2) {
+        return nobody(Reason::Gone);
+    }
+    let owners = vec![owner(row.local_port.into(), "a-command-name")];
+    Arc::new(Attribution { owners, reason: Reason::Connected })
+}
+
+/// The addresses and ports of a row, each as it must be somewhere in the report.
+fn ends(key: TableKey<'_>) -> Vec<String> {
+    match key {
+        TableKey::Flow(row) => {
+            let ported = row.kind.has_ports() && (row.local_port, row.remote_port) != (0, 0);
+            let ends = [(row.local_address(), row.local_port), (row.remote_address(), row.remote_port)];
+            let ends = ends.into_iter().filter_map(|(address, port)| Some((address?, port)));
+            ends.map(
+                |(address, port)| {
+                    if ported { SocketAddr::new(address, port).to_string() } else { address.to_string() }
+                },
+            )
+            .collect()
+        }
+        TableKey::Group(GroupKey::Address(Some(address))) => vec![address.to_string()],
+        TableKey::Group(GroupKey::Pair(Some((local, remote)))) => vec![local.to_string(), remote.to_string()],
+        TableKey::Group(GroupKey::Subnet(Some((network, prefix)))) => vec![format!("{network}/{prefix}")],
+        TableKey::Group(GroupKey::Port(kind, Some(port))) => vec![format!("{port}/{kind}")],
+        TableKey::Group(_) => Vec::new(),
+    }
+}
+
 /// What the request sorts by, added up the plain way.
 fn amount(traffic: &Traffic, sort: ReportSort, direction: ReportDirection) -> u64 {
     let of = |lane: &Lane| match sort {
@@ -225,10 +299,10 @@ fn amount(traffic: &Traffic, sort: ReportSort, direction: ReportDirection) -> u6
     };
     let (sent, received) = (of(&traffic.sent), of(&traffic.received));
     match direction {
-        Direction::Sent => sent,
-        Direction::Received => received,
-        Direction::Both if sort == Sort::Peak => sent.max(received),
-        Direction::Both => sent + received,
+        ReportDirection::Sent => sent,
+        ReportDirection::Received => received,
+        ReportDirection::Both if sort == ReportSort::Peak => traffic.peak,
+        ReportDirection::Both => sent + received,
     }
 }
 

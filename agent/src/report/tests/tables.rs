@@ -2,8 +2,9 @@
 
 use super::fixtures::{flow, names, snapshot, traffic};
 use crate::{
-    flow::{group::GroupBy, protocol::Kind, row::RowKey, snapshot::Snapshot},
-    report::{DEFAULT_TOP, Direction, Format, Key, Request, Rest, Sort, tables},
+    flow::{group::GroupBy, row::RowKey, snapshot::Snapshot},
+    model::protocol::Kind,
+    report::{DEFAULT_TOP, ReportDirection, ReportFormat, ReportRequest, ReportSort, Rest, TableKey, tables},
 };
 
 fn three() -> Snapshot {
@@ -13,7 +14,7 @@ fn three() -> Snapshot {
         (row(2), traffic((50, 1), (60, 9))),
         (row(1), traffic((100, 5), (0, 0))),
     ];
-    rows[1].1.received.peak = 1_000;
+    (rows[1].1.received.peak, rows[1].1.peak) = (1_000, 1_000);
     rows[2].1.sent.recent = [0, 100, 100];
     snapshot(rows, &names().services)
 }
@@ -33,14 +34,36 @@ fn highest_first_and_equals_by_bytes_then_key() {
         let request = ReportRequest { by: vec![GroupBy::Flow], sort, direction, ..ReportRequest::default() };
         ports(&three(), &request)
     };
-    assert_eq!(by(Sort::Bytes, Direction::Both), [2, 1, 3]);
-    assert_eq!(by(Sort::Bytes, Direction::Sent), [1, 3, 2]);
-    assert_eq!(by(Sort::Packets, Direction::Both), [2, 1, 3]);
-    assert_eq!(by(Sort::Packets, Direction::Sent), [1, 3, 2]);
-    assert_eq!(by(Sort::Last2, Direction::Both), [2, 3, 1]);
-    assert_eq!(by(Sort::Last10, Direction::Both), [1, 2, 3]);
-    assert_eq!(by(Sort::Last40, Direction::Sent), [1, 3, 2]);
-    assert_eq!(by(Sort::Peak, Direction::Both), [2, 1, 3]);
+    assert_eq!(by(ReportSort::Bytes, ReportDirection::Both), [2, 1, 3]);
+    assert_eq!(by(ReportSort::Bytes, ReportDirection::Sent), [1, 3, 2]);
+    assert_eq!(by(ReportSort::Packets, ReportDirection::Both), [2, 1, 3]);
+    assert_eq!(by(ReportSort::Packets, ReportDirection::Sent), [1, 3, 2]);
+    assert_eq!(by(ReportSort::Last2, ReportDirection::Both), [2, 3, 1]);
+    assert_eq!(by(ReportSort::Last10, ReportDirection::Both), [1, 2, 3]);
+    assert_eq!(by(ReportSort::Last40, ReportDirection::Sent), [1, 3, 2]);
+    assert_eq!(by(ReportSort::Peak, ReportDirection::Both), [2, 1, 3]);
+}
+
+/// One way at a time here, both at once there.
+#[test]
+fn the_peak_of_both_ways_is_not_the_higher_of_the_two() {
+    let row = |port| flow(Kind::TCP, ("10.0.0.1", port), ("10.0.0.2", 443));
+    let mut rows = vec![(row(1), traffic((100, 1), (100, 1))), (row(2), traffic((100, 1), (100, 1)))];
+    for ((_, traffic), (sent, received, both)) in rows.iter_mut().zip([(90, 80, 90), (60, 70, 130)]) {
+        (traffic.sent.peak, traffic.received.peak, traffic.peak) = (sent, received, both);
+    }
+    let by = |direction| {
+        let request = ReportRequest {
+            by: vec![GroupBy::Flow],
+            sort: ReportSort::Peak,
+            direction,
+            ..ReportRequest::default()
+        };
+        ports(&snapshot(rows.clone(), &names().services), &request)
+    };
+    assert_eq!(by(ReportDirection::Both), [2, 1]);
+    assert_eq!(by(ReportDirection::Sent), [1, 2]);
+    assert_eq!(by(ReportDirection::Received), [1, 2]);
 }
 
 #[test]

@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
+use flowtally_common::Count;
 use insta::assert_snapshot;
 
 use super::{
     fixtures::{
-        ALL, address, busy, busy_with_owners, context, flow, frames, names, snapshot, traffic, troubled,
+        ALL, address, busy, busy_with_owners, context, crossed, flow, frames, names, snapshot, traffic,
+        troubled,
     },
     print,
 };
 use crate::{
-    flow::{group::GroupBy, names::Names, protocol::Kind, snapshot::Snapshot},
-    report::{Context, Direction, Request, Sort, Units},
+    flow::{group::GroupBy, names::Names, snapshot::Snapshot},
+    format::{grid::UNLIMITED, numbers::Units},
+    model::protocol::Kind,
+    report::{ReportContext, ReportDirection, ReportRequest, ReportSort},
 };
 
 /// A report on `width` columns.
@@ -64,10 +68,34 @@ fn one_direction_in_bytes_by_a_window() {
 }
 
 #[test]
+fn what_crossed_several_interfaces() {
+    let request = ReportRequest { by: vec![GroupBy::Flow, GroupBy::Interface], ..ReportRequest::default() };
+    assert_snapshot!(text(&crossed(), &request, 100));
+}
+
+#[test]
 fn idle_report() {
     let mut idle = snapshot(Vec::new(), &names().services);
     idle.interfaces[1].hook = "none".to_owned();
-    assert_snapshot!(text(&idle, &Request::default(), 100));
+    assert_snapshot!(text(&idle, &ReportRequest::default(), 100));
+}
+
+/// Its counters went with it, so that comparing them says nothing.
+#[test]
+fn what_an_interface_received_that_is_gone_is_no_loss() {
+    let mut gone = troubled();
+    gone.interfaces[0].hook = "none".to_owned();
+    let ingress = &mut gone.interfaces[0].ingress;
+    ingress.kernel = Count::default();
+    (ingress.residue_bytes, ingress.residue_packets) = (-308_428, -301);
+    let name = gone.interfaces[0].name.clone();
+    let report = text(&gone, &ReportRequest::default(), 500);
+    assert!(report.contains(&format!("\nGone while it was measured: {name} received. ")), "{report}");
+    let follows = report.lines().filter(|line| line.starts_with("The kernel's counters follow"));
+    assert!(follows.clone().all(|line| !line.contains(&format!("{name} received"))), "{report}");
+    assert!(follows.count() > 0, "{report}");
+    gone.interfaces[0].hook = "tcx".to_owned();
+    assert!(!text(&gone, &ReportRequest::default(), 500).contains("Gone while"));
 }
 
 #[test]
@@ -94,10 +122,12 @@ fn with_a_filter_the_untracked_are_in_no_total() {
 
 #[test]
 fn nothing_exceeds_the_width_that_can_be_helped() {
-    for width in 80..=200 {
-        let report = text(&troubled(), &Request { by: ALL.to_vec(), ..Request::default() }, width);
+    for width in 20..=250 {
+        let report =
+            text(&troubled(), &ReportRequest { by: ALL.to_vec(), ..ReportRequest::default() }, width);
         for line in report.lines() {
-            assert!(line.chars().count() <= width, "{width}: {line}");
+            let alone = line.split_whitespace().count() == 1;
+            assert!(line.chars().count() <= width || alone, "{width}: {line}");
         }
     }
 }
@@ -105,14 +135,52 @@ fn nothing_exceeds_the_width_that_can_be_helped() {
 #[test]
 fn names_are_printed_only_when_asked_and_cannot_command_the_terminal() {
     let mut names = names();
-    names.hosts.insert(address("192.0.2.10"), "evil\u{1b}[2J\u{202e}.example".to_owned());
-    let asked = Context { resolve: true, ..context(&names) };
-    let report = print(&busy(), &Request::default(), &asked);
-    assert!(report.contains("evil?[2J?.example"), "{report}");
+    names.hosts.insert(address("192.0.2.10"), "evil\u{1b}[2J\u{202e}.example".into());
+    let asked = ReportContext { resolve: true, ..context(&names) };
+    let report = print(&busy(), &ReportRequest::default(), &asked);
+    assert!(report.contains("evil\\x1b[2J\\u{202e}.example"), "{report}");
     assert!(!report.contains('\u{1b}'));
 
     let report = print(&busy(), &ReportRequest::default(), &context(&names));
     assert!(report.contains("192.0.2.10:443") && !report.contains("evil"), "{report}");
+}
+
+/// The last one that is gone at a width, in a table without long names.
+#[test]
+fn columns_of_less_use_go_first() {
+    let mut snapshot = busy();
+    snapshot.window_seconds = [2.0, 10.0, 15.0];
+    let titles = |width, sort| {
+        let request = ReportRequest { by: vec![GroupBy::Remote], sort, ..ReportRequest::default() };
+        let report = text(&snapshot, &request, width);
+        let header = report.lines().skip_while(|line| !line.starts_with("remote ")).take(1);
+        header.flat_map(str::split_whitespace).map(str::to_owned).collect::<Vec<_>>().join(" ")
+    };
+    let widest = 39 + 7 + 7 + 7 + 6 + 6 + 10 + 10 + 9 + 7;
+    let all = titles(widest, ReportSort::Bytes);
+    assert_eq!(all, "remote share bit/s 2s 10s 40s sent received packets peak");
+    let mut order = Vec::new();
+    let mut before = all;
+    for width in (66..widest).rev() {
+        let now = titles(width, ReportSort::Bytes);
+        let gone = before.split(' ').filter(|title| !now.split(' ').any(|kept| kept == *title));
+        order.extend(gone.map(str::to_owned));
+        before = now;
+    }
+    assert_eq!(order, ["peak", "packets", "40s", "10s", "2s", "share"]);
+    assert_eq!(titles(66, ReportSort::Last2), "", "what is sorted by stays, and a row takes two lines");
+    assert_eq!(titles(72, ReportSort::Last2), "remote bit/s 2s sent received");
+    assert_eq!(titles(66, ReportSort::Bytes), "remote bit/s sent received");
+}
+
+#[test]
+fn nothing_is_cut_where_there_is_no_terminal() {
+    let request = ReportRequest { by: ALL.to_vec(), ..ReportRequest::default() };
+    let report = text(&busy_with_owners(), &request, UNLIMITED);
+    assert!(!report.contains('…'), "{report}");
+    let row = "tcp ssh                        [2001:db8:1111:2222:3333:4444:5555:6666]:40000  \
+               [2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:22  eth0         sshd/813 +1  ";
+    assert!(report.lines().any(|line| line.starts_with(row)), "{report}");
 }
 
 #[test]
