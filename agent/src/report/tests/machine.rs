@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -9,20 +10,23 @@ use serde_json::{Value, json};
 
 use super::{
     csv,
-    fixtures::{ALL, busy, busy_with_owners, context, names, troubled},
+    fixtures::{ALL, busy, busy_with_owners, context, crossed, names, owned, owner, troubled},
     json, print,
 };
 use crate::{
     flow::{
         group::{GroupBy, GroupKey},
+        row::Counting,
         snapshot::Snapshot,
     },
-    report::{Context, Format, Request, write},
+    format::unescape,
+    model::owner::{Attribution, Reason},
+    report::{ReportContext, ReportFormat, ReportRequest, write},
 };
 
 const FIELDS: &str = "interface,protocol,vlan,local_address,local_port,remote_address,remote_port,sent_bytes,\
                       sent_packets,received_bytes,received_packets,sent_bps_2s,sent_bps_10s,sent_bps_40s,\
-                      received_bps_2s,received_bps_10s,received_bps_40s,peak_sent_bps,peak_received_bps";
+                      received_bps_2s,received_bps_10s,received_bps_40s,peak_sent_bps,peak_received_bps,peak_bps";
 
 const OWNER: &str = "pid,start_time,command,executable,user,uid,container,netns,owner_reason,owner_count";
 
@@ -35,11 +39,27 @@ fn a_flow_is_flat_and_in_order() {
     let request = ReportRequest { format: ReportFormat::Json, top: Some(1), ..by(&[]) };
     let names = names();
     let report = print(&busy(), &request, &context(&names));
-    let expected = r#""flows":[{"interface":"eth0","protocol":"tcp","vlan":0,"local_address":"10.0.0.5","local_port":51234,"remote_address":"192.0.2.10","remote_port":443,"sent_bytes":52428800,"sent_packets":600000,"received_bytes":1610612736,"received_packets":1234567,"sent_bps_2s":52428800,"sent_bps_10s":20971520,"sent_bps_40s":20971520,"received_bps_2s":1610612736,"received_bps_10s":644245094,"received_bps_40s":644245094,"peak_sent_bps":52428800,"peak_received_bps":1610612736,"pid":null,"start_time":null,"command":null,"executable":null,"user":null,"uid":null,"container":null,"netns":null,"owner_reason":null,"owner_count":null,"owners":null}]}"#;
+    let expected = r#""flows":[{"interface":"eth0","protocol":"tcp","vlan":0,"local_address":"10.0.0.5","local_port":51234,"remote_address":"192.0.2.10","remote_port":443,"sent_bytes":52428800,"sent_packets":600000,"received_bytes":1610612736,"received_packets":1234567,"sent_bps_2s":52428800,"sent_bps_10s":20971520,"sent_bps_40s":20971520,"received_bps_2s":1610612736,"received_bps_10s":644245094,"received_bps_40s":644245094,"peak_sent_bps":52428800,"peak_received_bps":1610612736,"peak_bps":1663041536,"pid":null,"start_time":null,"command":null,"executable":null,"user":null,"uid":null,"container":null,"netns":null,"owner_reason":null,"owner_count":null,"owners":null,"crossings":[]}]}"#;
     assert!(report.trim_end().ends_with(expected), "{report}");
     assert!(report.starts_with(
         r#"{"schema":"flowtally.report/1","started":"2026-03-01T03:00:00Z","seconds":20.0,"interfaces":[{"name":"eth0","index":2,"hook":"tcx","degraded":[],"ingress":{"counted_bytes":0,"#
     ));
+}
+
+/// A socket that several processes have open has several names, and a name may have a comma in it.
+#[test]
+fn each_name_in_a_key_of_csv_is_the_true_one() {
+    let commands = ["a, b", "=1,2", ",", "x\\x2c", "plain", ";=,"];
+    let owners: Vec<_> = commands.iter().zip(812..).map(|(command, pid)| owner(pid, command)).collect();
+    let attribution = Arc::new(Attribution { owners, reason: Reason::Open });
+    let snapshot = owned(busy().rows, &|_| Arc::clone(&attribution), &names().services);
+    let request = ReportRequest { format: ReportFormat::Csv, ..by(&[GroupBy::Command]) };
+    let names = names();
+    let text = print(&snapshot, &request, &context(&names));
+    let record = ::csv::Reader::from_reader(text.as_bytes()).into_records().next().unwrap().unwrap();
+    assert!(!record[1].contains("=1") && !record[1].contains(";="), "{}", &record[1]);
+    let undone: Vec<_> = record[1].split(", ").map(|name| unescape(name).unwrap()).collect();
+    assert_eq!(undone, commands.map(|command| command.as_bytes().to_vec()));
 }
 
 #[test]
@@ -176,6 +196,29 @@ fn interfaces_say_what_they_know() {
     assert!(report["filter"].is_null());
     assert_eq!(report["filtered_out_packets"], 10);
     assert_eq!(report["total"]["sent_packets"], 1_120_814);
+}
+
+#[test]
+fn crossings_are_beside_the_interfaces_and_in_flows() {
+    let report = json(&crossed(), &by(&[GroupBy::Protocol]), &names());
+    let sent = |bytes: u64, packets: u64| (json!(bytes), json!(packets));
+    let of = |crossing: &Value| (crossing["sent_bytes"].clone(), crossing["sent_packets"].clone());
+    assert_eq!(report["counting"], "once");
+    assert_eq!(report["crossings"][0]["interface"], "br0");
+    assert_eq!(of(&report["crossings"][0]), sent(52_428_800 + 734_003_200, 600_000 + 520_000));
+    assert_eq!(report["flows"][0]["crossings"].as_array().unwrap().len(), 1);
+    let second = &report["flows"][1]["crossings"];
+    assert_eq!((&second[0]["interface"], &second[1]["interface"]), (&json!("br0"), &json!("veth1")));
+    assert_eq!(
+        (of(&second[1]), &second[1]["received_packets"]),
+        (sent(734_003_200, 520_000), &json!(180_000))
+    );
+    assert_eq!(report["flows"][2]["crossings"], json!([]));
+    assert_eq!(report["protocol"][0].get("crossings"), None);
+    assert_eq!((&report["one_sided_bytes"], &report["one_sided_packets"]), (&json!(64_000), &json!(800)));
+    assert_eq!(report["tunnels"], json!([{"interface": "wg0", "bytes": 1_400, "packets": 1}]));
+    let each = Snapshot { counting: Counting::PerInterface, ..busy() };
+    assert_eq!(json(&each, &by(&[]), &names())["counting"], "per-interface");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The formats together, on the same snapshots.
 
 mod fixtures;
+mod hostile;
 mod machine;
 mod properties;
 mod schema;
