@@ -16,7 +16,9 @@ const HIDDEN: &str = " * ";
 pub struct Label {
     host: Name,
     /// With its colon; empty if no port is shown.
-    port: String,
+    port: Name,
+    /// Whether the host is an address, or anything else that must not be cut; a name may be.
+    exact: bool,
 }
 
 impl Label {
@@ -24,39 +26,119 @@ impl Label {
     #[must_use]
     pub fn new(end: &PairEnd, kind: Option<Kind>, options: &IftopOptions, names: &Names) -> Self {
         let host = host(end.address, options, names);
-        let Some(kind) = kind.filter(|_| end.port != 0) else { return Self { host, port: String::new() } };
-        let host = if end.address.is_ipv6() { format!("[{host}]") } else { host };
+        let exact = !is_named(end.address, options, names);
+        let Some(kind) = kind.filter(|_| end.port != 0) else {
+            return Self { host, port: Name::default(), exact };
+        };
+        let host = if end.address.is_ipv6() { [b"[", host.as_bytes(), b"]"].concat().into() } else { host };
         let service = names.services.name(kind, end.port).filter(|_| options.port_resolution);
         let port = match service {
-            Some(service) => format!(":{service}"),
-            None => format!(":{}", end.port),
+            Some(service) => [b":", service.as_bytes()].concat().into(),
+            None => format!(":{}", end.port).into(),
         };
-        Self { host, port }
+        Self { host, port, exact }
     }
 
-    /// The label of something that is no end of a pair.
+    /// The label of something that is no end of a pair, and must not be cut.
     #[must_use]
-    pub const fn plain(text: String) -> Self {
-        Self { host: text, port: String::new() }
+    pub fn plain(text: impl Into<Name>) -> Self {
+        Self { host: text.into(), port: Name::default(), exact: true }
+    }
+
+    /// The label of something that has a name, which may be cut.
+    #[must_use]
+    pub fn name(text: impl Into<Name>) -> Self {
+        Self { host: text.into(), port: Name::default(), exact: false }
+    }
+
+    /// What it says, to the byte.
+    #[must_use]
+    pub fn title(&self) -> Name {
+        // The blanks are for the eye.
+        let host = if self.host == HIDDEN { b"* " } else { self.host.as_bytes() };
+        let host = if self.port.is_empty() && self.host == HIDDEN { b"*" } else { host };
+        [host, self.port.as_bytes()].concat().into()
+    }
+
+    /// Whether it must not be cut.
+    #[must_use]
+    pub const fn is_exact(&self) -> bool {
+        self.exact
+    }
+
+    /// Columns of all of it.
+    #[must_use]
+    pub fn columns(&self) -> usize {
+        columns(&self.host) + self.port_len()
+    }
+
+    /// Columns of the port with its colon.
+    #[must_use]
+    pub fn port_len(&self) -> usize {
+        columns(&self.port)
+    }
+
+    /// The label in exactly `width` columns. A host that is too long loses its middle, for which `mark` stands; the port
+    /// stays whole.
+    #[must_use]
+    pub fn shorten(&self, width: usize, mark: &str) -> String {
+        let (host, port) = (self.host.to_string(), self.port.to_string());
+        let length = host.chars().count();
+        let room = width.saturating_sub(port.chars().count());
+        if length <= room {
+            return self.fit(width);
+        }
+        let kept = room.saturating_sub(mark.chars().count());
+        let start = host.chars().take(kept.div_ceil(2));
+        let end = host.chars().skip(length - kept / 2);
+        let text: String = start.chain(mark.chars()).chain(end).chain(port.chars()).collect();
+        // Where there is not even room for the mark.
+        text.chars().skip(text.chars().count().saturating_sub(width)).collect()
+    }
+
+    /// All of the label in lines of at most `width` columns, the last of at most `last`: broken before the port if that is enough,
+    /// else wherever a line ends. The last may be empty.
+    #[must_use]
+    pub fn pieces(&self, width: usize, last: usize) -> Vec<String> {
+        let (host, port) = (columns(&self.host), self.port_len());
+        if host + port > last && host + port > width && host <= width && port <= last {
+            return vec![self.host.to_string(), self.port.to_string()];
+        }
+        let text: Vec<char> = self.to_string().chars().collect();
+        if text.len() <= last {
+            return vec![text.into_iter().collect()];
+        }
+        let mut pieces: Vec<String> = text.chunks(width.max(1)).map(|piece| piece.iter().collect()).collect();
+        if pieces.last().is_none_or(|piece| piece.chars().count() > last) {
+            pieces.push(String::new());
+        }
+        pieces
     }
 
     /// The label in exactly `width` columns. A host that is too long loses its end (for IPv6 the closing bracket
     /// too), so that the port stays whole.
     #[must_use]
     pub fn fit(&self, width: usize) -> String {
-        self.cut(width, self.port.chars().count())
+        self.cut(width, self.port_len())
     }
 
     /// The same as iftop's text mode has it: without a port the last column stays blank.
     #[must_use]
     pub fn fit_for_text(&self, width: usize) -> String {
-        self.cut(width, self.port.chars().count().max(1))
+        self.cut(width, self.port_len().max(1))
+    }
+
+    /// The columns that the whole label takes in text mode.
+    #[must_use]
+    pub fn whole_for_text(&self) -> usize {
+        columns(&self.host) + self.port_len().max(1)
     }
 
     /// The label with so many columns kept free of the host.
     fn cut(&self, width: usize, kept: usize) -> String {
         let room = width.saturating_sub(kept);
-        let text: String = self.host.chars().take(room).chain(self.port.chars()).take(width).collect();
+        let (host, port) = (self.host.to_string(), self.port.to_string());
+        let text: String = host.chars().take(room).chain(port.chars()).take(width).collect();
         format!("{text:<width$}")
     }
 }
@@ -67,19 +149,25 @@ impl fmt::Display for Label {
     }
 }
 
-/// The text of a host: its name if names are wanted and it is known, else its address.
+/// A host: its name if names are wanted and it is known, else its address.
 #[must_use]
-pub fn host(address: Address, options: &Options, names: &Names) -> String {
+pub fn host(address: PairAddress, options: &IftopOptions, names: &Names) -> Name {
     match address {
-        Address::HiddenV4 | Address::HiddenV6 => HIDDEN.to_owned(),
-        Address::Shown(address) if options.dns => printable(names.host(address)),
-        Address::Shown(address) => address.to_string(),
+        PairAddress::HiddenV4 | PairAddress::HiddenV6 => HIDDEN.into(),
+        PairAddress::Shown(address) if options.dns => names.host(address),
+        PairAddress::Shown(address) => address.to_string().into(),
     }
 }
 
-/// A name is what a stranger's name server says: it must not command the terminal.
-fn printable(name: String) -> String {
-    if name.chars().any(char::is_control) { name.replace(char::is_control, "?") } else { name }
+/// Whether a name stands for an address.
+#[must_use]
+pub fn is_named(address: PairAddress, options: &IftopOptions, names: &Names) -> bool {
+    matches!(address, PairAddress::Shown(address) if options.dns && names.hosts.contains_key(&address))
+}
+
+/// Columns of a name as it is shown.
+fn columns(name: &Name) -> usize {
+    name.safe().text().chars().count()
 }
 
 #[cfg(test)]
@@ -96,7 +184,7 @@ mod tests {
             ("10.77.0.1", "me.example.com"),
             ("10.77.0.2", "a-very-long-host-name-indeed.with-a-long-domain.example.com"),
             ("fd77::1", "me6.example.com"),
-            ("10.77.0.66", "evil\x1b[2J"),
+            ("10.77.0.66", "evil\x1b[2J\u{202e}"),
         ];
         Names {
             hosts: hosts.map(|(address, name)| (address.parse().unwrap(), name.into())).into(),
@@ -158,18 +246,46 @@ mod tests {
 
     #[test]
     fn names_do_not_command_the_terminal() {
-        check(shown("10.77.0.66"), 0, None, "10.77.0.66", "evil?[2J");
+        check(shown("10.77.0.66"), 0, None, "10.77.0.66", "evil\\x1b[2J\\u{202e}");
+        let label = label(shown("10.77.0.66"), 53, Some(Kind::UDP), &IftopOptions::default());
+        assert_eq!(label.title(), "evil\x1b[2J\u{202e}:domain");
     }
 
     proptest! {
         #[test]
         fn labels_fit(host in "\\PC{0,60}", port in "(:[a-z]{1,20})?", width in 0_usize..80) {
-            let label = Label { host, port: port.clone() };
+            let label = Label { host: host.into(), port: port.as_str().into(), exact: true };
             for text in [label.fit(width), label.fit_for_text(width)] {
                 prop_assert_eq!(text.chars().count(), width);
                 if port.len() <= width {
                     prop_assert!(text.contains(&port));
                 }
+            }
+        }
+
+        #[test]
+        fn a_shortened_label_keeps_its_port(host in "\\PC{0,60}", port in "(:[a-z]{1,20})?", width in 0_usize..80) {
+            let label = Label { host: host.into(), port: port.as_str().into(), exact: false };
+            let text = label.shorten(width, "…");
+            prop_assert_eq!(text.chars().count(), width);
+            if label.columns() <= width {
+                prop_assert_eq!(text, format!("{:<width$}", label.to_string()));
+            } else if port.len() < width {
+                prop_assert!(text.ends_with(&port) && text.contains('…'), "{}", text);
+            }
+        }
+
+        #[test]
+        fn pieces_are_the_whole_label(host in "[0-9a-f:\\[\\]]{0,60}", port in "(:[a-z0-9]{1,20})?", width in 0_usize..80, less in 0_usize..30) {
+            let label = Label { host: host.into(), port: port.into(), exact: true };
+            let last = width.saturating_sub(less);
+            let pieces = label.pieces(width, last);
+            prop_assert_eq!(pieces.concat(), label.to_string());
+            let (end, before) = pieces.split_last().unwrap();
+            prop_assert!(end.len() <= last);
+            prop_assert!(before.iter().all(|piece| piece.len() <= width.max(1)), "{:?}", before);
+            if label.columns() <= last {
+                prop_assert_eq!(pieces.len(), 1);
             }
         }
     }
