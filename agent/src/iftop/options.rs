@@ -58,6 +58,9 @@ pub struct IftopOptions {
     pub num_lines: usize,
     /// Whether the display stands still.
     pub paused: bool,
+    /// Whether an end that is too long for iftop's columns is cut as iftop cuts it. Nobody sets it: it is so under iftop's name
+    /// alone.
+    pub cut_ends: bool,
 }
 
 impl Default for IftopOptions {
@@ -87,6 +90,7 @@ impl Default for IftopOptions {
             timed_output: None,
             num_lines: NUM_LINES,
             paused: false,
+            cut_ends: false,
         }
     }
 }

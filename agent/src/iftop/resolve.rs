@@ -4,15 +4,18 @@ use thiserror::Error;
 
 use super::{
     directive::{Directive, Directives},
-    options::{LineDisplay, Options, PortDisplay, Sort},
+    options::{IftopOptions, LineDisplay, PairOrder, PortDisplay},
 };
-use crate::flow::boundary::{BoundaryError, Ipv4Boundary, Ipv6Boundary};
+use crate::{
+    flow::boundary::{BoundaryError, Ipv4Boundary, Ipv6Boundary},
+    format::Safe,
+};
 
 /// A value that was not understood; the default stays.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum ValueError {
     /// Not one of the words that the directive knows.
-    #[error("Invalid enumeration value \"{value}\" for directive \"{}\"", directive.name())]
+    #[error("Invalid enumeration value \"{value}\" for directive \"{}\"", directive.name(), value = Safe::new(.value))]
     Enumeration {
         /// What was written.
         value: String,
@@ -125,6 +128,7 @@ pub fn resolve(directives: &Directives) -> (IftopOptions, Vec<ValueError>) {
             .map_or(default.num_lines, |lines| usize::try_from(lines).unwrap_or(usize::MAX)),
         frozen: default.frozen,
         paused: default.paused,
+        cut_ends: default.cut_ends,
     };
     (options, errors)
 }
@@ -257,6 +261,7 @@ mod tests {
             timed_output: Some(5),
             num_lines: 3,
             paused: false,
+            cut_ends: false,
         };
         assert_eq!(options(text), expected);
     }

@@ -1,4 +1,4 @@
-//! Text mode: reports of 92 columns.
+//! Text mode: reports of 92 columns; of more where an end takes more, unless it is cut as iftop does.
 
 use std::fmt::Write;
 
@@ -26,13 +26,23 @@ pub fn listening_on(interface: &str) -> String {
 
 /// A report, with the empty line that ends it. Of the pairs only the first `num_lines` are listed.
 #[must_use]
-pub fn report(snapshot: &Snapshot, pairs: &[Pair], options: &Options, around: &Surroundings<'_>) -> String {
-    let mut report =
-        Report { text: String::new(), seconds: snapshot.window_seconds, unit: options.rate_unit() };
+pub fn report(
+    snapshot: &Snapshot,
+    pairs: &[ListedPair],
+    options: &IftopOptions,
+    around: &Surroundings<'_>,
+) -> String {
+    let listed = &pairs[..pairs.len().min(options.num_lines)];
+    let mut report = TextReport {
+        text: String::new(),
+        seconds: snapshot.window_seconds,
+        unit: options.rate_unit(),
+        wider: wider(listed, options, around),
+    };
     report
         .line("   # Host name (port/service if enabled)", &["last 2s", "last 10s", "last 40s", "cumulative"]);
     report.rule('-');
-    for (number, pair) in (1..).zip(pairs.iter().take(options.num_lines)) {
+    for (number, pair) in (1..).zip(listed) {
         report.pair(number, pair, options, around);
     }
     report.rule('-');
@@ -42,16 +52,30 @@ pub fn report(snapshot: &Snapshot, pairs: &[Pair], options: &Options, around: &S
     report.text
 }
 
-struct Report {
+/// Columns by which the longest end is longer than iftop has room for.
+fn wider(pairs: &[ListedPair], options: &IftopOptions, around: &Surroundings<'_>) -> usize {
+    if options.cut_ends {
+        return 0;
+    }
+    let ends =
+        pairs.iter().flat_map(|pair| [&pair.key.left, &pair.key.right].map(|end| (end, pair.key.kind)));
+    let widths = ends.map(|(end, kind)| Label::new(end, kind, options, around.names).whole_for_text());
+    widths.max().unwrap_or(0).saturating_sub(HOST)
+}
+
+struct TextReport {
     text: String,
     seconds: [f64; 3],
     unit: Unit,
+    /// Columns that are more than iftop's.
+    wider: usize,
 }
 
 impl TextReport {
     fn line(&mut self, left: &str, columns: &[&str]) {
+        let width = LEFT + self.wider;
         // Writing to a string cannot fail.
-        let _ = write!(self.text, "{left:<LEFT$}");
+        let _ = write!(self.text, "{left:<width$}");
         for column in columns {
             let _ = write!(self.text, " {column:>10}");
         }
@@ -59,7 +83,7 @@ impl TextReport {
     }
 
     fn rule(&mut self, of: char) {
-        self.text.extend(std::iter::repeat_n(of, WIDTH));
+        self.text.extend(std::iter::repeat_n(of, WIDTH + self.wider));
         self.text.push('\n');
     }
 
@@ -74,8 +98,9 @@ impl TextReport {
         })
     }
 
-    fn pair(&mut self, number: usize, pair: &Pair, options: &Options, around: &Surroundings<'_>) {
-        let label = |end| Label::new(end, pair.key.kind, options, around.names).fit_for_text(HOST);
+    fn pair(&mut self, number: usize, pair: &ListedPair, options: &IftopOptions, around: &Surroundings<'_>) {
+        let host = HOST + self.wider;
+        let label = |end| Label::new(end, pair.key.kind, options, around.names).fit_for_text(host);
         for (left, amounts) in [
             (format!("{number:>4} {} =>", label(&pair.key.left)), pair.sent),
             (format!("     {} <=", label(&pair.key.right)), pair.received),

@@ -13,6 +13,7 @@ use crate::{
         services::Services,
         snapshot::RecentPeak,
     },
+    format::hostile,
     iftop::{options::PortDisplay, view::pairs},
     model::protocol::Kind,
 };
@@ -40,7 +41,7 @@ fn row(local: (&str, u16), remote: (&str, u16), kind: Kind, sent: Lane, received
         interface: InterfaceId(0),
         kind,
     };
-    (key, Traffic { sent, received })
+    (key, Traffic { sent, received, peak: sent.peak.max(received.peak) })
 }
 
 fn snapshot(rows: Vec<(RowKey, Traffic)>, recent_peak: RecentPeak) -> Snapshot {
@@ -158,8 +159,38 @@ fn groups_icmp_and_long_addresses() {
         "   3 [2001:db8:1111:2222:aaaa:bbbb:cccc:40004 =>       150B        50B        50B       300B",
         "     [2001:db8:1111:2222:3333:4444:5555::5004 <=         0B         0B         0B         0B",
     ];
-    let lines = lines(&snapshot(rows, RecentPeak::default()), &numbers_ports_bytes());
-    assert_eq!(lines[2..8], expected);
+    let snapshot = snapshot(rows, RecentPeak::default());
+    let as_iftop = lines(&snapshot, &IftopOptions { cut_ends: true, ..numbers_ports_bytes() });
+    assert_eq!(as_iftop[2..8], expected);
+
+    // Under its own name nothing is cut, and all lines are as long as that takes.
+    let whole = [
+        "   2 10.77.0.1                                      =>         0B         0B         0B         0B",
+        "     10.77.0.2                                      <=       450B       150B       150B       900B",
+        "   3 [2001:db8:1111:2222:aaaa:bbbb:cccc:dddd]:40004 =>       150B        50B        50B       300B",
+        "     [2001:db8:1111:2222:3333:4444:5555:6666]:5004  <=         0B         0B         0B         0B",
+    ];
+    let own = lines(&snapshot, &numbers_ports_bytes());
+    assert_eq!(own[4..8], whole);
+    assert_eq!(
+        own[0],
+        "   # Host name (port/service if enabled)                  last 2s   last 10s   last 40s cumulative"
+    );
+    assert_eq!(own[1], "-".repeat(WIDTH + 6));
+}
+
+/// A name that would be cut is whole too, and one report's ends do not make the next one wider.
+#[test]
+fn names_are_whole_but_under_iftops_name() {
+    let name = "a-very-long-host-name-indeed.with-a-long-domain.example.com";
+    let names = Names { hosts: [("10.77.0.1".parse().unwrap(), name.into())].into(), ..Names::default() };
+    let options = IftopOptions { dns: true, ..numbers_ports_bytes() };
+    assert!(print(&senders(), &options, &names).contains(&format!("\n   1 {name}:40001 => ")));
+    let cut = print(&senders(), &IftopOptions { cut_ends: true, ..options.clone() }, &names);
+    assert!(cut.contains("\n   1 a-very-long-host-name-indeed.with-:40001 => "), "{cut}");
+    // What is not listed has no say.
+    let few = IftopOptions { num_lines: 0, ..options };
+    assert_eq!(print(&senders(), &few, &names).lines().next().map(str::len), Some(WIDTH));
 }
 
 #[test]
@@ -199,4 +230,13 @@ fn before_the_first_interval_all_is_zero() {
     assert_eq!(lines.len(), 11);
     assert_eq!(lines[3], "Total send rate:                                         0b         0b         0b");
     assert_eq!(lines[8], "Cumulative (sent/received/total):                        0B         0B         0B");
+}
+
+#[test]
+fn no_name_commands_the_terminal() {
+    for name in hostile::names() {
+        let names = Names { hosts: [("10.77.0.1".parse().unwrap(), name.into())].into(), ..Names::default() };
+        let options = IftopOptions { dns: true, ..numbers_ports_bytes() };
+        hostile::assert_harmless(&print(&senders(), &options, &names));
+    }
 }

@@ -35,7 +35,7 @@ fn row(local: Place<'_>, remote: Place<'_>, kind: Kind, sent: u64, received: u64
         interface: ETHERNET,
         kind,
     };
-    (key, Traffic { sent: lane(sent), received: lane(received) })
+    (key, Traffic { sent: lane(sent), received: lane(received), peak: sent + received })
 }
 
 fn on_loopback((key, traffic): (RowKey, Traffic)) -> (RowKey, Traffic) {
