@@ -6,10 +6,37 @@ use std::{
     sync::Arc,
 };
 
-use super::matched::Amount;
-use crate::flow::{owner::Attribution, protocol::Kind, row::InterfaceId};
+use crate::model::{owner::Attribution, protocol::Kind};
 
-/// A conversation on one interface.
+/// Bytes that went each way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BytesBothWays {
+    /// From the local end.
+    pub sent: u64,
+    /// To it.
+    pub received: u64,
+}
+
+impl BytesBothWays {
+    /// Adds another one.
+    pub const fn add(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.received += other.received;
+    }
+
+    /// Both ways.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.sent + self.received
+    }
+
+    /// As the other end has it.
+    pub(super) const fn reversed(self) -> Self {
+        Self { sent: self.received, received: self.sent }
+    }
+}
+
+/// A conversation as far as it counts on one interface: what crosses several counts once.
 #[derive(Clone, Debug)]
 pub struct CountedFlow {
     /// Its protocol.
@@ -18,30 +45,10 @@ pub struct CountedFlow {
     pub local: SocketAddr,
     /// The other end.
     pub remote: SocketAddr,
-    /// Where it was seen. A host may see the same frames on more than one.
-    pub interface: InterfaceId,
     /// What went from the local to the remote end, and back.
     pub amount: BytesBothWays,
     /// Whose it is, if somebody looked.
     pub attribution: Option<Arc<Attribution>>,
-}
-
-/// An amount for each interface that something was seen on. The largest is the one that counts: what a bridge and its ports see is the
-/// same traffic again.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Seen(Vec<(InterfaceId, Amount)>);
-
-impl Seen {
-    pub(super) fn add(&mut self, interface: InterfaceId, amount: Amount) {
-        match self.0.iter_mut().find(|(known, _)| *known == interface) {
-            Some((_, sum)) => sum.add(amount),
-            None => self.0.push((interface, amount)),
-        }
-    }
-
-    pub(super) fn most(&self) -> Amount {
-        self.0.iter().map(|(_, amount)| *amount).max_by_key(|amount| amount.total()).unwrap_or_default()
-    }
 }
 
 /// A conversation, whichever end is the local one.

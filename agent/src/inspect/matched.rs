@@ -8,41 +8,13 @@ use std::{
 };
 
 use super::{
-    Target,
-    flows::{Ends, Flow, Places, Seen, plain},
+    InspectTarget,
+    flows::{BytesBothWays, ConversationEnds, CountedFlow, NamespaceAddresses, plain},
 };
 use crate::model::{
     owner::{Attribution, Netns, Owner, Reason},
     protocol::Kind,
 };
-
-/// Bytes that went each way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Amount {
-    /// From the local end.
-    pub sent: u64,
-    /// To it.
-    pub received: u64,
-}
-
-impl Amount {
-    /// Adds another one.
-    pub const fn add(&mut self, other: Self) {
-        self.sent += other.sent;
-        self.received += other.received;
-    }
-
-    /// Both ways.
-    #[must_use]
-    pub const fn total(self) -> u64 {
-        self.sent + self.received
-    }
-
-    /// As the other end has it.
-    const fn reversed(self) -> Self {
-        Self { sent: self.received, received: self.sent }
-    }
-}
 
 /// A socket.
 #[derive(Clone, Debug)]
@@ -63,10 +35,21 @@ pub struct MatchedSocket {
     pub netns: Netns,
     /// Whether that is the one whose interfaces are measured.
     pub is_here: bool,
-    /// Who has it open: PID and descriptor, in ascending order.
-    pub holders: Vec<(u32, u32)>,
+    /// Who has it open, in ascending order.
+    pub holders: Vec<OpenDescriptor>,
     /// Why nobody has, where nobody is known to.
     pub nobody: Reason,
+}
+
+/// A descriptor by which a socket is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OpenDescriptor {
+    /// The process.
+    pub pid: u32,
+    /// Its descriptor.
+    pub fd: u32,
+    /// The thread that has it in a table of its own; `None` where it is in the first thread's.
+    pub thread: Option<u32>,
 }
 
 /// A peer of a socket that is not connected.
@@ -127,7 +110,7 @@ impl Matched {
         places: &NamespaceAddresses,
         named: &BTreeSet<u32>,
     ) -> Self {
-        let is_named = |socket: &Socket| socket.holders.iter().any(|(pid, _)| named.contains(pid));
+        let is_named = |socket: &MatchedSocket| socket.holders.iter().any(|open| named.contains(&open.pid));
         let wanted: Vec<bool> = sockets
             .iter()
             .map(|socket| is_named(socket) || target.is_at(socket.local, socket.remote))
@@ -141,7 +124,7 @@ impl Matched {
             if !wanted && !traffic.peers.keys().any(|peer| target.is_at(*peer, None)) {
                 continue;
             }
-            let holder = socket.holders.iter().map(|(pid, _)| *pid);
+            let holder = socket.holders.iter().map(|open| open.pid);
             let owner = holder.filter(|pid| named.is_empty() || named.contains(pid)).min();
             let line = traffic.line(socket, owner);
             match owner {
@@ -167,15 +150,18 @@ impl Matched {
 }
 
 impl SocketLine {
-    /// The descriptors by which the process it is listed under has it open.
-    pub(super) fn descriptors(&self) -> impl Iterator<Item = u32> {
-        self.socket.holders.iter().filter(|(pid, _)| Some(*pid) == self.owner).map(|(_, number)| *number)
+    /// The descriptors by which the process it is listed under has it open, and the thread of each that is in a thread's own table.
+    /// A thread's copy of what is in the first table, too, is left out.
+    pub(super) fn descriptors(&self) -> impl Iterator<Item = (u32, Option<u32>)> {
+        let mut last = None;
+        let own = self.socket.holders.iter().filter(|open| Some(open.pid) == self.owner);
+        own.map(|open| (open.fd, open.thread)).filter(move |(fd, _)| last.replace(*fd) != Some(*fd))
     }
 
     /// The other processes that have it open.
     pub(super) fn others(&self) -> impl Iterator<Item = u32> {
         let mut last = None;
-        self.socket.holders.iter().map(|(pid, _)| *pid).filter(move |pid| {
+        self.socket.holders.iter().map(|open| open.pid).filter(move |pid| {
             let new = Some(*pid) != self.owner && last != Some(*pid);
             last = Some(*pid);
             new
@@ -194,9 +180,9 @@ pub(super) fn sum(lines: &[SocketLine]) -> BytesBothWays {
 
 /// The traffic of one socket.
 #[derive(Clone, Debug, Default)]
-struct Traffic {
-    all: Seen,
-    peers: HashMap<SocketAddr, Seen>,
+struct SocketTraffic {
+    all: BytesBothWays,
+    peers: HashMap<SocketAddr, BytesBothWays>,
 }
 
 impl SocketTraffic {
@@ -239,7 +225,7 @@ impl SocketTraffic {
             })
         };
         let mut traffic = vec![Self::default(); sockets.len()];
-        let mut strays: HashMap<Ends, (Seen, Option<Arc<Attribution>>)> = HashMap::new();
+        let mut strays: HashMap<ConversationEnds, (BytesBothWays, Option<Arc<Attribution>>)> = HashMap::new();
         for flow in flows {
             let (local, remote) = (plain(flow.local), plain(flow.remote));
             let mut is_stray = true;
@@ -249,9 +235,9 @@ impl SocketTraffic {
             {
                 let Some(at) = find(flow.kind, local, remote) else { continue };
                 is_stray = false;
-                traffic[at].all.add(flow.interface, amount);
+                traffic[at].all.add(amount);
                 if sockets[at].remote.is_none() {
-                    traffic[at].peers.entry(remote).or_default().add(flow.interface, amount);
+                    traffic[at].peers.entry(remote).or_default().add(amount);
                 }
             }
             // A connection that came and went is its owner's, who may have gone too.
@@ -259,8 +245,8 @@ impl SocketTraffic {
             let is_theirs =
                 |owner: &Owner| named.contains(&owner.id.pid) || target.is_called(owner.command.as_bytes());
             if is_stray && (target.is_at(local, Some(remote)) || owners.into_iter().any(is_theirs)) {
-                let (seen, attribution) = strays.entry((flow.kind, local, remote)).or_default();
-                seen.add(flow.interface, flow.amount);
+                let (sum, attribution) = strays.entry((flow.kind, local, remote)).or_default();
+                sum.add(flow.amount);
                 // Of a conversation that changed hands there is a row for each owner, and one for what nobody is found for.
                 let is_told =
                     |of: &Option<Arc<Attribution>>| of.as_ref().is_some_and(|of| !of.owners.is_empty());
@@ -271,11 +257,11 @@ impl SocketTraffic {
         }
         let mut strays: Vec<_> = strays
             .into_iter()
-            .map(|((kind, local, remote), (seen, attribution))| Stray {
+            .map(|((kind, local, remote), (amount, attribution))| Stray {
                 kind,
                 local,
                 remote,
-                amount: seen.most(),
+                amount,
                 attribution,
             })
             .collect();
@@ -285,8 +271,8 @@ impl SocketTraffic {
 
     fn line(self, socket: MatchedSocket, owner: Option<u32>) -> SocketLine {
         let mut peers: Vec<_> =
-            self.peers.into_iter().map(|(end, seen)| Peer { end, amount: seen.most() }).collect();
+            self.peers.into_iter().map(|(end, amount)| SocketPeer { end, amount }).collect();
         peers.sort_by_key(|peer| (Reverse(peer.amount.total()), peer.end));
-        SocketLine { socket, owner, amount: self.all.most(), peers }
+        SocketLine { socket, owner, amount: self.all, peers }
     }
 }

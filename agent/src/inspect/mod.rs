@@ -14,10 +14,10 @@ mod text;
 use std::io::{self, BufWriter, Write};
 
 pub use self::{
-    flows::{Flow, Places},
-    matched::{Amount, Matched, Peer, Socket, SocketLine},
-    page::{DeletedFile, Files, LogFile, Page, Parent, Portrait},
-    target::{Target, TargetError},
+    flows::{BytesBothWays, CountedFlow, NamespaceAddresses},
+    matched::{Matched, MatchedSocket, OpenDescriptor, SocketLine, SocketPeer},
+    page::InspectPage,
+    target::{InspectTarget, TargetError},
 };
 use crate::files::PageFormat;
 
