@@ -8,11 +8,18 @@ use std::{
 
 use serde::Serialize;
 
-use super::{Amount, Page, Portrait, SocketLine, matched::Stray, text::per_second};
+use super::{BytesBothWays, InspectPage, SocketLine, matched::Stray, page, text::per_second};
 use crate::{
-    files::{Name, ProcessView},
-    flow::owner::Reason,
-    report::rfc3339,
+    files::ProcessView,
+    format::{
+        Name,
+        json::{Named, NamedList, NamedOrNull, to_writer},
+        moment::rfc3339,
+    },
+    model::{
+        owner::{Netns, Reason},
+        portrait::Portrait,
+    },
 };
 
 /// Which document this is, and the version of its fields: a field that goes or changes its meaning is a new version.
@@ -43,36 +50,41 @@ struct OwnerView<'a> {
 struct PortraitView<'a> {
     #[serde(flatten)]
     process: ProcessView<'a>,
-    netns: Option<String>,
-    arguments: &'a [String],
+    #[serde(flatten)]
+    netns: NamedOrNull<Name>,
+    #[serde(flatten)]
+    arguments: NamedList<'a, Name>,
     parents: Vec<ParentView<'a>>,
 }
 
 #[derive(Serialize)]
 struct ParentView<'a> {
     pid: u32,
-    command: &'a str,
+    #[serde(flatten)]
+    command: Named<'a>,
 }
 
 #[derive(Serialize)]
 struct FilesView<'a> {
     open: usize,
     by_type: BTreeMap<&'a str, usize>,
-    logs: Vec<LogView>,
+    logs: Vec<OpenLogView<'a>>,
     deleted: Vec<DeletedView>,
 }
 
 #[derive(Serialize)]
-struct LogView {
+struct OpenLogView<'a> {
     fd: u32,
-    path: String,
+    #[serde(flatten)]
+    path: Named<'a>,
     size_bytes: u64,
 }
 
 #[derive(Serialize)]
 struct DeletedView {
     fd: String,
-    path: String,
+    #[serde(flatten)]
+    path: NamedOrNull<Vec<u8>>,
     storage: &'static str,
     held_bytes: Option<u64>,
 }
@@ -94,14 +106,24 @@ struct SocketView {
     local_port: u16,
     remote_address: Option<IpAddr>,
     remote_port: Option<u16>,
-    netns: String,
+    #[serde(flatten)]
+    netns: NamedOrNull<Name>,
     netns_measured: bool,
     fds: Vec<u32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    threads: Vec<ThreadView>,
     also_open_in: Vec<u32>,
     owner_reason: Option<&'static str>,
     #[serde(flatten)]
     amount: AmountView,
     peers: Vec<PeerView>,
+}
+
+/// Where a descriptor is that is not in the first thread's table.
+#[derive(Serialize)]
+struct ThreadView {
+    fd: u32,
+    thread: u32,
 }
 
 #[derive(Serialize)]
@@ -152,38 +174,45 @@ pub(super) fn write(out: &mut impl Write, page: &InspectPage<'_>) -> io::Result<
         traffic_without_socket: page.matched.strays.iter().map(|found| stray(page, found)).collect(),
         notes: &page.notes,
     };
-    serde_json::to_writer(&mut *out, &document)?;
+    to_writer(&mut *out, &document)?;
     writeln!(out)
 }
 
 fn process(portrait: &Portrait) -> PortraitView<'_> {
     PortraitView {
         process: ProcessView::new(&portrait.owner),
-        netns: portrait.owner.netns.as_ref().map(ToString::to_string),
-        arguments: &portrait.arguments,
+        netns: NamedOrNull("netns", portrait.owner.netns.as_ref().map(Netns::title)),
+        arguments: NamedList("arguments", &portrait.arguments),
         parents: portrait
             .parents
             .iter()
-            .map(|parent| ParentView { pid: parent.pid, command: &parent.command })
+            .map(|parent| ParentView {
+                pid: parent.pid,
+                command: Named("command", parent.command.as_bytes()),
+            })
             .collect(),
     }
 }
 
 fn files(portrait: &Portrait) -> Option<FilesView<'_>> {
     let files = portrait.files.as_ref()?;
-    let log =
-        |log: &super::LogFile| LogView { fd: log.fd, path: Name(&log.path).verbatim(), size_bytes: log.size };
-    let deleted = |file: &super::DeletedFile| DeletedView {
-        fd: file.fd.clone(),
-        path: Name(&file.path).verbatim(),
-        storage: if file.in_memory { "memory" } else { "disk" },
-        held_bytes: file.held,
-    };
     Some(FilesView {
         open: files.open(),
         by_type: files.counts.iter().copied().collect(),
-        logs: files.logs.iter().map(log).collect(),
-        deleted: files.deleted.iter().map(deleted).collect(),
+        logs: files
+            .logs
+            .iter()
+            .map(|log| OpenLogView { fd: log.fd, path: Named("path", &log.path), size_bytes: log.size })
+            .collect(),
+        deleted: page::deleted(files)
+            .into_iter()
+            .map(|file| DeletedView {
+                fd: file.fd,
+                path: NamedOrNull("path", Some(file.path)),
+                storage: if file.in_memory { "memory" } else { "disk" },
+                held_bytes: file.held,
+            })
+            .collect(),
     })
 }
 
@@ -207,9 +236,13 @@ fn socket(page: &InspectPage<'_>, line: &SocketLine) -> SocketView {
         local_port: socket.local.port(),
         remote_address: socket.remote.map(|end| end.ip()),
         remote_port: socket.remote.map(|end| end.port()),
-        netns: socket.netns.to_string(),
+        netns: NamedOrNull("netns", Some(socket.netns.title())),
         netns_measured: socket.is_here,
-        fds: line.descriptors().collect(),
+        fds: line.descriptors().map(|(fd, _)| fd).collect(),
+        threads: line
+            .descriptors()
+            .filter_map(|(fd, thread)| Some(ThreadView { fd, thread: thread? }))
+            .collect(),
         also_open_in: line.others().collect(),
         owner_reason: socket.holders.is_empty().then(|| socket.nobody.code()),
         amount: amount(page, line.amount),

@@ -1,9 +1,15 @@
 //! What is printed.
 
-use std::{collections::HashMap, time::SystemTime};
+use std::{cmp::Reverse, collections::HashMap, time::SystemTime};
 
-use super::{Matched, Target};
-use crate::flow::owner::Owner;
+use super::{InspectTarget, Matched};
+use crate::{
+    files::Deleted,
+    model::{
+        held::Storage,
+        portrait::{OpenFiles, Portrait},
+    },
+};
 
 /// The page.
 #[derive(Clone, Debug)]
@@ -25,8 +31,8 @@ pub struct InspectPage<'a> {
 }
 
 /// A file that is deleted and still held.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeletedFile {
+#[derive(Clone, Debug)]
+pub(super) struct DeletedLine {
     /// By what, as `flowtally recover --fd` takes it.
     pub fd: String,
     /// Its last name.
@@ -35,4 +41,25 @@ pub struct DeletedFile {
     pub in_memory: bool,
     /// Bytes that it takes; `None` where that may not be asked.
     pub held: Option<u64>,
+}
+
+/// Files that are deleted and still held, largest first.
+pub(super) fn deleted(files: &OpenFiles) -> Vec<DeletedLine> {
+    let deleted = Deleted::new(files.held.clone());
+    let mut files: Vec<_> = deleted
+        .files
+        .iter()
+        .filter_map(|file| {
+            // What is open is the shortest way to it, and the last.
+            let hold = file.holders.first()?.holds.last()?;
+            Some(DeletedLine {
+                fd: hold.how.to_string(),
+                path: file.path.clone(),
+                in_memory: file.storage == Storage::Memory,
+                held: file.sizes.map(|(_, held)| held),
+            })
+        })
+        .collect();
+    files.sort_by_key(|file| Reverse(file.held));
+    files
 }
