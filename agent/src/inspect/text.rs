@@ -8,19 +8,20 @@ use std::{
 };
 
 use super::{
-    Amount, Files, Page, Portrait, SocketLine,
+    BytesBothWays, InspectPage, SocketLine,
     matched::{Stray, sum},
+    page,
 };
 use crate::{
-    files::Name,
-    flow::owner::{Attribution, Owner, Reason},
-    report::{
-        Units, rfc3339,
-        text::{
-            grid::{Align, Column, Fit, Grid},
-            labels::Plain,
-            numbers::{Many, Number, Rate, Size},
-        },
+    format::{
+        Guard, Safe,
+        grid::{Align, Column, Fit, Grid, UNLIMITED},
+        moment::rfc3339,
+        numbers::{Many, Number, Rate, Size, Units},
+    },
+    model::{
+        owner::{Attribution, Owner, Reason},
+        portrait::{OpenFiles, Portrait},
     },
 };
 
@@ -30,13 +31,14 @@ const OWNERS: usize = 8;
 const LINES: usize = 10;
 /// Most peers of one socket, logs, and deleted files.
 const FEW: usize = 5;
-/// Most characters of a command line.
+/// Most characters of a command line on a terminal.
 const ARGUMENTS: usize = 400;
 
 /// Columns before a block's values.
 const MARGIN: &str = "  ";
 
-pub(super) fn write(out: &mut impl Write, page: &Page<'_>, width: usize) -> io::Result<()> {
+pub(super) fn write(out: &mut impl Write, page: &InspectPage<'_>, width: usize) -> io::Result<()> {
+    let out = &mut Guard::new(out);
     let target = page.target.to_string();
     match page.seconds {
         Some(seconds) => {
@@ -56,7 +58,7 @@ pub(super) fn write(out: &mut impl Write, page: &Page<'_>, width: usize) -> io::
         writeln!(out)?;
         let portrait = page.portraits.get(pid);
         match portrait {
-            Some(portrait) => owner(out, page, portrait)?,
+            Some(portrait) => owner(out, page, portrait, width)?,
             None => writeln!(out, "pid {pid}, which has ended")?,
         }
         sockets(out, page, lines, width)?;
@@ -100,7 +102,7 @@ pub(super) fn write(out: &mut impl Write, page: &Page<'_>, width: usize) -> io::
 }
 
 /// Who it is.
-fn owner(out: &mut impl Write, page: &Page<'_>, portrait: &Portrait) -> io::Result<()> {
+fn owner(out: &mut impl Write, page: &InspectPage<'_>, portrait: &Portrait, width: usize) -> io::Result<()> {
     let Portrait { owner, arguments, parents, .. } = portrait;
     write!(out, "{}, pid {}", owner.command, owner.id.pid)?;
     match (&owner.user, owner.uid) {
@@ -115,11 +117,14 @@ fn owner(out: &mut impl Write, page: &Page<'_>, portrait: &Portrait) -> io::Resu
         write!(out, ", network namespace {netns}")?;
     }
     writeln!(out)?;
-    let executable = owner.executable.as_deref();
-    line(out, "runs", Name(executable.unwrap_or("(may not be read)").as_bytes()))?;
+    match &owner.executable {
+        Some(executable) => line(out, "runs", executable)?,
+        None => line(out, "runs", "(may not be read)")?,
+    }
     if !arguments.is_empty() {
-        let text = arguments.join(" ");
-        let cut: String = text.chars().take(ARGUMENTS).collect();
+        let text = arguments.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        let most = if width == UNLIMITED { usize::MAX } else { ARGUMENTS };
+        let cut: String = text.chars().take(most).collect();
         let dots = if cut.len() < text.len() { "..." } else { "" };
         line(out, "as", format_args!("{cut}{dots}"))?;
     }
@@ -228,7 +233,7 @@ fn table(page: &InspectPage<'_>, lines: &[SocketLine]) -> Grid {
     for (_, title) in optional.into_iter().filter(|(shown, _)| *shown) {
         columns.push(column(title, Align::Left, Fit::Spare));
     }
-    let mut grid = Grid::new(columns);
+    let mut grid = with_remote_below(columns);
     for line in lines.iter().take(LINES) {
         let socket = &line.socket;
         rates(page, &mut grid, line.amount);
@@ -243,7 +248,11 @@ fn table(page: &InspectPage<'_>, lines: &[SocketLine]) -> Grid {
             grid.cell(&socket.netns);
         }
         if fd {
-            grid.cell(list(line.descriptors()));
+            let descriptor = |(fd, thread): (u32, Option<u32>)| match thread {
+                Some(thread) => format!("{fd}@{thread}"),
+                None => fd.to_string(),
+            };
+            grid.cell(list(line.descriptors().map(descriptor)));
         }
         if shared {
             grid.cell(list(line.others()));
@@ -272,7 +281,14 @@ fn table(page: &InspectPage<'_>, lines: &[SocketLine]) -> Grid {
     grid
 }
 
-fn rates_blank(page: &Page<'_>, grid: &mut Grid) {
+/// A grid in which the remote end, and what comes after it, is below the local one where there is no room beside it.
+fn with_remote_below(columns: Vec<Column>) -> Grid {
+    let all = columns.len();
+    let remote = columns.iter().position(|column| column.title == "REMOTE").unwrap_or(all);
+    Grid::new(columns).with_second_line(remote..all)
+}
+
+fn rates_blank(page: &InspectPage<'_>, grid: &mut Grid) {
     if page.seconds.is_some() {
         grid.cell("");
         grid.cell("");
@@ -280,7 +296,7 @@ fn rates_blank(page: &Page<'_>, grid: &mut Grid) {
 }
 
 /// `4,9,+3`
-fn list(numbers: impl Iterator<Item = u32>) -> String {
+fn list(numbers: impl Iterator<Item = impl Display>) -> String {
     let numbers: Vec<_> = numbers.map(|number| number.to_string()).collect();
     match numbers.len().saturating_sub(FEW) {
         0 => numbers.join(","),
@@ -309,7 +325,7 @@ fn strays(page: &InspectPage<'_>, strays: &[Stray]) -> Grid {
         column("REMOTE", Align::Left, Fit::Always),
         column("OWNER", Align::Left, Fit::Late),
     ]);
-    let mut grid = Grid::new(columns);
+    let mut grid = with_remote_below(columns);
     for stray in strays.iter().take(LINES) {
         rates(page, &mut grid, stray.amount);
         grid.cell(stray.kind);
@@ -349,9 +365,10 @@ fn files(out: &mut impl Write, portrait: &Portrait) -> io::Result<()> {
     deleted(out, files, portrait.owner.id.pid)
 }
 
-fn deleted(out: &mut impl Write, files: &Files, pid: u32) -> io::Result<()> {
-    for file in files.deleted.iter().take(FEW) {
-        let name = Name(&file.path);
+fn deleted(out: &mut impl Write, files: &OpenFiles, pid: u32) -> io::Result<()> {
+    let files = page::deleted(files);
+    for file in files.iter().take(FEW) {
+        let name = Safe::new(&file.path);
         let of = if file.in_memory { " of memory" } else { "" };
         match file.held {
             Some(held) => {
@@ -360,8 +377,8 @@ fn deleted(out: &mut impl Write, files: &Files, pid: u32) -> io::Result<()> {
             None => line(out, "deleted", format_args!("{name} (fd {})", file.fd))?,
         }
     }
-    rest(out, files.deleted.len(), "deleted file")?;
-    match files.deleted.iter().find(|file| !file.in_memory) {
+    rest(out, files.len(), "deleted file")?;
+    match files.iter().find(|file| !file.in_memory) {
         Some(file) => line(
             out,
             "",
