@@ -10,14 +10,18 @@ use std::{
 use serde_json::Value;
 
 use super::{
-    Amount, DeletedFile, Files, Flow, LogFile, Matched, Page, Parent, Places, Portrait, Socket, Target, write,
+    BytesBothWays, CountedFlow, InspectPage, InspectTarget, Matched, MatchedSocket, NamespaceAddresses,
+    OpenDescriptor, write,
 };
 use crate::{
-    files::Format,
-    flow::{
+    documents::Schema,
+    files::PageFormat,
+    format::hostile,
+    model::{
+        held::{Access, FileFacts, FileId, Findings, Hold, How, Sighting, Storage},
         owner::{Attribution, Container, Netns, Owner, ProcessId, Reason, Runtime},
+        portrait::{OpenFiles, OpenLog, Parent, Portrait},
         protocol::Kind,
-        row::InterfaceId,
     },
 };
 
@@ -52,15 +56,18 @@ fn socket(
         listens: kind == Kind::TCP && remote.is_none(),
         netns: Netns { inode: Some(netns), name: if is_here { "host".into() } else { String::new().into() } },
         is_here,
-        holders: holders.to_vec(),
+        holders: holders
+            .iter()
+            .map(|(pid, fd)| OpenDescriptor { pid: *pid, fd: *fd, thread: None })
+            .collect(),
         nobody: Reason::KernelStack,
     }
 }
 
-fn flow(kind: Kind, local: &str, remote: &str, interface: u16, sent: u64, received: u64) -> Flow {
-    let amount = Amount { sent, received };
+fn flow(kind: Kind, local: &str, remote: &str, sent: u64, received: u64) -> CountedFlow {
+    let amount = BytesBothWays { sent, received };
     let (local, remote) = (end(local), end(remote));
-    Flow { kind, local, remote, interface: InterfaceId(interface), amount, attribution: None }
+    CountedFlow { kind, local, remote, amount, attribution: None }
 }
 
 /// A web server of three processes, a resolver, a client on the same host, and a container with an address of the host.
@@ -80,16 +87,16 @@ fn sockets() -> Vec<MatchedSocket> {
 
 fn flows() -> Vec<CountedFlow> {
     let mut flows = vec![
-        // Seen on the bridge and on its port: the same frames.
-        flow(Kind::TCP, "10.0.0.5:443", "192.0.2.7:51000", 0, 3_000_000, 30_000),
-        flow(Kind::TCP, "10.0.0.5:443", "192.0.2.7:51000", 1, 2_900_000, 30_000),
+        // A part of it over each slave of a bond.
+        flow(Kind::TCP, "10.0.0.5:443", "192.0.2.7:51000", 2_900_000, 20_000),
+        flow(Kind::TCP, "10.0.0.5:443", "192.0.2.7:51000", 100_000, 10_000),
         // The other way round: it passes through.
-        flow(Kind::TCP, "192.0.2.8:51001", "10.0.0.5:443", 0, 600, 6000),
-        flow(Kind::TCP, "10.0.0.5:443", "192.0.2.99:60000", 0, 900, 90),
-        flow(Kind::UDP, "10.0.0.5:53", "192.0.2.1:1000", 0, 100, 50),
-        flow(Kind::UDP, "10.0.0.6:53", "192.0.2.1:1000", 0, 70, 7),
-        flow(Kind::TCP, "127.0.0.1:40000", "127.0.0.1:8080", 2, 1000, 9000),
-        flow(Kind::TCP, "10.0.0.5:40999", "198.51.100.4:25", 0, 5000, 500),
+        flow(Kind::TCP, "192.0.2.8:51001", "10.0.0.5:443", 600, 6000),
+        flow(Kind::TCP, "10.0.0.5:443", "192.0.2.99:60000", 900, 90),
+        flow(Kind::UDP, "10.0.0.5:53", "192.0.2.1:1000", 100, 50),
+        flow(Kind::UDP, "10.0.0.6:53", "192.0.2.1:1000", 70, 7),
+        flow(Kind::TCP, "127.0.0.1:40000", "127.0.0.1:8080", 1000, 9000),
+        flow(Kind::TCP, "10.0.0.5:40999", "198.51.100.4:25", 5000, 500),
     ];
     let attribution = Attribution { owners: vec![owner(1234, "sendmail")], reason: Reason::Connected };
     flows[7].attribution = Some(Arc::new(attribution));
@@ -119,32 +126,28 @@ fn owner(pid: u32, command: &str) -> Owner {
     }
 }
 
+/// A deleted file as it was seen: where it lies and how many bytes it takes, for one that could be asked.
+fn seen(inode: u64, how: How, path: &[u8], facts: Option<(Storage, u64)>) -> Sighting {
+    let id = FileId { device: (0, 1), inode };
+    let facts = facts.map(|(storage, held)| FileFacts { id, directory: false, storage, size: held, held });
+    Sighting { process: 0, id, facts, path: path.to_vec(), hold: Hold { how, access: Access::Write } }
+}
+
 fn portraits() -> HashMap<u32, Portrait> {
     let files = OpenFiles {
         counts: vec![("file", 12), ("socket", 3), ("pipe", 1)],
         logs: (4..11)
             .map(|fd| OpenLog { fd, path: format!("/var/log/site{fd}.log").into_bytes(), size: 1 << 20 })
             .collect(),
-        deleted: vec![
-            DeletedFile {
-                fd: "15".to_owned(),
-                path: b"/var/log/old\n.log".to_vec(),
-                in_memory: false,
-                held: Some(3 << 29),
-            },
-            DeletedFile {
-                fd: "mem:7f0000000000".to_owned(),
-                path: b"/usr/lib/libssl.so.3".to_vec(),
-                in_memory: false,
-                held: None,
-            },
-            DeletedFile {
-                fd: "16".to_owned(),
-                path: b"/memfd:x".to_vec(),
-                in_memory: true,
-                held: Some(4096),
-            },
-        ],
+        held: Findings {
+            processes: vec![owner(7, "nginx")],
+            sightings: vec![
+                seen(15, How::Descriptor(15), b"/var/log/old\n.log", Some((Storage::Disk, 3 << 29))),
+                seen(17, How::Mapped(0x7f00_0000_0000, 0x7f00_0000_1000), b"/usr/lib/libssl.so.3", None),
+                seen(16, How::Descriptor(16), b"/memfd:x", Some((Storage::Memory, 4096))),
+            ],
+            ..Findings::default()
+        },
     };
     let portrait = |pid, files| Portrait {
         owner: owner(pid, "nginx"),
@@ -195,13 +198,52 @@ fn pages_for_people() {
 }
 
 #[test]
+fn addresses_are_whole_at_every_width() {
+    const LOCAL: &str = "[2001:db8:1111:2222:3333:4444:5555:6666]:40443";
+    const REMOTE: &str = "[2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff]:51000";
+    const LISTENER: &str = "[fe80::1111:2222:3333:4444%12]:40443";
+    const PEER: &str = "[fe80::ffff:eeee:dddd:cccc]:60000";
+    let target: InspectTarget = ":40443".parse().unwrap();
+    let sockets = vec![
+        socket(Kind::TCP, LISTENER, None, HOST, &[(812, 6), (813, 6)]),
+        socket(Kind::TCP, LOCAL, Some(REMOTE), POD, &[(813, 9)]),
+        socket(Kind::TCP, "192.0.2.77:40443", Some("198.51.100.234:51000"), HOST, &[]),
+    ];
+    let flows = [flow(Kind::TCP, LOCAL, REMOTE, 3_000_000, 30_000), flow(Kind::TCP, LISTENER, PEER, 900, 90)];
+    for width in (20..=160).chain([crate::format::grid::UNLIMITED]) {
+        let page = InspectPage {
+            target: &target,
+            started: SystemTime::UNIX_EPOCH + STARTED,
+            seconds: Some(3.0),
+            interfaces: Vec::new(),
+            matched: Matched::new(&target, sockets.clone(), &flows, &places(), &BTreeSet::new()),
+            portraits: HashMap::new(),
+            notes: Vec::new(),
+        };
+        let mut out = Vec::new();
+        write(&mut out, &page, PageFormat::Text, width).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        for end in [LOCAL, REMOTE, LISTENER, PEER, "192.0.2.77:40443", "198.51.100.234:51000"] {
+            assert!(text.split_whitespace().any(|word| word == end), "{width}: no {end} in\n{text}");
+        }
+        for line in text.lines().filter(|line| line.starts_with("    ")) {
+            let alone = line.split_whitespace().count() == 1;
+            assert!(line.chars().count() <= width || alone, "{width}: {line}");
+        }
+        if width == 100 {
+            insta::assert_snapshot!("long_addresses_on_100_columns", text);
+        }
+    }
+}
+
+#[test]
 fn traffic_is_that_of_its_socket_and_counts_once() {
     let (_, matched) = matched(":443", &[]);
     let of = |pid: u32| {
         let lines = &matched.owned.iter().find(|(owner, _)| *owner == pid).unwrap().1;
         lines.iter().map(|line| (line.amount.sent, line.amount.received)).collect::<Vec<_>>()
     };
-    // Of two interfaces the one that saw most; of two namespaces the one that is measured.
+    // Of two namespaces the one that is measured.
     assert_eq!(of(813), [(3_000_000, 30_000)]);
     assert_eq!(of(990), [(0, 0)]);
     assert_eq!(of(814), [(6000, 600)]);
@@ -240,7 +282,7 @@ fn a_socket_of_any_address_has_the_traffic_of_its_own_namespace_alone() {
         let busy = matched.owned.iter().filter(|(_, lines)| lines[0].amount.total() > 0);
         (busy.map(|(pid, _)| *pid).collect::<Vec<_>>(), matched.strays.len())
     };
-    let between = |local, remote| flow(Kind::UDP, local, remote, 0, 1, 1);
+    let between = |local, remote| flow(Kind::UDP, local, remote, 1, 1);
     assert_eq!(owners(between("10.0.0.6:53", "192.0.2.1:1000")), (vec![700], 0));
     assert_eq!(owners(between("172.17.0.2:53", "192.0.2.1:1000")), (vec![990], 0));
     // An address that both have is the one of the interfaces that are measured.
@@ -265,7 +307,7 @@ fn processes_that_are_asked_for_are_there_without_sockets_too() {
     // The listener is listed under the one that was asked for, not under the first that has it open.
     assert_eq!(counts, [(813, 2), (5000, 0)]);
     let listener = matched.owned[0].1.iter().find(|line| line.socket.listens).unwrap();
-    assert_eq!(listener.descriptors().collect::<Vec<_>>(), [6]);
+    assert_eq!(listener.descriptors().collect::<Vec<_>>(), [(6, None)]);
     assert_eq!(listener.others().collect::<Vec<_>>(), [812, 814]);
 }
 
@@ -287,22 +329,17 @@ fn what_nothing_matches_is_empty() {
 
 #[test]
 fn documents_are_valid() {
-    let schema = serde_json::from_str(SCHEMA).unwrap();
-    jsonschema::draft202012::meta::validate(&schema).unwrap();
-    let validator = jsonschema::draft202012::new(&schema).unwrap();
+    let schema = Schema::new(SCHEMA);
     for (target, named, seconds) in [
         (":443", &[][..], Some(3.0)),
         (":53", &[], Some(3.0)),
         ("813", &[813, 1], None),
         ("198.51.100.4", &[], Some(3.0)),
     ] {
-        let document: Value = serde_json::from_str(&print(target, named, seconds, Format::Json, 80)).unwrap();
-        let errors: Vec<_> = validator
-            .iter_errors(&document)
-            .map(|error| format!("{}: {error}", error.instance_path()))
-            .collect();
-        assert!(errors.is_empty(), "{errors:#?}");
-        for pointer in [
+        let document: Value =
+            serde_json::from_str(&print(target, named, seconds, PageFormat::Json, 80)).unwrap();
+        schema.check(&document);
+        let places = [
             "",
             "/owners/0",
             "/owners/0/process",
@@ -314,20 +351,69 @@ fn documents_are_valid() {
             "/owners/2/files/deleted/0",
             "/traffic_without_socket/0",
             "/traffic_without_socket/0/owners/0",
-        ] {
-            let Some(object) = document.pointer(pointer).and_then(Value::as_object) else { continue };
-            for field in object.keys() {
-                let mut less = document.clone();
-                less.pointer_mut(pointer).unwrap().as_object_mut().unwrap().remove(field);
-                assert!(!validator.is_valid(&less), "{pointer}/{field}");
+        ];
+        schema.check_fields(&document, &places, |_, _| false);
+    }
+}
+
+#[test]
+fn names_that_were_chosen_to_do_harm_are_harmless_in_text_and_true_in_json() {
+    for name in hostile::names() {
+        let (_, mut matched) = matched(":443", &[812]);
+        for line in matched.owned.iter_mut().flat_map(|(_, lines)| lines) {
+            line.socket.netns.name = name.clone().into();
+        }
+        let mut portraits = portraits();
+        for portrait in portraits.values_mut() {
+            let owner = &mut portrait.owner;
+            (owner.command, owner.executable) = (name.clone().into(), Some(name.clone().into()));
+            owner.container = Some(Container { runtime: Runtime::Systemd, name: name.clone().into() });
+            owner.netns = Some(Netns { inode: None, name: name.clone().into() });
+            portrait.arguments = vec![name.clone().into(), "x".into()];
+            portrait.parents = vec![Parent { pid: 1, command: name.clone().into() }];
+            for log in portrait.files.iter_mut().flat_map(|files| &mut files.logs) {
+                log.path.clone_from(&name);
             }
-            let mut more = document.clone();
-            more.pointer_mut(pointer)
-                .unwrap()
-                .as_object_mut()
-                .unwrap()
-                .insert("surplus".to_owned(), Value::Null);
-            assert!(!validator.is_valid(&more), "{pointer}/surplus");
+            for file in portrait.files.iter_mut().flat_map(|files| &mut files.held.sightings) {
+                file.path.clone_from(&name);
+            }
+        }
+        let text = String::from_utf8_lossy(&name).into_owned();
+        let target = InspectTarget::Command(text.clone());
+        let page = InspectPage {
+            target: &target,
+            started: SystemTime::UNIX_EPOCH + STARTED,
+            seconds: Some(1.0),
+            interfaces: vec![text.clone()],
+            matched,
+            portraits,
+            notes: vec![text.clone()],
+        };
+        let print = |format| {
+            let mut out = Vec::new();
+            write(&mut out, &page, format, 80).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        // A note may have lines, and so nothing else is here.
+        hostile::assert_harmless(&print(PageFormat::Text));
+        let json = print(PageFormat::Json);
+        hostile::assert_harmless(&json);
+        let document: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(document["target"], text);
+        Schema::new(SCHEMA).check(&document);
+        let owner = &document["owners"][0];
+        let process = &owner["process"];
+        for field in ["command", "executable", "container"] {
+            assert_eq!(hostile::of_json(process, field), name, "{field}");
+        }
+        let netns = if name.is_empty() { b"gone".to_vec() } else { name.clone() };
+        assert_eq!(hostile::of_json(process, "netns"), netns);
+        assert_eq!(hostile::of_json(&process["parents"][0], "command"), name);
+        assert_eq!(hostile::of_json(&owner["files"]["logs"][0], "path"), name);
+        assert_eq!(hostile::of_json(&owner["files"]["deleted"][0], "path"), name);
+        match process.get("arguments_hex") {
+            Some(hex) => assert_eq!(hostile::of_hex(hex[0].as_str().unwrap()), name),
+            None => assert_eq!(process["arguments"][0].as_str().unwrap().as_bytes(), name),
         }
     }
 }
