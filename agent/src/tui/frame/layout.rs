@@ -4,8 +4,6 @@ use std::ops::Range;
 
 use ratatui::layout::Size;
 
-use crate::iftop::options::LineDisplay;
-
 /// Lines of the totals and the rule above them.
 const BOTTOM: u16 = 4;
 /// Columns of a rate.
@@ -16,6 +14,8 @@ const RATES: u16 = 3 * RATE;
 pub(super) const ARROW: u16 = 4;
 /// Most columns of a host.
 const MOST: u16 = 256;
+/// Lines of an entry with both directions, where its ends have room.
+const SHORT: u16 = 2;
 
 /// The lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,9 +47,16 @@ impl Layout {
         }
     }
 
-    /// How many entries there is room for.
-    pub(in crate::tui) fn visible(&self, display: LineDisplay) -> usize {
-        self.rows.len() / usize::from(lines(display))
+    /// How many entries of so many lines there is room for; one that is too long shows as far as there is.
+    pub(in crate::tui) fn visible(&self, lines: u16) -> usize {
+        let fit = self.rows.len() / usize::from(lines.max(1));
+        let is_long = lines > SHORT && self.rows.len() >= usize::from(SHORT);
+        if is_long { fit.max(1) } else { fit }
+    }
+
+    /// Columns of the screen.
+    pub(super) const fn width(&self) -> u16 {
+        self.width
     }
 
     /// Columns of each host.
@@ -69,14 +76,6 @@ impl Layout {
     }
 }
 
-/// Lines of an entry.
-pub(super) const fn lines(display: LineDisplay) -> u16 {
-    match display {
-        LineDisplay::TwoLine => 2,
-        LineDisplay::OneLineBoth | LineDisplay::OneLineSent | LineDisplay::OneLineReceived => 1,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,12 +88,13 @@ mod tests {
     fn lines_and_columns_are_iftops() {
         let usual = layout(80, 24);
         assert_eq!((usual.rows.clone(), usual.rule, usual.totals), (2..20, Some(20), [21, 22, 23].map(Some)));
-        assert_eq!(usual.visible(LineDisplay::TwoLine), 9);
-        assert_eq!(usual.visible(LineDisplay::OneLineBoth), 18);
+        assert_eq!(usual.visible(2), 9);
+        assert_eq!(usual.visible(1), 18);
         let without = Layout::new(Size { width: 80, height: 24 }, false);
         assert_eq!(without.rows, 1..20);
-        assert_eq!(without.visible(LineDisplay::TwoLine), 9);
-        assert_eq!(layout(40, 8).visible(LineDisplay::TwoLine), 1);
+        assert_eq!(without.visible(2), 9);
+        assert_eq!(layout(40, 8).visible(2), 1);
+        assert_eq!((layout(40, 8).visible(4), layout(40, 7).visible(4), layout(40, 7).visible(2)), (1, 0, 0));
         let wide = layout(100, 24);
         assert_eq!((wide.host(false), wide.host(true)), (36, 32));
         assert_eq!([0, 1, 2].map(|window| wide.rate(window)), [76, 84, 92].map(Some));

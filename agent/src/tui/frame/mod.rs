@@ -11,6 +11,7 @@
 mod help;
 mod layout;
 mod page;
+mod place;
 mod rows;
 mod status;
 mod theme;

@@ -4,17 +4,13 @@ use ratatui::style::Style;
 
 use super::{
     Canvas, Scene, Theme,
-    layout::{ARROW, Layout, RATE, lines},
+    layout::{ARROW, Layout, RATE},
+    place::EntryPlaces,
 };
 use crate::{
     iftop::{number::AmountText, options::LineDisplay, pair::PairAmounts},
     tui::{list::ListEntry, scale::Scale, words::EntryWords},
 };
-
-/// Blanks between an end and its owner in one line.
-const GAP: u16 = 2;
-/// Columns that an owner is worth.
-const LEAST: u16 = 6;
 
 /// The labels and the ticks, or a plain rule.
 pub(super) fn scale(canvas: &mut Canvas<'_>, layout: &Layout, scale: &Scale, scene: &Scene<'_>) {
@@ -43,20 +39,17 @@ pub(super) fn list(canvas: &mut Canvas<'_>, layout: &Layout, scale: &Scale, scen
         return;
     }
     let cursor = screen.scroll.cursor.as_ref().map(|cursor| cursor.rank);
-    let height = lines(screen.options.line_display);
+    let height = screen.height.lines(screen.options.line_display);
     let ranks = screen.scroll.shown().0..;
     for ((rank, entry), line) in
         ranks.zip(&scene.entries).zip(layout.rows.clone().step_by(usize::from(height)))
     {
-        if line + height > layout.rows.end {
-            break;
+        let mut canvas = canvas.above(layout.rows.end);
+        let lines = row(&mut canvas, layout, line, entry, scene);
+        if cursor == Some(rank) {
+            (line..line + height).for_each(|line| canvas.style(line, u16::MAX, Theme::SELECTED));
         }
-        row(canvas, layout, line, entry, scene);
-        for (offset, (amounts, style)) in directions(entry, scene).into_iter().enumerate() {
-            let line = line + u16::try_from(offset).unwrap_or(u16::MAX);
-            if cursor == Some(rank) {
-                canvas.style(line, u16::MAX, Theme::SELECTED);
-            }
+        for (line, (amounts, style)) in lines.into_iter().zip(directions(entry, scene)) {
             if screen.options.show_bars {
                 canvas.style(line, scale.bar(scene.bits(amounts.recent)), Theme::bar(style));
             }
@@ -86,25 +79,24 @@ fn directions(entry: &ListEntry, scene: &Scene<'_>) -> Vec<(PairAmounts, Style)>
     }
 }
 
-/// The text of an entry.
-fn row(canvas: &mut Canvas<'_>, layout: &Layout, line: u16, entry: &Entry, scene: &Scene<'_>) {
+/// The text of an entry. The result are the lines of its amounts.
+fn row(
+    canvas: &mut Canvas<'_>,
+    layout: &Layout,
+    line: u16,
+    entry: &ListEntry,
+    scene: &Scene<'_>,
+) -> [u16; 2] {
     let options = &scene.screen.options;
-    let host = layout.host(options.show_totals);
-    let [left, right] = scene.words.ends(entry).map(|label| label.fit(usize::from(host)));
-    canvas.text(0, line, &left, host, Style::new());
-    canvas.text(host + ARROW, line, &right, host, Style::new());
-    if let Some(owner) = Words::owner(entry) {
-        let [left, _] = scene.words.ends(entry).map(|label| label.to_string());
-        let used = match options.line_display {
-            // There is nothing in the second line's column.
-            LineDisplay::TwoLine => 0,
-            _ => u16::try_from(left.chars().count()).unwrap_or(u16::MAX).saturating_add(GAP),
-        };
-        let line = if used == 0 { line + 1 } else { line };
-        let room = host.saturating_sub(used);
-        if room >= LEAST {
-            canvas.text(used, line, &owner, room, Theme::FAINT);
-        }
+    let owner = EntryWords::owner(entry).map(|owner| owner.to_string());
+    let places = EntryPlaces { layout, options, mark: scene.theme.cut() };
+    let length = owner.as_ref().map_or(0, |owner| owner.chars().count());
+    let place = places.place(&scene.words.ends(entry), length, scene.screen.height);
+    for (below, column, text) in &place.pieces {
+        canvas.text(*column, line + below, text, u16::MAX, Style::new());
+    }
+    if let (Some(owner), Some((below, column, room))) = (owner, place.owner) {
+        canvas.text(column, line + below, &owner, room, Theme::FAINT);
     }
     let arrows: &[&str] = match options.line_display {
         LineDisplay::TwoLine => &[" => ", " <= "],
@@ -112,15 +104,20 @@ fn row(canvas: &mut Canvas<'_>, layout: &Layout, line: u16, entry: &Entry, scene
         LineDisplay::OneLineSent => &[" => "],
         LineDisplay::OneLineReceived => &[" <= "],
     };
-    for ((line, arrow), (amounts, style)) in (line..).zip(arrows).zip(directions(entry, scene)) {
-        canvas.text(host, line, arrow, ARROW, style);
-        if let Some(column) = layout.total().filter(|_| options.show_totals) {
-            canvas.text(column, line, &Amount::total(amounts.bytes).column(), RATE, Style::new());
+    for (((below, column), arrow), (amounts, style)) in
+        place.arrows.into_iter().zip(arrows).zip(directions(entry, scene))
+    {
+        let line = line + below;
+        canvas.text(column, line, arrow, ARROW, style);
+        let has_room = |column: &u16| *column >= place.amounts;
+        if let Some(column) = layout.total().filter(|_| options.show_totals).filter(has_room) {
+            canvas.text(column, line, &AmountText::total(amounts.bytes).column(), RATE, Style::new());
         }
         for (window, bytes) in (0..).zip(amounts.recent) {
-            if let Some(column) = layout.rate(window) {
+            if let Some(column) = layout.rate(window).filter(has_room) {
                 canvas.text(column, line, &scene.rate(bytes, usize::from(window)), RATE, Style::new());
             }
         }
     }
+    place.arrows.map(|(below, _)| line + below)
 }

@@ -51,6 +51,11 @@ impl Theme {
         style.add_modifier(Modifier::REVERSED)
     }
 
+    /// What stands for the middle of a name that is too long.
+    pub(in crate::tui) const fn cut(self) -> &'static str {
+        if self.ascii { "..." } else { "…" }
+    }
+
     /// A horizontal line.
     pub(super) const fn rule(self) -> &'static str {
         if self.ascii { "-" } else { "─" }
