@@ -11,8 +11,7 @@ use super::{filter::ScreenFilter, screen::Scroll, words::EntryWords};
 use crate::{
     flow::{
         group::{GroupBy, GroupKey},
-        owner::Attribution,
-        row::{Part, RowView},
+        row::{Counting, Part, RowView},
     },
     iftop::{
         options::{IftopOptions, LineDisplay, PairOrder},
@@ -44,11 +43,11 @@ impl Grouping {
         Self(GroupBy::Netns),
     ];
 
-    /// The one after it; after the last the first.
+    /// Of those there are, the one after it; after the last the first.
     #[must_use]
-    pub(super) fn next(self) -> Self {
-        let place = Self::ALL.iter().position(|known| *known == self).map_or(0, |place| place + 1);
-        Self::ALL.get(place).copied().unwrap_or(Self::ALL[0])
+    pub(super) fn next(self, of: &[Self]) -> Self {
+        let place = of.iter().position(|known| *known == self).map_or(0, |place| place + 1);
+        of.get(place).or(of.first()).copied().unwrap_or(self)
     }
 
     /// In words.
@@ -139,6 +138,10 @@ pub(super) struct Scope<'a> {
     pub(super) around: &'a Surroundings<'a>,
     /// Whether entries say whose they are.
     pub(super) owners: bool,
+    /// Which interfaces count a frame that crosses several.
+    pub(super) counting: Counting,
+    /// Whether rows are conversations.
+    pub(super) of_flows: bool,
 }
 
 impl Scope<'_> {
@@ -217,7 +220,7 @@ impl EntryList {
                 let entry = &mut self.entries[number as usize];
                 entry.sent = entry.sent.plus(sent);
                 entry.received = entry.received.plus(received);
-                entry.flows = entry.flows.saturating_add(1);
+                entry.flows = entry.flows.saturating_add(u32::from(scope.of_flows));
                 if scope.owners {
                     entry.own(row.owner, taken.sent.recent[2].saturating_add(taken.received.recent[2]));
                 }
@@ -368,7 +371,7 @@ impl EntryList {
             filter.is_none_or(|filter| {
                 let entry = &entries[*number as usize];
                 words.ends(entry).iter().any(|end| filter.matches(&end.to_string()))
-                    || Words::owner(entry).is_some_and(|owner| filter.matches(&owner))
+                    || EntryWords::owner(entry).is_some_and(|owner| filter.matches(&owner.to_string()))
             })
         };
         listed.clear();

@@ -2,15 +2,21 @@
 
 use std::time::Duration;
 
+use ratatui::layout::Size;
+
 use super::{
     filter::ScreenFilter,
+    frame::Height,
     list::{EntryKey, Grouping, Scope},
     prompt::Prompt,
     scale::Automatic,
 };
 use crate::{
-    flow::group::GroupBy,
-    iftop::{options::Options, view::Surroundings},
+    flow::{group::GroupBy, row::Counting},
+    iftop::{
+        options::{IftopOptions, LineDisplay, PortDisplay},
+        view::Surroundings,
+    },
 };
 
 /// How long a message stays.
@@ -27,6 +33,12 @@ pub(super) struct ScreenState {
     pub options: IftopOptions,
     /// What rows are brought together by.
     pub grouping: Grouping,
+    /// What they can be brought together by.
+    pub groupings: Vec<Grouping>,
+    /// Whether a log is replayed, so that keys move the time.
+    pub replay: bool,
+    /// What rows are of, in the log's word, where they are not conversations: then there is nothing to say of ends.
+    pub rows_of: Option<&'static str>,
     /// What is in the place of the list.
     pub page: ScreenPage,
     /// Which part of the list is on the screen.
@@ -37,6 +49,10 @@ pub(super) struct ScreenState {
     pub message: Option<ShownMessage>,
     /// The automatic scale.
     pub scale: Automatic,
+    /// How many lines entries take.
+    pub height: Height,
+    /// What `height` is for.
+    height_for: Option<EndLayout>,
     /// Index of the window that bars show.
     pub bars: usize,
     /// What listed entries must match.
@@ -45,7 +61,12 @@ pub(super) struct ScreenState {
     pub search: String,
     /// Whether entries say whose they are.
     pub owners: bool,
+    /// Which interfaces count a frame that crosses several.
+    pub counting: Counting,
 }
+
+/// What decides how long ends are, and how much room they have; what is hidden can only make it more.
+type EndLayout = (Size, Grouping, LineDisplay, PortDisplay, [bool; 3]);
 
 /// What is in the place of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -249,23 +270,56 @@ impl ScreenState {
         let complaint = filter.as_ref().err().map(ToString::to_string);
         let screen = Self {
             grouping: Grouping(GroupBy::Flow),
-            page: Page::List,
+            groupings: Grouping::ALL.to_vec(),
+            replay: false,
+            rows_of: None,
+            page: ScreenPage::List,
             scroll: Scroll::default(),
             prompt: None,
             message: None,
             scale: Automatic::default(),
+            height: Height::default(),
+            height_for: None,
             bars: FIRST_BARS,
             filter: filter.ok().flatten(),
             search: String::new(),
             owners: false,
+            counting: Counting::Once,
             options,
         };
         (screen, complaint)
     }
 
+    /// Lets entries be as low again as what is on the screen allows, if other things are shown than before. While it is the same
+    /// they do not jump when a long end comes and goes.
+    pub(super) fn settle_height(&mut self, size: Size) {
+        let IftopOptions { line_display, port_display, dns, port_resolution, show_totals, .. } = self.options;
+        let now = (size, self.grouping, line_display, port_display, [dns, port_resolution, show_totals]);
+        if self.height_for != Some(now) {
+            self.height_for = Some(now);
+            self.height = Height::default();
+        }
+    }
+
     /// What decides how rows come together.
     pub(super) const fn scope<'a>(&'a self, around: &'a Surroundings<'a>) -> Scope<'a> {
-        Scope { options: &self.options, grouping: self.grouping, around, owners: self.owners }
+        Scope {
+            options: &self.options,
+            grouping: self.grouping,
+            around,
+            owners: self.owners && self.has_owners(),
+            counting: self.counting,
+            of_flows: self.rows_of.is_none(),
+        }
+    }
+
+    /// Whether rows have owners: in a log those of some kinds have none.
+    #[must_use]
+    pub(super) const fn has_owners(&self) -> bool {
+        match self.rows_of {
+            Some(rows) => !matches!(rows.as_bytes(), b"remote" | b"port" | b"interface"),
+            None => true,
+        }
     }
 
     /// Whether what is shown, or asked for, depends on owners.
