@@ -5,9 +5,9 @@ use crate::{
     flow::{group::GroupKey, names::Names, row::InterfaceId, snapshot::InterfaceView},
     format::Name,
     iftop::{
-        label::{Label, host},
-        options::Options,
-        pair::Address,
+        label::{Label, host, is_named},
+        options::IftopOptions,
+        pair::PairAddress,
     },
     model::protocol::Kind,
 };
@@ -26,6 +26,8 @@ impl EntryWords<'_> {
         let Self { options, names, .. } = self;
         let flows = || {
             Label::plain(match entry.flows {
+                // A log may have rows of something else.
+                0 => String::new(),
                 1 => "1 flow".to_owned(),
                 flows => format!("{flows} flows"),
             })
@@ -34,16 +36,27 @@ impl EntryWords<'_> {
             EntryKey::Pair(pair) => {
                 [&pair.left, &pair.right].map(|end| Label::new(end, pair.kind, options, names))
             }
-            EntryKey::Left(group) => [Label::plain(self.group(group)), flows()],
-            EntryKey::Right(group) => [flows(), Label::plain(self.group(group))],
+            EntryKey::Left(group) => [self.of_group(group), flows()],
+            EntryKey::Right(group) => [flows(), self.of_group(group)],
         }
     }
 
+    /// A group's end. Addresses and ports must not be cut, what has a name may be.
+    fn of_group(&self, key: &GroupKey) -> Label {
+        let text = self.group(key);
+        let named = match key {
+            GroupKey::Address(Some(of)) => is_named(PairAddress::Shown(*of), self.options, self.names),
+            GroupKey::Owner(_) | GroupKey::Interface(_) => true,
+            _ => false,
+        };
+        if named { Label::name(text) } else { Label::plain(text) }
+    }
+
     /// Whose an entry is, where that is shown.
-    pub(super) fn owner(entry: &Entry) -> Option<String> {
+    pub(super) fn owner(entry: &ListEntry) -> Option<Name> {
         let owned = entry.owner.as_ref()?;
-        let more = if owned.mixed { ", others" } else { "" };
-        Some(printable(format!("{}{more}", owned.by)))
+        let more: &[u8] = if owned.mixed { b", others" } else { b"" };
+        Some([owned.by.title().as_bytes(), more].concat().into())
     }
 
     /// The text by which an entry stands in an order by host: the left (0) or right (1) end without its port.
@@ -71,9 +84,13 @@ impl EntryWords<'_> {
         let address = |address| host(PairAddress::Shown(address), options, names);
         match key {
             GroupKey::Address(Some(of)) => address(*of),
-            GroupKey::Pair(Some((local, remote))) => format!("{} {}", address(*local), address(*remote)),
-            GroupKey::Address(None) | GroupKey::Pair(None) | GroupKey::Subnet(None) => "not IP".to_owned(),
-            GroupKey::Port(kind, Some(port)) => format!("{}/{kind}", self.port(*kind, *port)),
+            GroupKey::Pair(Some((local, remote))) => {
+                [address(*local).as_bytes(), address(*remote).as_bytes()].join(&b' ').into()
+            }
+            GroupKey::Address(None) | GroupKey::Pair(None) | GroupKey::Subnet(None) => "not IP".into(),
+            GroupKey::Port(kind, Some(port)) => {
+                [self.port(*kind, *port).as_bytes(), format!("/{kind}").as_bytes()].concat().into()
+            }
             GroupKey::Service(name) => name.clone(),
             GroupKey::Protocol(kind) | GroupKey::Port(kind, None) => kind.to_string().into(),
             GroupKey::Interface(id) => self.interface(*id).into(),
@@ -85,16 +102,11 @@ impl EntryWords<'_> {
     /// A port's service if it is named, else its number.
     pub(super) fn port(&self, kind: Kind, port: u16) -> Name {
         let service = self.names.services.name(kind, port).filter(|_| self.options.port_resolution);
-        service.map_or_else(|| port.to_string(), str::to_owned)
+        service.cloned().unwrap_or_else(|| port.to_string().into())
     }
 
-    /// An interface's name.
+    /// An interface's name, which is not safe to show as it is.
     pub(super) fn interface(&self, id: InterfaceId) -> &str {
         self.interfaces.iter().find(|interface| interface.id == id).map_or("?", |interface| &interface.name)
     }
-}
-
-/// A name that a process has given itself must not command the terminal.
-pub(super) fn printable(name: String) -> String {
-    if name.chars().any(char::is_control) { name.replace(char::is_control, "?") } else { name }
 }

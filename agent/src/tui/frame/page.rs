@@ -19,14 +19,13 @@ use crate::{
     tui::{
         detail::{Detail, SECONDS, rates},
         minutes::KEPT,
-        screen::{Lines, Picker},
-        words::printable,
+        screen::{Candidate, Picker, ShownLines},
     },
 };
 
 /// Columns of what stands before a value.
 const LABEL: usize = 10;
-/// Columns of a value.
+/// Columns of a value, where there is room, and the blank before it.
 const VALUE: usize = 16;
 /// Values of one kind that are named one by one.
 const NAMED: usize = 3;
@@ -46,6 +45,7 @@ pub(super) fn text(canvas: &mut Canvas<'_>, layout: &Layout, text: &[Line<'_>], 
 /// The interfaces. Where there is more to say of the one that keys act on than has room in its line, it is below them.
 pub(super) fn interfaces(canvas: &mut Canvas<'_>, layout: &Layout, picker: &Picker, scene: &Scene<'_>) {
     let width = canvas.size.width;
+    let name = |candidate: &Candidate| Safe::new(&candidate.name).to_string();
     let title = "Interfaces to show: Space chooses, Enter shows, Esc goes back";
     canvas.text(0, layout.rows.start, title, width, Theme::STRONG);
     let names = picker.candidates.iter().map(|candidate| name(candidate).chars().count()).max().unwrap_or(0);
@@ -71,11 +71,62 @@ pub(super) fn interfaces(canvas: &mut Canvas<'_>, layout: &Layout, picker: &Pick
 
 /// Everything about one entry.
 pub(super) fn detail(detail: &Detail, width: u16, scene: &Scene<'_>) -> Vec<Line<'static>> {
-    let mut lines = vec![Line::styled(scene.words.title(&detail.entry), Theme::STRONG)];
-    lines.extend(owners(&detail.facts.owners, scene));
+    let title = Line::styled(scene.words.title(&detail.entry), Theme::STRONG);
+    let mut lines = folded(vec![title], width);
+    if scene.screen.has_owners() {
+        lines.extend(owners(&detail.facts.owners, scene));
+    }
     lines.extend(sparklines(detail, usize::from(width), scene));
-    lines.extend(numbers(detail, scene));
-    lines.extend(facts(detail, scene));
+    lines.extend(numbers(detail, usize::from(width), scene));
+    lines.extend(folded(facts(detail, scene), width));
+    lines
+}
+
+/// Lines of text that are too long, each in as many as it takes: an address is whole, if need be in a line of its own.
+pub(super) fn folded(lines: Vec<Line<'static>>, width: u16) -> Vec<Line<'static>> {
+    let width = usize::from(width);
+    let fold_line = |line: Line<'static>| {
+        let text: String = line.spans.iter().map(|span| span.content.as_ref()).collect();
+        let style = line.style;
+        fold(&text, width, LABEL).into_iter().map(move |text| Line::styled(text, style))
+    };
+    lines.into_iter().flat_map(fold_line).collect()
+}
+
+/// A text in lines of at most so many characters, broken at blanks where there are any, and all but the first indented where
+/// that leaves room.
+fn fold(text: &str, width: usize, indent: usize) -> Vec<String> {
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    let mut rest = text;
+    while !rest.is_empty() {
+        // Blanks belong to the word behind them: they separate columns.
+        let blanks = rest.len() - rest.trim_start().len();
+        let end = rest[blanks..].find(' ').map_or(rest.len(), |end| blanks + end);
+        let (word, behind) = rest.split_at(end);
+        let (length, used) = (word.chars().count(), line.chars().count());
+        if used + length <= width {
+            line.push_str(word);
+            rest = behind;
+            continue;
+        }
+        let word = word.trim_start();
+        let length = word.chars().count();
+        if !line.trim().is_empty() {
+            lines.push(std::mem::take(&mut line));
+        }
+        line = " ".repeat(if indent + length <= width { indent } else { 0 });
+        if length <= width {
+            line.push_str(word);
+        } else {
+            let chars: Vec<char> = word.chars().collect();
+            let mut pieces = chars.chunks(width.max(1)).map(|piece| piece.iter().collect::<String>());
+            let last = pieces.next_back().unwrap_or_default();
+            lines.extend(pieces);
+            line = last;
+        }
+        rest = behind;
+    }
+    lines.push(line);
     lines
 }
 
@@ -93,7 +144,9 @@ fn sparklines(detail: &Detail, width: usize, scene: &Scene<'_>) -> Vec<Line<'sta
         .map(|sample| sample.map(|bytes| bytes.map(|bytes| bytes / 10)))
         .collect();
     let mut lines = Vec::new();
-    for (title, most, samples) in [("last 40 s", SECONDS, seconds), ("last 10 m", KEPT, minutes)] {
+    // The intervals of a log are of any length.
+    let finer = if scene.screen.replay { "intervals" } else { "last 40 s" };
+    for (title, most, samples) in [(finer, SECONDS, seconds), ("last 10 m", KEPT, minutes)] {
         let room = width.saturating_sub(2 * LABEL + 12).min(most);
         let newest = &samples[samples.len().saturating_sub(room)..];
         let highest = newest.iter().flatten().flatten().copied().max().unwrap_or(0);
@@ -124,10 +177,11 @@ fn eighths(value: u64, highest: u64) -> usize {
 }
 
 /// Rates, peak and totals each way.
-fn numbers(detail: &Detail, scene: &Scene<'_>) -> Vec<Line<'static>> {
+fn numbers(detail: &Detail, width: usize, scene: &Scene<'_>) -> Vec<Line<'static>> {
     let Detail { entry, traffic, peak, .. } = detail;
+    let value = (width.saturating_sub(LABEL) / 3).clamp(1, VALUE) - 1;
     let line = |title: &str, [sent, received, both]: [String; 3]| {
-        Line::from(format!("{title:<LABEL$}{sent:>VALUE$}{received:>VALUE$}{both:>VALUE$}"))
+        Line::from(format!("{title:<LABEL$} {sent:>value$} {received:>value$} {both:>value$}"))
     };
     let sums = |of: fn(&crate::flow::row::Lane) -> u64| {
         let (sent, received) = (of(&traffic.sent), of(&traffic.received));
@@ -140,7 +194,8 @@ fn numbers(detail: &Detail, scene: &Scene<'_>) -> Vec<Line<'static>> {
         let rates = [sent, received, sent.saturating_add(received)];
         lines.push(line(title, rates.map(|bytes| scene.rate(bytes, window).trim().to_owned())));
     }
-    lines.push(line("peak 1 s", peak.map(|rate| Amount::rate(rate, 1.0, scene.unit()).to_string())));
+    let title = if scene.screen.replay { "peak" } else { "peak 1 s" };
+    lines.push(line(title, peak.map(|rate| AmountText::rate(rate, 1.0, scene.unit()).to_string())));
     lines.push(line("bytes", bytes.map(grouped)));
     lines.push(line("packets", packets.map(grouped)));
     let mean = |way: usize| match packets[way] {
@@ -170,7 +225,7 @@ fn facts(detail: &Detail, scene: &Scene<'_>) -> Vec<Line<'static>> {
     let words = &scene.words;
     let hosts = |hosts: &BTreeSet<IpAddr>| {
         some(hosts, "hosts", |host| match words.names.hosts.get(host).filter(|_| words.options.dns) {
-            Some(name) => format!("{host} {}", name.replace(char::is_control, "?")),
+            Some(name) => format!("{host} {name}"),
             None => host.to_string(),
         })
     };
@@ -197,9 +252,27 @@ fn facts(detail: &Detail, scene: &Scene<'_>) -> Vec<Line<'static>> {
     });
     let vlans =
         some(&facts.vlans, "VLANs", |vlan| if *vlan == 0 { "none".to_owned() } else { vlan.to_string() });
+    let crossed = some(&facts.crossed, "interfaces", |id| Safe::new(words.interface(*id)).to_string());
+    let inside = some(&facts.inside, "tunnels", |id| Safe::new(words.interface(*id)).to_string());
+    let is_tunnel = |id: &InterfaceId| scene.live.crossings.tunnelled.iter().any(|(tunnel, _)| tunnel == id);
+    let mut also = Vec::new();
+    if !facts.crossed.is_empty() {
+        also.push(("", format!("also crossed {crossed}, and is counted once (c: on each)")));
+    }
+    if facts.interfaces.iter().any(is_tunnel) {
+        also.push(("", "inside another conversation, which has these bytes and more around them".to_owned()));
+    }
+    if !facts.inside.is_empty() {
+        also.push(("", format!("carries what crosses {inside}, if it is that tunnel's other end")));
+    }
+    if let Some(rows) = scene.screen.rows_of {
+        let text = format!("{interfaces}  (the log has rows of {rows}, not of flows: no ends)");
+        return vec![Line::from(format!("{:<LABEL$}{text}", "interface"))];
+    }
+    let because = if scene.screen.replay { "the log has it so".to_owned() } else { rules.join("; ") };
     let lines = [
         ("local", format!("{}{}", hosts(&facts.local), ports(&facts.local_ports))),
-        ("", format!("local because: {}", rules.join("; "))),
+        ("", format!("local because: {because}")),
         ("remote", format!("{}{}", hosts(&facts.remote), ports(&facts.remote_ports))),
         (
             "protocol",
@@ -210,7 +283,8 @@ fn facts(detail: &Detail, scene: &Scene<'_>) -> Vec<Line<'static>> {
             ),
         ),
     ];
-    lines.into_iter().map(|(title, text)| Line::from(format!("{title:<LABEL$}{text}"))).collect()
+    let lines = lines.into_iter().chain(also);
+    lines.map(|(title, text)| Line::from(format!("{title:<LABEL$}{text}"))).collect()
 }
 
 /// Whose it is: of a few owners everything, of more their names.
@@ -280,4 +354,40 @@ fn some<T>(values: &BTreeSet<T>, what: &str, text: impl Fn(&T) -> String) -> Str
         return values.iter().map(text).collect::<Vec<_>>().join(", ");
     }
     format!("{} {what}", values.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn long_lines_go_on_below_their_values() {
+        assert_eq!(fold("local     10.77.0.1  port 53", 40, 10), ["local     10.77.0.1  port 53"]);
+        assert_eq!(
+            fold("local     10.77.0.1  port 53", 27, 10),
+            ["local     10.77.0.1  port", "          53"]
+        );
+        let address = "2001:db8:1111:2222:3333:4444:5555:6666";
+        let line = format!("local     {address}  port 53");
+        assert_eq!(fold(&line, 40, 10), ["local", address, "          port 53"]);
+        assert_eq!(
+            fold(&line, 20, 10),
+            ["local", &address[..20], &address[20..], "          port 53"].map(str::to_owned)
+        );
+        assert_eq!(fold("", 20, 10), [""]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_lost_and_lines_fit(text in "[a-z:]{0,20}( {1,3}[a-z0-9:.]{1,45}){0,8}", width in 1..80_usize) {
+            let lines = fold(&text, width, LABEL);
+            prop_assert!(lines.iter().all(|line| line.chars().count() <= width), "{:?}", lines);
+            prop_assert_eq!(lines.concat().replace(' ', ""), text.replace(' ', ""));
+            for word in text.split_whitespace().filter(|word| word.len() <= width) {
+                prop_assert!(lines.iter().any(|line| line.contains(word)), "{} in {:?}", word, lines);
+            }
+        }
+    }
 }
