@@ -1,6 +1,7 @@
 //! A line of text that is being typed.
 
-use super::press::Key;
+use super::press::PressedKey;
+use crate::format::guarded;
 
 /// What the text is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,9 +105,13 @@ impl Prompt {
     /// the end up to the cursor.
     #[must_use]
     pub(super) fn visible(&self, columns: usize) -> (String, usize) {
-        let room = columns.saturating_sub(1);
-        let first = self.cursor.saturating_sub(room);
-        (self.text.iter().skip(first).take(columns).collect(), self.cursor - first)
+        let shown = |text: &[char]| guarded(&text.iter().collect::<String>()).into_owned();
+        let (before, after) = self.text.split_at(self.cursor);
+        let before = shown(before);
+        let cursor = before.chars().count();
+        let first = cursor.saturating_sub(columns.saturating_sub(1));
+        let text = before + &shown(after);
+        (text.chars().skip(first).take(columns).collect(), cursor - first)
     }
 }
 
@@ -157,6 +162,13 @@ mod tests {
         assert_eq!(prompt.visible(0), (String::new(), 0));
         prompt.press(PressedKey::Home);
         assert_eq!(prompt.visible(5), ("01234".to_owned(), 0));
+    }
+
+    #[test]
+    fn what_is_pasted_commands_nothing() {
+        let prompt = Prompt::new(Purpose::Export, "a\u{202e}b");
+        assert_eq!(prompt.visible(20), ("a\\u{202e}b".to_owned(), 10));
+        assert_eq!(prompt.visible(4), ("2e}b".get(1..).unwrap().to_owned(), 3));
     }
 
     proptest! {

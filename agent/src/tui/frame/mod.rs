@@ -23,11 +23,14 @@ use ratatui::{
     buffer::Buffer,
     layout::{Position, Rect, Size},
     style::Style,
-    text::Line,
+    text::{Line, Span},
 };
 
-pub(super) use self::layout::Layout;
 pub use self::theme::Theme;
+pub(super) use self::{
+    layout::Layout,
+    place::{EntryPlaces, Height},
+};
 use super::{
     detail::Detail,
     list::ListEntry,
@@ -39,7 +42,8 @@ use super::{
 };
 use crate::{
     flow::snapshot::Snapshot,
-    iftop::number::{Amount, Unit},
+    format::guarded,
+    iftop::number::{AmountText, Unit},
 };
 
 /// Everything that a frame is made of.
@@ -56,7 +60,8 @@ pub(super) struct Scene<'a> {
     pub(super) detail: Option<&'a Detail>,
     pub(super) minutes: &'a Minutes,
     pub(super) owners_degraded: &'a [String],
-    pub(super) words: Words<'a>,
+    pub(super) notes: &'a [(String, bool)],
+    pub(super) words: EntryWords<'a>,
     pub(super) now: Duration,
 }
 
@@ -88,12 +93,12 @@ impl Scene<'_> {
     pub(super) fn text(&self, size: Size) -> Vec<Line<'static>> {
         let layout = self.layout(size);
         match &self.screen.page {
-            Page::Help(_) => help::lines(size.width, layout.rows.len()),
-            Page::Detail(..) => {
+            ScreenPage::Help(_) => help::lines(size.width, layout.rows.len(), self.screen.replay),
+            ScreenPage::Detail(..) => {
                 self.detail.map_or_else(Vec::new, |detail| page::detail(detail, size.width, self))
             }
-            Page::Files(_, files, _) => page::files(files),
-            Page::List | Page::Interfaces(_) => Vec::new(),
+            ScreenPage::Files(_, files, _) => page::folded(page::files(files), size.width),
+            ScreenPage::List | ScreenPage::Interfaces(_) => Vec::new(),
         }
     }
 
@@ -173,12 +178,18 @@ struct Canvas<'a> {
 }
 
 impl Canvas<'_> {
+    /// The part of it above a line.
+    fn above(&mut self, line: u16) -> Canvas<'_> {
+        let size = Size { height: self.size.height.min(line), ..self.size };
+        Canvas { buffer: self.buffer, origin: self.origin, size }
+    }
+
     /// Writes text into at most `width` columns.
     fn text(&mut self, column: u16, line: u16, text: &str, width: u16, style: Style) {
         if column < self.size.width && line < self.size.height {
             let width = width.min(self.size.width - column);
             let (x, y) = (self.origin.x + column, self.origin.y + line);
-            self.buffer.set_stringn(x, y, text, usize::from(width), style);
+            self.buffer.set_stringn(x, y, guarded(text), usize::from(width), style);
         }
     }
 
@@ -186,7 +197,9 @@ impl Canvas<'_> {
     fn line(&mut self, column: u16, line: u16, text: &Line<'_>) {
         if column < self.size.width && line < self.size.height {
             let (x, y) = (self.origin.x + column, self.origin.y + line);
-            self.buffer.set_line(x, y, text, self.size.width - column);
+            let spans = text.spans.iter().map(|span| Span::styled(guarded(&span.content), span.style));
+            let text = Line { spans: spans.collect(), ..*text };
+            self.buffer.set_line(x, y, &text, self.size.width - column);
         }
     }
 
