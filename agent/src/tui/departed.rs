@@ -11,14 +11,16 @@ use super::list::{EntryKey, Grouping, Scope};
 use crate::flow::{
     group::GroupBy,
     ledger::Ledger,
-    row::{InterfaceId, RowView, Traffic},
+    row::{Counting, InterfaceId, Traffic},
 };
 
 /// Most groups of one grouping whose totals are kept; then those that have no rows any more are forgotten.
 const MOST: usize = 65_536;
 
 /// Sent and received.
-type Totals = [Count; 2];
+type BothWays = [Count; 2];
+/// The same by [`Counting`].
+type Countings = [BothWays; 2];
 
 /// The groupings that groups are kept of, with their places in [`Grouping::ALL`].
 fn groups() -> impl Iterator<Item = (usize, Grouping)> {
@@ -30,28 +32,36 @@ fn groups() -> impl Iterator<Item = (usize, Grouping)> {
 
 /// The totals, in the order of [`Grouping::ALL`].
 #[derive(Clone, Debug, Default)]
-pub(super) struct Departed {
-    groups: [HashMap<(EntryKey, InterfaceId), Totals>; Grouping::ALL.len()],
+pub(super) struct DepartedTotals {
+    groups: [HashMap<(EntryKey, InterfaceId), Countings>; Grouping::ALL.len()],
 }
 
-impl Departed {
-    /// Takes up what was forgotten when the last interval was closed.
-    pub(super) fn take(&mut self, ledger: &Ledger, scope: &Scope<'_>) {
+impl DepartedTotals {
+    /// Takes up what was forgotten when the last interval was closed. Where rows come to the `same` either way of counting, as in a log,
+    /// it takes half as long.
+    pub(super) fn take(&mut self, ledger: &Ledger, scope: &Scope<'_>, same: bool) {
+        let countings: &[Counting] =
+            if same { &[Counting::Once] } else { &[Counting::Once, Counting::PerInterface] };
         for (place, grouping) in groups() {
             let scope = Scope { grouping, ..*scope };
             let totals = &mut self.groups[place];
-            for (row, traffic, owner) in ledger.departed() {
-                for (key, part) in scope.shares(RowView { key: row, traffic, owner }) {
-                    let Traffic { sent, received } = part.of_traffic(traffic);
-                    let of_group = totals.entry((key, row.interface)).or_default();
-                    for (total, lane) in of_group.iter_mut().zip([sent, received]) {
-                        total.add(Count { bytes: lane.bytes, packets: lane.packets });
+            for counting in countings.iter().copied() {
+                for row in ledger.departed(counting) {
+                    for (key, part) in scope.shares(row) {
+                        let Traffic { sent, received, .. } = part.of_traffic(row.traffic);
+                        let of_group = totals.entry((key, row.key.interface)).or_default();
+                        for (total, lane) in of_group[counting as usize].iter_mut().zip([sent, received]) {
+                            total.add(Count { bytes: lane.bytes, packets: lane.packets });
+                        }
+                        if same {
+                            of_group[Counting::PerInterface as usize] = of_group[counting as usize];
+                        }
                     }
                 }
             }
             if totals.len() > MOST {
                 let mut alive = HashMap::new();
-                for row in ledger.rows() {
+                for row in ledger.rows(Counting::PerInterface) {
                     for (key, _) in scope.shares(row) {
                         let key = (key, row.key.interface);
                         if let Some(total) = totals.get(&key) {
@@ -68,11 +78,20 @@ impl Departed {
     pub(super) fn of(
         &self,
         grouping: Grouping,
+        counting: Counting,
         shown: impl Fn(InterfaceId) -> bool,
     ) -> impl Iterator<Item = (&EntryKey, BothWays)> {
         let place = Grouping::ALL.iter().position(|known| *known == grouping);
         let groups = place.map(|place| &self.groups[place]).into_iter().flatten();
-        groups.filter(move |((_, interface), _)| shown(*interface)).map(|((key, _), totals)| (key, *totals))
+        groups
+            .filter(move |((_, interface), _)| shown(*interface))
+            .map(move |((key, _), totals)| (key, totals[counting as usize]))
+    }
+
+    /// How much it is, in bytes, as far as that can be told.
+    pub(super) fn size(&self) -> usize {
+        let entries: usize = self.groups.iter().map(HashMap::capacity).sum();
+        entries * size_of::<((EntryKey, InterfaceId), Countings)>()
     }
 
     /// Begins again.

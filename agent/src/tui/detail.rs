@@ -9,13 +9,14 @@ use std::{
 
 use flowtally_common::Count;
 
-use super::list::{Entry, EntryKey, Scope};
-use crate::flow::{
-    ledger::Ledger,
-    orient::Rule,
-    owner::Attribution,
-    protocol::Kind,
-    row::{InterfaceId, Interval, RowView, Traffic},
+use super::list::{EntryKey, ListEntry, Scope};
+use crate::{
+    flow::{
+        ledger::Ledger,
+        orient::LocalRule,
+        row::{Counting, InterfaceId, Interval, RowView, Traffic},
+    },
+    model::{owner::Attribution, protocol::Kind},
 };
 
 /// Most different values of one kind that are put into words.
@@ -52,13 +53,17 @@ pub(super) struct EntryFacts {
     pub(super) kinds: BTreeSet<Kind>,
     pub(super) vlans: BTreeSet<u16>,
     pub(super) interfaces: BTreeSet<InterfaceId>,
+    /// Others that it crossed, and is not counted on.
+    pub(super) crossed: BTreeSet<InterfaceId>,
+    /// Tunnels whose packets it may carry.
+    pub(super) inside: BTreeSet<InterfaceId>,
     pub(super) owners: BTreeSet<Arc<Attribution>>,
     /// Why the local end is the local one, in the words of [`LocalRule`].
     pub(super) rules: Vec<LocalRule>,
 }
 
-impl Facts {
-    fn add(&mut self, RowView { key: row, owner, .. }: RowView<'_>, rule: Rule) {
+impl EntryFacts {
+    fn add(&mut self, RowView { key: row, owner, .. }: RowView<'_>, rule: LocalRule) {
         fn add<T: Ord>(set: &mut BTreeSet<T>, value: T) {
             if set.len() < MOST {
                 set.insert(value);
@@ -122,6 +127,12 @@ impl Detail {
             traffic.merge(&part.of_traffic(row.traffic));
             flows += 1;
             let loopback = scope.around.loopback.contains(&row.key.interface);
+            if scope.counting == Counting::Once && facts.crossed.len() < MOST && flows <= MOST {
+                facts.crossed.extend(ledger.crossed_by(row.key).iter().map(|crossed| crossed.interface));
+            }
+            if flows <= MOST {
+                facts.inside.extend(ledger.inside(row.key));
+            }
             facts.add(row, ledger.orientation().rule(row.key, loopback));
         }
         for (_, totals) in departed.filter(|(of, _)| **of == key) {
@@ -135,7 +146,7 @@ impl Detail {
             (self.traffic, self.flows, self.facts) = (traffic, flows, facts);
         }
         let new: Range<u64> = self.next.max(end.saturating_sub(SECONDS as u64))..end;
-        for interval in ledger.intervals(new, |row| scope.part(&key, row)) {
+        for interval in ledger.intervals(new, scope.counting, |row| scope.part(&key, row)) {
             let rates = rates(&interval);
             for (peak, rate) in self.peak.iter_mut().zip(rates) {
                 *peak = (*peak).max(rate);
@@ -147,9 +158,10 @@ impl Detail {
             self.seconds.pop_front();
         }
         if self.flows == 1 {
-            let Traffic { sent, received } = &self.traffic;
-            self.peak[0] = self.peak[0].max(sent.peak);
-            self.peak[1] = self.peak[1].max(received.peak);
+            let Traffic { sent, received, peak } = &self.traffic;
+            for (known, of_row) in self.peak.iter_mut().zip([sent.peak, received.peak, *peak]) {
+                *known = (*known).max(of_row);
+            }
         }
     }
 
