@@ -32,7 +32,14 @@ pub(super) struct Minutes {
 
 impl Minutes {
     /// Takes a sample if it is time for one.
-    pub(super) fn take<'a>(&mut self, elapsed: Duration, entries: impl Iterator<Item = &'a Entry>) {
+    ///
+    /// `window` is how many seconds the window really is: in a log an interval may be longer than ten seconds, and a sample is its share then.
+    pub(super) fn take<'a>(
+        &mut self,
+        elapsed: Duration,
+        window: f64,
+        entries: impl Iterator<Item = &'a ListEntry>,
+    ) {
         let number = number(elapsed);
         if number <= self.last {
             return;
@@ -50,6 +57,7 @@ impl Minutes {
                 continue;
             }
             let sample = [entry.sent.recent[WINDOW], entry.received.recent[WINDOW]];
+            let sample = if window < LONG { sample } else { sample.map(|bytes| share(bytes, window)) };
             let samples = self.samples.entry_ref(&entry.key).or_default();
             // An entry may be listed and opened.
             if samples.back().is_none_or(|(last, _)| *last != number) {
@@ -71,6 +79,15 @@ impl Minutes {
     }
 }
 
+/// A window of more seconds than this is longer than ticks that are late make it.
+const LONG: f64 = 15.0;
+
+/// What of a window's bytes is a sample's.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is less than the bytes are")]
+fn share(bytes: u64, window: f64) -> u64 {
+    (bytes as f64 * SAMPLE.as_secs_f64() / window).round() as u64
+}
+
 /// The number of the sample that ends nearest to this moment: ticks are not to the millisecond.
 fn number(elapsed: Duration) -> u64 {
     (elapsed + Duration::from_millis(500)).as_secs() / SAMPLE.as_secs()
@@ -79,10 +96,7 @@ fn number(elapsed: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        flow::{group::GroupKey, protocol::Kind},
-        iftop::pair::Amounts,
-    };
+    use crate::{flow::group::GroupKey, iftop::pair::PairAmounts, model::protocol::Kind};
 
     fn entry(kind: Kind, bytes: u64) -> ListEntry {
         let amounts = |bytes| PairAmounts { recent: [0, bytes, 0], bytes: 0 };
@@ -101,7 +115,7 @@ mod tests {
         for second in 1..=700 {
             let listed = [Kind::TCP, Kind::UDP].map(|kind| entry(kind, second));
             let listed = &listed[..if (300..=320).contains(&second) { 1 } else { 2 }];
-            minutes.take(Duration::from_millis(second * 1000 - 20), listed.iter());
+            minutes.take(Duration::from_millis(second * 1000 - 20), 10.0, listed.iter());
         }
         let of = |kind| minutes.of(&EntryKey::Left(GroupKey::Protocol(kind)));
         let expected: Vec<_> = (11..=70).map(|number| Some([number * 10, number * 20])).collect();
@@ -117,11 +131,19 @@ mod tests {
     }
 
     #[test]
+    fn of_a_longer_interval_it_has_a_share() {
+        let mut minutes = Minutes::default();
+        minutes.take(Duration::from_hours(1), 3600.0, [entry(Kind::TCP, 720_000)].iter());
+        let of = minutes.of(&EntryKey::Left(GroupKey::Protocol(Kind::TCP)));
+        assert_eq!(of.last(), Some(&Some([2000, 4000])));
+    }
+
+    #[test]
     fn what_has_not_been_listed_for_long_is_forgotten() {
         let mut minutes = Minutes::default();
-        minutes.take(Duration::from_secs(10), [entry(Kind::TCP, 1)].iter());
+        minutes.take(Duration::from_secs(10), 10.0, [entry(Kind::TCP, 1)].iter());
         for tens in 2..=70 {
-            minutes.take(Duration::from_secs(10 * tens), [entry(Kind::UDP, 1)].iter());
+            minutes.take(Duration::from_secs(10 * tens), 10.0, [entry(Kind::UDP, 1)].iter());
         }
         assert_eq!(minutes.samples.len(), 1);
     }

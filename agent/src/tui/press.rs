@@ -6,9 +6,12 @@ use super::{
     filter::ScreenFilter,
     list::{EntryKey, Grouping},
     prompt::{Prompt, Purpose, Typed},
-    screen::{Lines, Page, Picker, Screen},
+    screen::{Picker, ScreenPage, ScreenState, ShownLines},
 };
-use crate::iftop::options::{LineDisplay, PortDisplay, Sort};
+use crate::{
+    flow::row::Counting,
+    iftop::options::{LineDisplay, PairOrder, PortDisplay},
+};
 
 /// Entries that a notch of the mouse wheel scrolls.
 const NOTCH: isize = 3;
@@ -43,6 +46,23 @@ pub enum PressedKey {
     Other,
 }
 
+/// A key that moves the time of a log that is replayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeKey {
+    /// Stop, or go on.
+    Pause,
+    /// One interval back.
+    Back,
+    /// One interval on.
+    Forward,
+    /// To a tenth of the time covered, 0 to 9.
+    Tenth(u8),
+    /// Go on faster.
+    Faster,
+    /// Go on slower.
+    Slower,
+}
+
 /// What has to follow a key, besides drawing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum ScreenEffect {
@@ -58,6 +78,8 @@ pub(super) enum ScreenEffect {
     Gather,
     /// What is listed keeps its place from now on.
     Freeze,
+    /// Frames that cross several interfaces count differently.
+    Count,
     /// The display stands still from now on, or no longer.
     Pause,
     /// This capture filter is wanted; none if it is empty.
@@ -76,6 +98,8 @@ pub(super) enum ScreenEffect {
     Open(Option<EntryKey>),
     /// The files that this entry's owners have open are wanted.
     Files(Option<EntryKey>),
+    /// The time of the log is to move.
+    Time(TimeKey),
 }
 
 /// What a key does. `now` is the time since the start.
@@ -99,6 +123,9 @@ pub(super) fn press(screen: &mut ScreenState, key: PressedKey, now: Duration) ->
             Typed::Cancelled => ScreenEffect::Nothing,
             Typed::Done(text) => typed(screen, prompt.purpose, text, now),
         };
+    }
+    if let Some(effect) = screen.replay.then(|| replay_key(screen, key, now)).flatten() {
+        return effect;
     }
     let moved = match &mut screen.page {
         ScreenPage::List => return list_key(screen, key, now),
@@ -133,7 +160,48 @@ pub(super) fn press(screen: &mut ScreenState, key: PressedKey, now: Duration) ->
             _ => lines_key(lines, key),
         },
     };
-    if moved { Effect::Nothing } else { option_key(screen, key, now) }
+    if moved { ScreenEffect::Nothing } else { option_key(screen, key, now) }
+}
+
+/// A key that has another meaning where a log is replayed.
+fn replay_key(screen: &mut ScreenState, key: PressedKey, now: Duration) -> Option<ScreenEffect> {
+    let chooses = matches!(screen.page, ScreenPage::Interfaces(_));
+    Some(ScreenEffect::Time(match key {
+        PressedKey::Char(' ') if chooses => return None,
+        PressedKey::Char(' ' | 'P') => TimeKey::Pause,
+        PressedKey::Left => TimeKey::Back,
+        PressedKey::Right => TimeKey::Forward,
+        PressedKey::Char(digit @ '0'..='9') => {
+            TimeKey::Tenth(u8::try_from(digit).map_or(0, |digit| digit - b'0'))
+        }
+        PressedKey::Char('+') => TimeKey::Faster,
+        PressedKey::Char('-') => TimeKey::Slower,
+        PressedKey::Char('x') => {
+            let (next, message) = match screen.options.sort {
+                PairOrder::TwoSeconds => (PairOrder::TenSeconds, "Sort by col 2"),
+                PairOrder::TenSeconds => (PairOrder::FortySeconds, "Sort by col 3"),
+                _ => (PairOrder::TwoSeconds, "Sort by col 1"),
+            };
+            screen.options.sort = next;
+            screen.say(message, now);
+            return Some(ScreenEffect::Nothing);
+        }
+        PressedKey::Char('c') => {
+            screen.say(
+                "In a log a frame counts once: on the interface nearest to where it entered or left",
+                now,
+            );
+            return Some(ScreenEffect::Nothing);
+        }
+        PressedKey::Char('F') => {
+            screen.say(
+                "Open files are those of now, and not in the log: `flowtally inspect PID` shows them",
+                now,
+            );
+            return Some(ScreenEffect::Nothing);
+        }
+        _ => return None,
+    }))
 }
 
 /// Scrolls a text. Whether the key did.
@@ -279,7 +347,7 @@ fn option_key(screen: &mut ScreenState, key: PressedKey, now: Duration) -> Scree
         'e' => return ask(screen, Purpose::Export),
         '!' => "Sorry, subshells have been disabled.",
         'g' => {
-            let grouping = screen.grouping.next();
+            let grouping = screen.grouping.next(&screen.groupings);
             group(screen, grouping, now);
             return ScreenEffect::Gather;
         }
@@ -291,7 +359,11 @@ fn option_key(screen: &mut ScreenState, key: PressedKey, now: Duration) -> Scree
             let selected = screen.scroll.cursor.as_ref().and_then(|cursor| cursor.key.clone());
             return ScreenEffect::Files(selected);
         }
-        'i' => return Effect::ListInterfaces,
+        'c' => {
+            effect = ScreenEffect::Count;
+            recount(&mut screen.counting)
+        }
+        'i' => return ScreenEffect::ListInterfaces,
         'r' => {
             effect = ScreenEffect::ForgetTotals;
             "Totals and peaks start again"
@@ -300,6 +372,20 @@ fn option_key(screen: &mut ScreenState, key: PressedKey, now: Duration) -> Scree
     };
     screen.say(message, now);
     effect
+}
+
+/// Lets frames that cross several interfaces count in the other way.
+const fn recount(counting: &mut Counting) -> &'static str {
+    match counting {
+        Counting::Once => {
+            *counting = Counting::PerInterface;
+            "Each interface counts what crosses it"
+        }
+        Counting::PerInterface => {
+            *counting = Counting::Once;
+            "What crosses several interfaces counts once"
+        }
+    }
 }
 
 /// Turns a switch over.
