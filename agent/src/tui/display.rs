@@ -3,6 +3,8 @@
 //! Whoever owns the books calls [`tick`](Display::tick) when an interval has been closed, [`press`](Display::press) for each
 //! key and [`draw`](Display::draw) after either.
 
+mod replay;
+
 use std::{
     collections::HashSet,
     io::{self, Write},
@@ -19,11 +21,11 @@ use ratatui::{
 use super::{
     departed::DepartedTotals,
     detail::Detail,
-    export::{self, Format, Heading},
-    frame::{Layout, Scene, Theme, bits},
-    list::{EntryKey, List},
+    export::{self, ExportFormat, Heading},
+    frame::{EntryPlaces, Height, Layout, Scene, Theme, bits},
+    list::{EntryKey, EntryList, Scope},
     minutes::Minutes,
-    press::{Effect, Key, press},
+    press::{PressedKey, ScreenEffect, TimeKey, press},
     residue::Residue,
     screen::{Candidate, Picker, ScreenPage, ScreenState, ShownLines},
     words::EntryWords,
@@ -32,8 +34,7 @@ use crate::{
     flow::{
         ledger::Ledger,
         names::Names,
-        owner::{Attribution, Owner},
-        row::{InterfaceId, RowKey, RowView, Traffic},
+        row::{Counting, InterfaceId, RowKey, RowView, Traffic},
         snapshot::Snapshot,
     },
     format::Safe,
@@ -44,6 +45,8 @@ use crate::{
     },
     model::owner::{Attribution, Owner},
 };
+
+pub use self::replay::DisplayMemory;
 
 /// Addresses that are handed out at once for looking their names up.
 const MOST_HOSTS: usize = 256;
@@ -71,6 +74,8 @@ pub struct Display {
     detail: Option<Detail>,
     /// Why less than all owners can be found.
     owners_degraded: Vec<String>,
+    /// What is said of where the counts come from, and of each whether it is bad news.
+    notes: Vec<(String, bool)>,
     size: Size,
 }
 
@@ -108,6 +113,8 @@ pub enum Wish {
     Show(Vec<String>),
     /// The files that [`Display::owners`] have open, for [`Display::show_files`].
     Files,
+    /// The time of the log that is replayed is to move.
+    Time(TimeKey),
 }
 
 impl Display {
@@ -134,8 +141,14 @@ impl Display {
             residue: Residue::default(),
             detail: None,
             owners_degraded: Vec::new(),
+            notes: Vec::new(),
             size: Size::default(),
         }
+    }
+
+    /// Which interfaces count a frame that crosses several, until a key changes it.
+    pub const fn count(&mut self, counting: Counting) {
+        self.screen.counting = counting;
     }
 
     /// What the user has set.
@@ -163,23 +176,23 @@ impl Display {
 
     /// An interval has been closed.
     pub fn tick(&mut self, ledger: &Ledger) {
-        self.loopback = ledger.loopbacks();
-        let Self { screen, names, loopback, broadcast, departed, .. } = self;
-        let around = Surroundings { names, loopback, broadcast };
-        departed.take(ledger, &screen.scope(&around));
+        self.pass(ledger);
         self.refresh(ledger);
     }
 
     /// Shows what is in the books now.
     fn refresh(&mut self, ledger: &Ledger) {
-        self.live = ledger.overview(|id| is_shown(self.shown.as_ref(), id));
+        self.live = ledger.overview(|id| is_shown(self.shown.as_ref(), id), self.counting());
+        if !self.notes.is_empty() {
+            self.screen.options.filter_code.clone_from(&self.live.filter);
+        }
         if self.held.is_none() {
             self.overview = self.live.clone();
             self.gather(ledger);
             self.arrange();
             let opened = self.detail.as_ref().map(|detail| &detail.entry);
             let entries = self.list.shown(&self.screen.scroll);
-            self.minutes.take(self.live.elapsed, entries.chain(opened));
+            self.minutes.take(self.live.elapsed, self.live.window_seconds[1], entries.chain(opened));
         }
     }
 
@@ -211,11 +224,12 @@ impl Display {
                 }
                 self.gather(ledger);
             }
-            Effect::Freeze => self.arrange(),
-            Effect::Pause => self.pause(ledger),
-            Effect::NetFilter(text) => return Wish::NetFilter(text),
-            Effect::Search(text) => self.search(&text, now),
-            Effect::Export(name) => match Format::of(&name) {
+            ScreenEffect::Freeze => self.arrange(),
+            ScreenEffect::Pause => self.pause(ledger),
+            ScreenEffect::Count => self.count_differently(ledger),
+            ScreenEffect::NetFilter(text) => return Wish::NetFilter(text),
+            ScreenEffect::Search(text) => self.search(&text, now),
+            ScreenEffect::Export(name) => match ExportFormat::of(&name) {
                 Some(format) => return Wish::Export(name, format),
                 None => self.screen.say("Give the file a name that ends in .json or .csv", now),
             },
@@ -231,6 +245,7 @@ impl Display {
                     return Wish::Files;
                 }
             }
+            ScreenEffect::Time(key) => return Wish::Time(key),
         }
         if !matches!(self.screen.page, ScreenPage::Detail(..) | ScreenPage::Files(..)) {
             self.detail = None;
@@ -256,6 +271,20 @@ impl Display {
         self.owners_degraded = reasons;
     }
 
+    /// Says all the time where the counts come from, if they are not this program's own, and of each sentence whether it is bad news. The
+    /// capture filter is the ledger's then.
+    pub fn set_notes(&mut self, notes: Vec<(String, bool)>) {
+        self.notes = notes;
+    }
+
+    /// An interval has been closed, on the way to another one.
+    pub fn pass(&mut self, ledger: &Ledger) {
+        self.loopback = ledger.loopbacks();
+        let Self { screen, names, loopback, broadcast, departed, .. } = self;
+        let around = Surroundings { names, loopback, broadcast };
+        departed.take(ledger, &screen.scope(&around), screen.replay);
+    }
+
     /// The owners of the entry that is shown in full, each once.
     #[must_use]
     pub fn owners(&self) -> Vec<Owner> {
@@ -279,13 +308,32 @@ impl Display {
     /// Stands still, or goes on with what is now.
     fn pause(&mut self, ledger: &Ledger) {
         if self.screen.options.paused {
-            let rows = ledger.rows().map(|row| (*row.key, *row.traffic, Arc::clone(row.owner))).collect();
+            let rows = ledger
+                .rows(self.counting())
+                .map(|row| (*row.key, *row.traffic, Arc::clone(row.owner)))
+                .collect();
             let departed = self.departed.clone();
             self.held = Some(HeldDisplay { rows, departed, closed: ledger.closed() });
         } else {
             self.held = None;
             self.refresh(ledger);
         }
+    }
+
+    /// Which interfaces count a frame that crosses several: of some interfaces each shows its own.
+    const fn counting(&self) -> Counting {
+        if self.shown.is_some() { Counting::PerInterface } else { self.screen.counting }
+    }
+
+    /// Shows what frames come to that count on each interface they cross, or once again. A pause ends: what stands still was
+    /// counted in the other way.
+    fn count_differently(&mut self, ledger: &Ledger) {
+        self.screen.options.paused = false;
+        self.held = None;
+        if let Some(detail) = &mut self.detail {
+            *detail = Detail::open(&detail.entry.key);
+        }
+        self.refresh(ledger);
     }
 
     fn forget_totals(&mut self, ledger: &mut Ledger) {
@@ -303,6 +351,7 @@ impl Display {
             detail.forget_totals();
         }
         self.screen.scale = super::scale::Automatic::default();
+        self.screen.height = Height::default();
         self.refresh(ledger);
         self.gather(ledger);
     }
@@ -329,7 +378,7 @@ impl Display {
         let found = list.search(&screen.options, after, |entry| {
             let contains = |text: String| text.to_lowercase().contains(&wanted);
             words.ends(entry).iter().any(|end| contains(end.to_string()))
-                || Words::owner(entry).is_some_and(contains)
+                || EntryWords::owner(entry).is_some_and(|owner| contains(owner.to_string()))
         });
         match found {
             Some(rank) => {
@@ -418,6 +467,7 @@ impl Display {
 
     /// Brings the rows together anew.
     fn gather(&mut self, ledger: &Ledger) {
+        let counting = self.counting();
         let Self { screen, list, names, loopback, broadcast, held, shown, departed, .. } = self;
         let around = Surroundings { names, loopback, broadcast };
         let scope = screen.scope(&around);
@@ -425,30 +475,32 @@ impl Display {
         let of_shown = |row: &RowView<'_>| is_shown(row.key.interface);
         if let Some(held) = held {
             let rows = held.rows().filter(of_shown);
-            list.gather(rows, held.departed.of(scope.grouping, is_shown), &scope);
+            list.gather(rows, held.departed.of(scope.grouping, counting, is_shown), &scope);
         } else {
-            list.gather(ledger.rows().filter(of_shown), departed.of(scope.grouping, is_shown), &scope);
+            let departed = departed.of(scope.grouping, counting, is_shown);
+            list.gather(ledger.rows(counting).filter(of_shown), departed, &scope);
         }
         self.update_detail(ledger);
     }
 
     /// Takes up what has happened to the entry that is shown in full.
     fn update_detail(&mut self, ledger: &Ledger) {
+        let counting = self.counting();
         let Self { screen, list, names, loopback, broadcast, held, shown, departed, detail, .. } = self;
         let Some(detail) = detail else { return };
         let around = Surroundings { names, loopback, broadcast };
-        let scope = screen.scope(&around);
+        let scope = Scope { counting, ..screen.scope(&around) };
         let is_shown = |interface| is_shown(shown.as_ref(), interface);
         let of_shown = |row: &RowView<'_>| is_shown(row.key.interface);
         let entry = list.get(&detail.entry.key).cloned();
         if let Some(held) = held {
             let rows = held.rows().filter(of_shown);
-            let departed = held.departed.of(scope.grouping, is_shown);
+            let departed = held.departed.of(scope.grouping, counting, is_shown);
             detail.update(ledger, rows, departed, entry, &scope, held.closed);
         } else {
-            let departed = departed.of(scope.grouping, is_shown);
-            let closed = ledger.closed();
-            detail.update(ledger, ledger.rows().filter(of_shown), departed, entry, &scope, closed);
+            let departed = departed.of(scope.grouping, counting, is_shown);
+            let (rows, closed) = (ledger.rows(counting).filter(of_shown), ledger.closed());
+            detail.update(ledger, rows, departed, entry, &scope, closed);
         }
     }
 
@@ -460,11 +512,22 @@ impl Display {
     /// Decides what is on the screen.
     fn arrange(&mut self) {
         let layout = Layout::new(self.size, self.screen.options.show_bars);
-        let Self { screen, names, live, list, .. } = self;
-        let Screen { options, filter, scroll, .. } = screen;
-        let words = Words { options, names, interfaces: &live.interfaces };
-        list.arrange(&words, filter.as_ref(), scroll, layout.visible(options.line_display));
-        if let Page::Interfaces(picker) = &mut screen.page {
+        self.screen.settle_height(self.size);
+        let Self { screen, names, live, list, theme, .. } = self;
+        let ScreenState { options, filter, scroll, height, .. } = screen;
+        let words = EntryWords { options, names, interfaces: &live.interfaces };
+        let places = EntryPlaces { layout: &layout, options, mark: theme.cut() };
+        loop {
+            list.arrange(&words, filter.as_ref(), scroll, layout.visible(height.lines(options.line_display)));
+            let shown = list.shown(scroll).map(|entry| places.height(&words.ends(entry)));
+            let needed = shown.fold(*height, Height::max);
+            if needed == *height {
+                break;
+            }
+            // It only grows, and less is on the screen then.
+            *height = needed;
+        }
+        if let ScreenPage::Interfaces(picker) = &mut screen.page {
             picker.settle(layout.rows.len().saturating_sub(1));
         }
         let text = self.scene(Duration::ZERO).text(self.size).len();
@@ -514,7 +577,8 @@ impl Display {
             detail: self.detail.as_ref(),
             minutes: &self.minutes,
             owners_degraded: &self.owners_degraded,
-            words: Words {
+            notes: &self.notes,
+            words: EntryWords {
                 options: &self.screen.options,
                 names: &self.names,
                 interfaces: &self.live.interfaces,

@@ -20,10 +20,10 @@ mod screen;
 mod words;
 
 pub use self::{
-    display::{Display, Wish},
-    export::Format,
+    display::{Display, DisplayMemory, Wish},
+    export::ExportFormat,
     frame::Theme,
-    press::Key,
+    press::{PressedKey, TimeKey},
     screen::Candidate,
 };
 

@@ -5,8 +5,9 @@ use ratatui::style::Style;
 
 use super::{Canvas, Layout, Scene, Theme};
 use crate::{
-    flow::{group::GroupBy, snapshot::InterfaceView},
-    iftop::{number::Amount, options::Sort},
+    flow::{group::GroupBy, row::Counting, snapshot::InterfaceView},
+    format::Safe,
+    iftop::{number::AmountText, options::PairOrder},
     tui::list::Grouping,
 };
 
@@ -57,8 +58,21 @@ fn parts(scene: &Scene<'_>) -> Vec<RulePart> {
     let part = |weight, text: String, style| RulePart { weight, text, style };
     let plain = |weight, text| part(weight, text, Style::new());
     let mut parts = vec![plain(20, interfaces(&scene.live.interfaces))];
+    for (before, (note, is_bad)) in (0_u8..).zip(scene.notes) {
+        let weight = match (screen.replay, *is_bad) {
+            // Of a log the first thing to know is which time of it this is.
+            (true, _) => 40_u8.saturating_sub(before),
+            (false, true) => 21,
+            (false, false) => 18,
+        };
+        parts.push(part(weight, note.clone(), if *is_bad { theme.trouble() } else { Style::new() }));
+    }
     if screen.grouping != Grouping(GroupBy::Flow) {
-        parts.push(plain(8, format!("by {}", screen.grouping.name())));
+        let by = screen.grouping.name();
+        parts.push(match screen.rows_of {
+            Some(rows) => plain(30, format!("by {by} ({rows} rows)")),
+            None => plain(if screen.replay { 30 } else { 8 }, format!("by {by}")),
+        });
     }
     parts.push(plain(7, format!("sort {}", sort(options.sort))));
     let filter = options.filter_code.as_deref();
@@ -67,7 +81,10 @@ fn parts(scene: &Scene<'_>) -> Vec<RulePart> {
         format!("filter {}", Safe::new(filter.unwrap_or("none"))),
     ));
     if let Some(filter) = options.screen_filter.as_deref().filter(|_| screen.filter.is_some()) {
-        parts.push(plain(9, format!("only {filter}")));
+        parts.push(plain(9, format!("only {}", Safe::new(filter))));
+    }
+    if screen.counting == Counting::PerInterface {
+        parts.push(plain(10, "per interface".to_owned()));
     }
     for (is, text) in [(options.paused, "PAUSED"), (options.frozen, "FROZEN")] {
         if is {
@@ -84,11 +101,12 @@ fn parts(scene: &Scene<'_>) -> Vec<RulePart> {
 /// `eth0 (tcx)`, `eth0, lo (tcx)`, `eth0 (tcx), lo (clsact)`, `12 interfaces (tcx)`.
 fn interfaces(interfaces: &[InterfaceView]) -> String {
     let hooks: Vec<&str> = interfaces.iter().map(|interface| interface.hook.as_str()).collect();
+    let name = |interface: &InterfaceView| Safe::new(&interface.name).to_string();
     let same = hooks.windows(2).all(|pair| pair[0] == pair[1]);
     match interfaces {
         [] => "no interface".to_owned(),
         [first, ..] if same && interfaces.len() <= NAMED => {
-            let names: Vec<&str> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
+            let names: Vec<String> = interfaces.iter().map(name).collect();
             format!("{} ({})", names.join(", "), first.hook)
         }
         [..] if interfaces.len() <= NAMED => {
