@@ -66,9 +66,9 @@ pub(super) fn write<'a>(
 ) -> io::Result<()> {
     let rows = entries.map(|entry| ExportedRow::new(entry, heading));
     match format {
-        Format::Json => {
-            let rows: Vec<Row> = rows.collect();
-            serde_json::to_writer(&mut out, &Document::new(heading, &rows))?;
+        ExportFormat::Json => {
+            let rows: Vec<ExportedRow> = rows.collect();
+            json::to_writer(&mut out, &ScreenDocument::new(heading, &rows))?;
             writeln!(out)?;
         }
         ExportFormat::Csv => {
@@ -178,8 +178,8 @@ struct ExportedTotal {
     peak_total_bps: u64,
 }
 
-impl Total {
-    fn new(totals: &Totals, overview: &Snapshot) -> Self {
+impl ExportedTotal {
+    fn new(totals: &ViewTotals, overview: &Snapshot) -> Self {
         let RecentPeak { sent, received, total } = totals.peak;
         let [sent_bps_2s, sent_bps_10s, sent_bps_40s] = rates(totals.sent, overview);
         let [received_bps_2s, received_bps_10s, received_bps_40s] = rates(totals.received, overview);
@@ -201,9 +201,11 @@ impl Total {
 
 /// An entry of the list. Bytes are those of IP packets.
 #[derive(Serialize)]
-struct Row {
-    source: String,
-    destination: String,
+struct ExportedRow {
+    #[serde(flatten)]
+    source: json::NamedOrNull<Name>,
+    #[serde(flatten)]
+    destination: json::NamedOrNull<Name>,
     flows: u32,
     sent_bytes: u64,
     received_bytes: u64,
@@ -213,7 +215,8 @@ struct Row {
     received_bps_2s: f64,
     received_bps_10s: f64,
     received_bps_40s: f64,
-    owner: Option<String>,
+    #[serde(flatten)]
+    owner: json::NamedOrNull<Name>,
 }
 
 impl ExportedRow {
@@ -233,14 +236,13 @@ impl ExportedRow {
         "owner",
     ];
 
-    fn new(entry: &Entry, heading: &Heading<'_>) -> Self {
-        let [source, destination] =
-            heading.words.ends(entry).map(|label| label.to_string().trim().to_owned());
+    fn new(entry: &ListEntry, heading: &Heading<'_>) -> Self {
+        let [source, destination] = heading.words.ends(entry).map(|label| Some(label.title()));
         let [sent_bps_2s, sent_bps_10s, sent_bps_40s] = rates(entry.sent, heading.overview);
         let [received_bps_2s, received_bps_10s, received_bps_40s] = rates(entry.received, heading.overview);
         Self {
-            source,
-            destination,
+            source: json::NamedOrNull("source", source),
+            destination: json::NamedOrNull("destination", destination),
             flows: entry.flows,
             sent_bytes: entry.sent.bytes,
             received_bytes: entry.received.bytes,
@@ -250,11 +252,14 @@ impl ExportedRow {
             received_bps_2s,
             received_bps_10s,
             received_bps_40s,
-            owner: Words::owner(entry),
+            owner: json::NamedOrNull("owner", EntryWords::owner(entry)),
         }
     }
 
     fn values(&self) -> [String; 12] {
+        let cell = |name: &json::NamedOrNull<Name>| {
+            name.1.as_ref().map_or_else(String::new, |name| CsvCell::new(name).to_string())
+        };
         [
             cell(&self.source),
             cell(&self.destination),
