@@ -5,4 +5,5 @@ mod fixtures;
 mod frames;
 mod keys;
 mod owners;
+mod places;
 mod properties;
