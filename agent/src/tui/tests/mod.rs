@@ -3,6 +3,7 @@
 mod exported;
 mod fixtures;
 mod frames;
+mod hostile;
 mod keys;
 mod owners;
 mod places;

@@ -8,7 +8,8 @@ use std::{
 use super::fixtures::{TCP, Test, UDP, VA, numbers};
 use crate::{
     iftop::options::PortDisplay,
-    tui::{Format, Key, Wish, tests::fixtures::TRAFFIC},
+    model::owner::{Attribution, Container, Netns, Owner, ProcessId, Reason, Runtime},
+    tui::{ExportFormat, PressedKey, Wish, tests::fixtures::TRAFFIC},
 };
 
 macro_rules! check {
@@ -34,8 +35,7 @@ fn owner(pid: u32, command: &str) -> Owner {
 
 /// Answers what is asked: by the local port.
 fn find(test: &mut Test) {
-    let (asked, questions) = test.ledger.questions(usize::MAX, true);
-    for (row, question) in asked.into_iter().zip(questions) {
+    for question in test.ledger.questions(usize::MAX, true) {
         let of = |owners: &[Owner], reason| Attribution { owners: owners.to_vec(), reason };
         let attribution = match question.row.local_port {
             40_001 => of(&[owner(812, "curl")], Reason::Connected),
@@ -44,7 +44,7 @@ fn find(test: &mut Test) {
             6001 => of(&[], Reason::NoSocket),
             _ => continue,
         };
-        test.ledger.attribute(row, &Arc::new(attribution));
+        test.ledger.attribute(&question.row, &Arc::new(attribution));
     }
 }
 
@@ -121,8 +121,8 @@ fn open_files_of_a_rows_owners() {
     assert_eq!(owners, [812], "the first row's");
     test.display.show_files(vec!["curl 812: 1 open file".to_owned(), "  3  /tmp/a\x1b[2J".to_owned()]);
     let files = test.list();
-    assert_eq!(files[..2], ["curl 812: 1 open file", "  3  /tmp/a?[2J"]);
-    test.press(Key::Esc);
+    assert_eq!(files[..2], ["curl 812: 1 open file", "  3  /tmp/a\\x1b[2J"]);
+    test.press(PressedKey::Esc);
     assert!(test.list()[0].contains("10.77.0.1:40001 <=> 10.77.0.2:5001"), "back to the row");
     test.press(PressedKey::Esc);
     assert_eq!(test.ends().len(), 5);
