@@ -11,10 +11,12 @@ use ratatui::{
 
 use crate::{
     flow::{
+        attached::Attached,
         boundary::Ipv4Boundary,
-        ledger::{Attached, Ledger, Measure, Retention, Terms},
+        ledger::{Ledger, Measure, Retention, Terms},
         names::Names,
         orient::Orientation,
+        row::Counting,
         services::Services,
     },
     iftop::options::{IftopOptions, PortDisplay},
@@ -52,8 +54,10 @@ pub(super) fn ledger(boundary: Option<Ipv4Boundary>) -> Ledger {
     orientation.set_addresses(own, []);
     let mut ledger = Ledger::new(Terms {
         measure: Measure::IpPackets { link_local: false },
+        counting: Counting::Once,
         retention: Retention::Live,
         groups: Vec::new(),
+        intervals: false,
         max_rows: 100_000,
         orientation,
         filter: None,

@@ -8,3 +8,4 @@ mod keys;
 mod owners;
 mod places;
 mod properties;
+mod replay;

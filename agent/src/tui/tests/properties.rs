@@ -56,7 +56,8 @@ fn take(test: &mut Test, step: Step) {
                 test.display.choose(["lo", "va", "x"].map(candidate).to_vec());
             }
             Wish::Show(names) => {
-                let known = test.ledger.overview(|_| true).interfaces;
+                let known =
+                    test.ledger.overview(|_| true, crate::flow::row::Counting::PerInterface).interfaces;
                 let chosen =
                     known.iter().filter(|known| names.contains(&known.name)).map(|known| known.id).collect();
                 test.display.show(Some(chosen), &test.ledger);
@@ -69,6 +70,7 @@ fn take(test: &mut Test, step: Step) {
                 let owners = test.display.owners();
                 test.display.show_files(owners.iter().map(|owner| owner.command.to_string()).collect());
             }
+            Wish::Time(_) => unreachable!("no log is replayed"),
             Wish::Nothing | Wish::Quit | Wish::Suspend | Wish::Repaint => {}
         },
         Step::Seconds(seconds, flows) => {
