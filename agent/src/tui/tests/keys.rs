@@ -369,3 +369,47 @@ fn groups_keep_what_they_got_from_rows_that_are_gone() {
     test.run(1, &[(("10.77.0.1", 60_000), ("192.0.2.9", 443), TCP, 1000)]);
     assert!(test.list()[0].contains("1000B") || test.list()[0].contains("0.98KB"), "{}", test.list()[0]);
 }
+
+/// A bridge and its port: counted once, and with a key on each.
+#[test]
+fn what_crosses_several_interfaces_counts_once_until_a_key_is_pressed() {
+    use crate::flow::topology::Link;
+    let mut test = Test::new(numbers());
+    test.ledger.attach(interface("br0", 3, false));
+    let link = |index, kind: Option<&str>, master| Link {
+        index,
+        kind: kind.map(str::to_owned),
+        master,
+        ..Link::default()
+    };
+    test.ledger.set_links(vec![link(2, None, Some(3)), link(3, Some("bridge"), None)]);
+    let flow = (("10.77.0.1", 1), ("10.77.0.2", 443), TCP, 1000);
+    let second = |test: &mut Test| {
+        test.record(3, &[flow]);
+        test.run(1, &[flow]);
+    };
+    for _ in 0..5 {
+        second(&mut test);
+    }
+    let cumulative = |test: &mut Test| test.line(21).split_whitespace().nth(2).unwrap().to_owned();
+    assert_eq!(cumulative(&mut test), "4.88KB");
+    assert!(test.list()[0].contains("7.81Kb"), "{}", test.list()[0]);
+    test.press(PressedKey::Enter);
+    let page = |test: &mut Test| test.frame(100, 40);
+    let shown = page(&mut test);
+    assert!(shown.contains("also crossed br0, and is counted once"), "{shown}");
+    test.press(PressedKey::Esc);
+    test.keys("c");
+    assert!(test.line(0).contains("Each interface counts what crosses it"), "{}", test.line(0));
+    assert_eq!(cumulative(&mut test), "9.77KB");
+    assert!(test.list()[0].contains("15.6Kb"), "{}", test.list()[0]);
+    let shown = page(&mut test);
+    assert!(shown.contains("per interface"), "{shown}");
+    test.keys("c");
+    assert_eq!(cumulative(&mut test), "4.88KB");
+    // Of some interfaces each shows its own.
+    let ids = HashSet::from([InterfaceId(1)]);
+    test.display.show(Some(ids), &test.ledger);
+    second(&mut test);
+    assert_eq!(cumulative(&mut test), "5.86KB");
+}
