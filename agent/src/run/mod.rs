@@ -20,6 +20,8 @@ mod replay;
 mod report;
 mod settings;
 mod source;
+mod stdout;
+mod target;
 mod terminal;
 mod text;
 mod top;
