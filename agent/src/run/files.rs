@@ -1,10 +1,15 @@
 //! The files that owners of traffic have open, as lines for the screen.
 
-use super::lsof;
-use crate::{flow::owner::Owner, host::proc::ProcessDir};
+use super::{lsof, security};
+use crate::{host::proc::ProcessDir, model::owner::Owner};
 
 /// What owners have open, as lsof lists it; or why that cannot be told. May block.
 pub(super) fn of(owners: &[Owner]) -> Vec<String> {
+    // This thread's, until all is read.
+    let _confined = match security::confined() {
+        Ok(confined) => confined,
+        Err(error) => return vec![format!("Reading open files: {error}")],
+    };
     let (mut pids, mut lines) = (Vec::new(), Vec::new());
     for owner in owners {
         match still_there(owner) {
@@ -16,7 +21,7 @@ pub(super) fn of(owners: &[Owner]) -> Vec<String> {
         return lines;
     }
     match lsof::of_processes(&pids) {
-        Ok(files) => lines.extend(files),
+        Ok(files) => lines.extend(files.into_iter().chain(security::hint())),
         Err(error) => lines.push(format!("Reading open files: {error}")),
     }
     lines

@@ -1,37 +1,46 @@
 //! `flowtally inspect`.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    io,
-    net::{IpAddr, SocketAddr},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    net::SocketAddr,
     time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, bail};
+use rustix::io::Errno;
 
-use super::{announce, meter::Meter, settings::report_plan, shutdown::Shutdown, terminal_width};
+use super::{announce, security, settings::report_plan, stdout, terminal_width};
 use crate::{
     cli::InspectArgs,
-    flow::{
-        owner::{Netns, Reason},
-        protocol::Kind,
-        snapshot::Snapshot,
-    },
+    flow::{row::Counting, snapshot::Snapshot},
+    format::{Safe, grid::UNLIMITED},
     host::{
-        holders::Holders,
-        interfaces::{Netlink, SelectionError},
-        netns::Namespaces,
-        portrait::Painter,
-        proc::{ProcessDir, pids},
-        sockets::{Class, Socket as Listed, Sockets, State, Wanted, protocol},
+        holders::{DescriptorHolder, Holders, sees_all},
+        netns::{Namespaces, addresses},
+        painter::Painter,
+        proc::{self, ProcessDir, pids},
+        shutdown::Shutdown,
+        sockets::{InternetSocket as Listed, NamespaceSockets, SocketClass, State, Wanted, protocol},
     },
-    inspect::{self, Amount, Flow, Matched, Page, Places, Portrait, Socket, Target},
-    report::DEFAULT_WIDTH,
+    inspect::{
+        self, BytesBothWays, CountedFlow, InspectPage, InspectTarget, Matched, MatchedSocket,
+        NamespaceAddresses, OpenDescriptor,
+    },
+    meter::Meter,
+    model::{
+        owner::{Netns, Reason},
+        portrait::Portrait,
+        protocol::Kind,
+    },
 };
 
 /// Measures, then prints the page.
 pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
+    stdout::check()?;
     let target = &args.target;
+    // Counting takes the program's rights; whose processes these are, and what they have open, is shown with the user's.
+    let confined = security::confined()?;
+    proc::check()?;
     let named = named(target)?;
     let before = ListedSockets::now()?;
     let mut painter = Painter::new(before.namespaces.clone());
@@ -41,7 +50,8 @@ pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     // Who ends while it is measured has its portrait already.
     let early = Matched::new(target, before.sockets.clone(), &[], &before.places, &named);
     let mut portraits = portray(&early, &mut painter);
-    let mut page = Page {
+    drop(confined);
+    let mut page = InspectPage {
         target,
         started: SystemTime::now(),
         seconds: None,
@@ -57,7 +67,8 @@ pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
         page.started = started;
         page.interfaces = interfaces;
         page.seconds = Some(snapshot.elapsed.as_secs_f64());
-        let after = Look::now()?;
+        let _confined = security::confined()?;
+        let after = ListedSockets::now()?;
         look = after.or(look);
         page.matched = Matched::new(target, look.sockets.clone(), &flows(&snapshot), &look.places, &named);
         portraits.extend(portray(&page.matched, &mut painter));
@@ -69,12 +80,15 @@ pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     }
     page.portraits = portraits;
     page.notes = look.notes(&page);
+    if !look.complete {
+        page.notes.extend(security::hint().map(|hint| format!("Here {hint}.")));
+    }
     // What is missing of owners matters where there is no socket to have one.
     if !page.matched.strays.is_empty() {
         page.notes.extend(degraded);
     }
-    let width = terminal_width().unwrap_or(2 * DEFAULT_WIDTH);
-    inspect::write(io::stdout().lock(), &page, args.format, width).context("writing the page")
+    let width = terminal_width().unwrap_or(UNLIMITED);
+    inspect::write(stdout::open()?, &page, args.format, width).context("writing the page")
 }
 
 /// The processes that are asked for by themselves.
@@ -131,7 +145,12 @@ struct ListedSockets {
     places: NamespaceAddresses,
     /// Namespaces that could not be read, and why.
     closed: Vec<String>,
-    /// Whether every process could be read.
+    /// How many could not be entered, and were read from outside, and why.
+    outside: Option<(usize, Errno)>,
+    /// What `sock_diag` refused, so that /proc/net was read, and why.
+    refused: BTreeMap<&'static str, Errno>,
+    /// Whether this is the host's PID namespace, and every process could be read.
+    sees_all: bool,
     complete: bool,
 }
 
@@ -141,7 +160,7 @@ impl ListedSockets {
         let namespaces = Namespaces::find(&holders.namespaces);
         let wanted = Wanted { packet: false, unix: false, ..Wanted::ALL };
         let all: BTreeSet<u64> = namespaces.files.keys().copied().chain(namespaces.own).collect();
-        let read = |inode: u64, entered: rustix::io::Result<()>| {
+        let read = |inode: u64, entered: Result<(), Errno>| {
             let sockets = match &entered {
                 Ok(()) => NamespaceSockets::read(wanted),
                 Err(_) if Some(inode) == namespaces.own => NamespaceSockets::read(wanted),
@@ -150,8 +169,9 @@ impl ListedSockets {
                     None => return (inode, Err(*error)),
                 },
             };
-            let is_inside = entered.is_ok() || Some(inode) == namespaces.own;
-            (inode, Ok((sockets, if is_inside { addresses() } else { HashSet::new() })))
+            let outside = entered.err().filter(|_| Some(inode) != namespaces.own);
+            let addresses = if outside.is_none() { addresses() } else { HashSet::new() };
+            (inode, Ok((sockets, addresses, outside)))
         };
         let lists = namespaces.inside(all.into_iter(), read);
         let mut look = Self {
@@ -159,12 +179,19 @@ impl ListedSockets {
             places: NamespaceAddresses { own: namespaces.own, addresses: HashMap::new() },
             namespaces,
             closed: Vec::new(),
+            outside: None,
+            refused: BTreeMap::new(),
+            sees_all: sees_all(),
             complete: holders.is_complete,
         };
         for (inode, list) in lists {
             let netns = Netns { inode: Some(inode), name: look.namespaces.name(inode) };
             match list {
-                Ok((list, addresses)) => {
+                Ok((list, addresses, outside)) => {
+                    look.refused.extend(list.refused.iter().copied());
+                    if let Some(error) = outside {
+                        look.outside = Some((look.outside.map_or(0, |(count, _)| count) + 1, error));
+                    }
                     look.places.addresses.insert(inode, addresses);
                     let is_here = Some(inode) == look.namespaces.own;
                     let found = list.inet.iter().map(|listed| socket(listed, &netns, is_here, &holders));
@@ -204,7 +231,13 @@ impl ListedSockets {
     /// What could not be read, and what that means.
     fn notes(&self, page: &InspectPage<'_>) -> Vec<String> {
         let mut notes = Vec::new();
-        if !self.complete {
+        if !self.sees_all {
+            notes.push(
+                "Processes outside this PID namespace cannot be seen, so that owners may be missing: run flowtally in the host's \
+                 PID namespace."
+                    .to_owned(),
+            );
+        } else if !self.complete {
             notes.push(
                 "Not every process could be read, so that owners may be missing: that takes root (CAP_SYS_PTRACE, \
                  CAP_DAC_READ_SEARCH)."
@@ -213,6 +246,18 @@ impl ListedSockets {
         }
         if !self.closed.is_empty() {
             notes.push(format!("Sockets could not be read of {}.", self.closed.join("; ")));
+        }
+        for (name, error) in &self.refused {
+            notes.push(format!(
+                "sock_diag refuses to list {name} sockets ({error}): /proc/net was read instead."
+            ));
+        }
+        if let Some((count, error)) = self.outside {
+            let namespaces = if count == 1 { "namespace" } else { "namespaces" };
+            notes.push(format!(
+                "{count} network {namespaces} could not be entered ({error}): /proc/PID/net was read instead, and which addresses \
+                 they have is not known."
+            ));
         }
         let lines = page.matched.owned.iter().flat_map(|(_, lines)| lines).chain(&page.matched.unowned);
         if page.seconds.is_some() && lines.into_iter().any(|line| !line.socket.is_here) {
@@ -224,17 +269,6 @@ impl ListedSockets {
         }
         notes
     }
-}
-
-/// The addresses of the namespace that this thread is in.
-fn addresses() -> HashSet<IpAddr> {
-    let all = nix::ifaddrs::getifaddrs().into_iter().flatten();
-    let address = |of: nix::ifaddrs::InterfaceAddress| {
-        let address = of.address?;
-        let v4 = || address.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-        v4().or_else(|| address.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip())))
-    };
-    all.filter_map(address).collect()
 }
 
 /// A socket as the page has it.
@@ -259,7 +293,10 @@ fn socket(listed: &Listed, netns: &Netns, is_here: bool, holders: &Holders) -> M
         listens: listed.state == State::Listen,
         netns: netns.clone(),
         is_here,
-        holders: open.iter().map(|holder| (holder.pid, holder.fd)).collect(),
+        holders: open
+            .iter()
+            .map(|&DescriptorHolder { pid, fd, thread }| OpenDescriptor { pid, fd, thread })
+            .collect(),
         nobody: match listed.inode {
             // What the kernel keeps to itself: connections that wait to be accepted, or for their end.
             0 => Reason::KernelStack,
@@ -295,39 +332,19 @@ fn portray(matched: &Matched, painter: &mut Painter) -> HashMap<u32, Portrait> {
 
 /// What is seen of the interfaces for as long as was asked for.
 async fn measure(args: &InspectArgs) -> anyhow::Result<(SystemTime, Vec<String>, Snapshot)> {
-    let shutdown = Shutdown::listen().context("listening for signals")?;
-    let mut meter =
-        start(args).await.context("measuring (--seconds 0 shows sockets and files without it)")?;
+    let mut plan = report_plan(&args.capture, Vec::new())?;
+    plan.loopbacks = plan.interfaces.is_empty();
+    // Sockets have no interfaces.
+    plan.terms.counting = Counting::Once;
+    let mut shutdown = Shutdown::listen().context("listening for signals")?;
+    let started = Meter::start(plan, &mut shutdown).await;
+    let mut meter = started.context("measuring (--seconds 0 shows sockets and files without it)")?;
     meter.look(true).await?;
     let started = SystemTime::now();
     announce(&meter);
     let interfaces = meter.interfaces().into_iter().map(str::to_owned).collect();
-    meter.run_for(Duration::from_secs(args.seconds), shutdown, |_| Ok(())).await?;
+    meter.run_for(Duration::from_secs(args.seconds), shutdown, &mut []).await?;
     Ok((started, interfaces, meter.finish().await?))
-}
-
-/// A meter of the interfaces that were asked for, else of the usual ones and loopback.
-async fn start(args: &InspectArgs) -> anyhow::Result<Meter> {
-    let mut plan = report_plan(&args.capture, Vec::new())?;
-    if !plan.interfaces.is_empty() {
-        return Meter::start(plan).await;
-    }
-    let interfaces = Netlink::open()?.interfaces().await?;
-    let loopbacks = || interfaces.iter().filter(|interface| interface.loopback && interface.up);
-    match Meter::start(plan.clone()).await {
-        Ok(mut meter) => {
-            for loopback in loopbacks() {
-                meter.add(&loopback.name).await?;
-            }
-            Ok(meter)
-        }
-        // Nothing but loopback: that is where the traffic is.
-        Err(error) if matches!(error.downcast_ref(), Some(SelectionError::NoDefault { .. })) => {
-            plan.interfaces = loopbacks().map(|interface| interface.name.clone()).collect();
-            if plan.interfaces.is_empty() { Err(error) } else { Meter::start(plan).await }
-        }
-        Err(error) => Err(error),
-    }
 }
 
 /// The conversations of a measurement.
@@ -338,8 +355,7 @@ fn flows(snapshot: &Snapshot) -> Vec<CountedFlow> {
             kind: row.kind,
             local: SocketAddr::new(row.local_address()?, ports[0]),
             remote: SocketAddr::new(row.remote_address()?, ports[1]),
-            interface: row.interface,
-            amount: Amount { sent: traffic.sent.bytes, received: traffic.received.bytes },
+            amount: BytesBothWays { sent: traffic.sent.bytes, received: traffic.received.bytes },
             attribution: snapshot.owners.get(at).cloned(),
         })
     });

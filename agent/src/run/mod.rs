@@ -18,6 +18,7 @@ mod lsof;
 mod recover;
 mod replay;
 mod report;
+mod security;
 mod settings;
 mod source;
 mod stdout;
