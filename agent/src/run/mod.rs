@@ -1,9 +1,17 @@
 //! The wiring: the only place that knows kernel, host, ledger and outputs at once.
 
-/// Prints a line on standard error. It may be closed, and that is no reason to stop.
+/// Prints a line on standard error. It may be closed, and that is no reason to stop. Whatever is in the line, the terminal obeys none
+/// of it; names that can hold a line feed are to be [`Safe`] before, so that they don't look like a line of their own.
 macro_rules! say {
     ($($arguments:tt)*) => {
-        drop(std::io::Write::write_fmt(&mut std::io::stderr(), format_args!("{}\n", format_args!($($arguments)*))))
+        $crate::run::say_text(&format!("{}\n", format_args!($($arguments)*)))
+    };
+}
+
+/// Prints a message on standard error, which begins with the name that the program was called by, as all that are flowtally's own do.
+macro_rules! tell {
+    ($($arguments:tt)*) => {
+        say!("{}", $crate::run::signed($crate::run::name(), &format!($($arguments)*)))
     };
 }
 
@@ -27,17 +35,41 @@ mod terminal;
 mod text;
 mod top;
 
-use std::{env, ffi::OsStr, io, net::IpAddr, path::Path, process::ExitCode};
-
-use anyhow::Context as _;
-use clap::{Parser as _, error::ErrorKind};
-
-use crate::{
-    cli::{Cli, Command},
-    iftop::options::Options,
+use std::{
+    env,
+    ffi::OsStr,
+    fs::File,
+    io::{self, Write as _},
+    net::IpAddr,
+    panic,
+    path::Path,
+    process::ExitCode,
+    sync::{OnceLock, mpsc},
+    thread,
 };
 
-use meter::Plan;
+use anyhow::Context as _;
+use clap::{
+    Parser as _,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use rustix::{
+    io::Errno,
+    process::{Resource, getrlimit},
+};
+
+use crate::{
+    cli::{Cli, Command, TopArgs},
+    doctor::CheckState,
+    format::{Guard, Safe},
+    host::{
+        opened, rights,
+        shutdown::{self, Stopped},
+    },
+    iftop::options::IftopOptions,
+    kernel::process,
+    meter::{Meter, Plan},
+};
 
 /// sysexits.h has no better: wrong usage, as clap ends with.
 const USAGE: u8 = 2;
@@ -80,13 +112,59 @@ impl Called {
     }
 }
 
-/// Runs the program; the exit code is 0, 1 for a failed run, 2 for wrong usage. Called by another program's name it is that
-/// program, with its exit codes.
+/// The usual limit on a stack, and what everything is tested with. A caller's limit (`ulimit -s`) may be less than the command line's parser
+/// takes; it is for the first thread alone. Pages that are not used take no memory.
+const STACK: usize = 8 << 20;
+
+/// Runs the program on a stack that is large enough; the exit code is 0, 1 for a failed run, 2 for wrong usage. Called by another
+/// program's name it is that program, with its exit codes.
 #[must_use]
 pub fn main() -> ExitCode {
+    // The rule, and it costs nothing.
+    let limit = getrlimit(Resource::Stack).current;
+    if limit.is_none_or(|limit| limit >= STACK as u64) {
+        return program();
+    }
+    let (spawned, begin) = mpsc::channel::<()>();
+    let thread = thread::Builder::new().name("flowtally".to_owned()).stack_size(STACK).spawn(move || {
+        // Until the sender is gone.
+        let _ = begin.recv();
+        program()
+    });
+    // This thread only waits. With rights that the other one has given up it would keep the process from its user. Where the kernel
+    // refuses, the process stays as closed as it is.
+    let _ = rights::put_aside();
+    drop(spawned);
+    match thread.map(thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        // The panic has been told of, and goes on here.
+        Ok(Err(payload)) => panic::resume_unwind(payload),
+        Err(error) => {
+            tell!(
+                "starting a thread: {error}: the limits on processes (ulimit -u) or memory (ulimit -v) are too low"
+            );
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Which way open files are read: for tests alone.
+const TEST_FILES: &str = "FLOWTALLY_TEST_FILES";
+
+fn program() -> ExitCode {
+    process::survive_file_limit();
     let mut words = env::args_os().peekable();
     let name = words.next();
-    match Called::by(name.as_deref()) {
+    let called = Called::by(name.as_deref());
+    // It has no other value so far.
+    let _ = NAME.set(called.name());
+    if let Some(way) = env::var_os(TEST_FILES)
+        && let Err(why) = opened::choose(&way.to_string_lossy())
+    {
+        tell!("{TEST_FILES}: {why}");
+        return ExitCode::FAILURE;
+    }
+    match called {
         Called::Iftop => iftop::main(words),
         Called::Lsof => lsof::main(name.as_deref(), words),
         // Its grammar is its own, and so is its help.
@@ -101,17 +179,34 @@ fn flowtally() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // A reader that went away is no failure.
-            drop(error.print());
-            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return if asked { ExitCode::SUCCESS } else { ExitCode::from(USAGE) };
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+                let printed = stdout::print(&error.render().to_string());
+                return end(printed.context("printing what was asked for"), Called::Flowtally);
+            }
+            refuse(error);
+            return ExitCode::from(USAGE);
         }
     };
-    let top = |args| settings::settings(&args).and_then(|(options, plan)| in_runtime(live(options, plan)));
+    let top = |args: TopArgs| {
+        in_runtime(async move {
+            if args.attach {
+                let (options, orders) = settings::attach_settings(&args)?;
+                return top::attached(options, orders).await;
+            }
+            if args.replay.is_some() {
+                let (options, orders) = settings::replay_settings(&args)?;
+                return top::replayed(options, orders).await;
+            }
+            live(settings::settings(&args)?).await
+        })
+    };
     let result = match cli.command {
         Some(Command::Lsof(args)) => return lsof::main(Some(OsStr::new("lsof")), args.words),
+        Some(Command::Agent(args)) => agent::agent(args),
         Some(Command::Report(args)) => in_runtime(report::report(args)),
         Some(Command::Deleted(args)) => deleted::deleted(&args),
+        Some(Command::Doctor(args)) => return diagnosed(in_runtime(doctor::doctor(args))),
+        Some(Command::History(args)) => in_runtime(history::history(args)),
         Some(Command::Inspect(args)) => in_runtime(inspect::inspect(args)),
         Some(Command::Recover(args)) => in_runtime(recover::recover(args)),
         Some(Command::Top(args)) => top(args),
@@ -120,15 +215,72 @@ fn flowtally() -> ExitCode {
     end(result, Called::Flowtally)
 }
 
+/// The name that the program was called by.
+static NAME: OnceLock<&str> = OnceLock::new();
+
+/// What messages begin with.
+fn name() -> &'static str {
+    NAME.get().copied().unwrap_or(Called::Flowtally.name())
+}
+
+/// A message that begins with the program's name, as does each further one in a line of its own. What is indented goes on with what is above.
+fn signed(name: &str, message: &str) -> String {
+    let line = |line: &str| {
+        if line.starts_with(' ') || line.is_empty() { line.to_owned() } else { format!("{name}: {line}") }
+    };
+    message.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Prints text on standard error, as `say!` does.
+fn say_text(text: &str) {
+    drop(Guard::new(io::stderr().lock()).write_all(text.as_bytes()));
+}
+
+/// Says what is wrong with the command line: the words of it can be anything.
+fn refuse(mut error: clap::Error) {
+    for kind in [ContextKind::InvalidArg, ContextKind::InvalidSubcommand, ContextKind::InvalidValue] {
+        if let Some(ContextValue::String(word)) = error.get(kind) {
+            let word = Safe::new(word).to_string();
+            error.insert(kind, ContextValue::String(word));
+        }
+    }
+    let message = error.render().to_string();
+    say!("{}: {}", name(), message.strip_prefix("error: ").unwrap_or(&message).trim_end());
+}
+
+/// Names of interfaces, for a message.
+fn interface_list(names: &[impl AsRef<[u8]>]) -> String {
+    names.iter().map(|name| Safe::new(name).to_string()).collect::<Vec<_>>().join(", ")
+}
+
 /// Says what went wrong, if anything did.
 fn end(result: anyhow::Result<()>, called: Called) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            say!("{}: {error:#}", called.name());
+            complain(&error);
             if error.is::<Usage>() { ExitCode::from(called.usage()) } else { ExitCode::FAILURE }
         }
+    }
+}
+
+/// Says what went wrong, and what the user can do about it. A request to stop is obeyed instead.
+fn complain(error: &anyhow::Error) {
+    if let Some(stopped) = error.downcast_ref::<Stopped>() {
+        stopped.end();
+    }
+    tell!("{}", advised(format!("{error:#}")));
+}
+
+/// A message, with what helps where it is about a limit of the process: the system's words do not name the limit, and an error may have passed
+/// through hands that keep its text alone.
+fn advised(told: String) -> String {
+    let limits = [(Errno::MFILE, "open files, ulimit -n,"), (Errno::FBIG, "the length of files, ulimit -f,")];
+    let reached = |(errno, _): &(Errno, &str)| told.contains(&format!("(os error {})", errno.raw_os_error()));
+    match limits.into_iter().find(reached) {
+        Some((_, limit)) if !told.contains("ulimit") => format!("{told} (the limit on {limit} is too low)"),
+        _ => told,
     }
 }
 
@@ -142,13 +294,34 @@ async fn live((options, plan): (IftopOptions, Plan)) -> anyhow::Result<()> {
 #[error("{0}")]
 struct Usage(String);
 
-fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+/// `doctor` has exit statuses of its own: that nothing could be said is as bad as that nothing can be counted.
+fn diagnosed(result: anyhow::Result<CheckState>) -> ExitCode {
+    match result {
+        Ok(state) => ExitCode::from(state.exit_status()),
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(CheckState::Failed.exit_status())
+        }
+    }
+}
+
+/// Runs what a signal ends in good order, when it listens for them, and by itself before that.
+fn in_runtime<T>(command: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    shutdown::end_at_once();
+    check_descriptors().context("starting the runtime")?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("starting the runtime")?;
     let result = runtime.block_on(command);
     // A thread that waits for a key would keep the process from ending.
     runtime.shutdown_background();
     result
+}
+
+/// Finds out whether there are the descriptors that the runtime and its signals take, for it panics where one is missing.
+fn check_descriptors() -> io::Result<()> {
+    const TAKEN: usize = 8;
+    let null = File::open("/dev/null").or_else(|_| File::open("/"))?;
+    (0..TAKEN).map(|_| null.try_clone()).collect::<io::Result<Vec<_>>>().map(drop)
 }
 
 /// The reader of our output went away: for a program in a pipe that is success.
@@ -165,12 +338,12 @@ fn terminal_width() -> Option<usize> {
 }
 
 /// Says on standard error that counting has begun, for people and for scripts that wait for it.
-fn announce(meter: &meter::Meter) {
-    say!("flowtally: measuring on {}", meter.interfaces().join(", "));
+fn announce(meter: &Meter) {
+    tell!("measuring on {}", interface_list(&meter.interfaces()));
 }
 
 /// iftop's lines about the interfaces, on standard error.
-async fn describe(meter: &meter::Meter) -> anyhow::Result<()> {
+async fn describe(meter: &Meter) -> anyhow::Result<()> {
     for (interface, addresses) in meter.described().await? {
         say!("interface: {}", Safe::new(&interface.name));
         if let Some(address) = addresses.iter().find(|address| address.is_ipv4()) {
@@ -192,6 +365,22 @@ async fn describe(meter: &meter::Meter) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn messages_begin_with_the_name() {
+        assert_eq!(signed("iftop", "one"), "iftop: one");
+        assert_eq!(signed("flowtally", "a: b\nc: d"), "flowtally: a: b\nflowtally: c: d");
+        assert_eq!(signed("flowtally", "run\n  sudo setcap"), "flowtally: run\n  sudo setcap");
+    }
+
+    #[test]
+    fn a_limit_that_is_reached_is_named() {
+        let told = |errno: Errno| advised(format!("doing this: {}", io::Error::from(errno)));
+        assert!(told(Errno::MFILE).ends_with(" (the limit on open files, ulimit -n, is too low)"));
+        assert!(told(Errno::FBIG).ends_with(" (the limit on the length of files, ulimit -f, is too low)"));
+        assert!(told(Errno::NOENT).ends_with("(os error 2)"));
+        assert_eq!(advised("x (os error 24); ulimit -n".to_owned()), "x (os error 24); ulimit -n");
+    }
 
     #[test]
     fn the_last_component_of_the_name_decides() {
