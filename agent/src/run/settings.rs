@@ -16,7 +16,7 @@ use super::{Usage, meter::Plan};
 use crate::{
     cli::{CaptureArgs, TopArgs},
     config::{self, Config},
-    filter::{Dictionary, Filter, FilterError},
+    filter::{self, Dictionary, Filter, MarkedError},
     flow::{
         group::GroupBy,
         ledger::{Measure, Retention, Terms},
@@ -115,12 +115,32 @@ pub(super) fn services() -> Services {
 }
 
 fn table(path: &str) -> String {
-    // A file may have comments in any encoding; names are ASCII.
+    // A file may have comments in any encoding; names that a filter can have are text.
     fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
 }
 
-fn parse_filter(text: &str) -> Result<Option<Filter>, FilterError> {
-    Filter::parse(text, &dictionary())
+/// A filter on packets, compiled by libpcap; where that cannot be had, one on flows, if they can answer it.
+///
+/// # Errors
+/// What neither takes.
+pub(super) fn parse_filter(text: &str) -> Result<Option<Filter>, MarkedError> {
+    let marked = |message, column| MarkedError { message, text: text.to_owned(), column };
+    let refusal = match Libpcap::get() {
+        Ok(pcap) => match pcap.judge(text) {
+            Ok(judge) => return Ok(judge.map(|judge| Filter::by_packets(text, Some(judge)))),
+            Err(CompileError::Refused(error)) => {
+                let refusal = |text: &str| pcap.judge(text).err().map(|error| error.to_string());
+                let column = filter::column_of(text, &error, refusal);
+                return Err(marked(error, column));
+            }
+            Err(error @ CompileError::NoCapture(_)) => error.to_string(),
+        },
+        Err(error) => error.to_string(),
+    };
+    Filter::parse(text, &dictionary()).map_err(|error| {
+        // What libpcap would have taken.
+        if error.is_beyond_flows() { marked(refusal, Some(error.column)) } else { error.marked(text) }
+    })
 }
 
 fn typed_filter(text: &str) -> Result<Option<Filter>, Usage> {
