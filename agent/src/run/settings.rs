@@ -248,24 +248,37 @@ fn own_config(named: Option<&Path>) -> anyhow::Result<Config> {
     let mut all = Config::default();
     let mut problems = Vec::new();
     for path in paths {
-        let name = path.display().to_string();
-        let text = match fs::read_to_string(&path) {
+        let name = Safe::os(&path).to_string();
+        let text = match rights::read_config(&path).and_then(text_of) {
             Ok(text) => text,
             Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => continue,
-            // Another user's home, as sudo(8) and setpriv(1) leave it in the environment.
+            // Another user's home, or another user's file in it, as sudo(8) and setpriv(1) leave it in the environment.
             Err(error) if error.kind() == ErrorKind::PermissionDenied && named.is_none() => {
-                say!("flowtally: the configuration file {name} is left out: {}", reason(&error));
+                tell!("the configuration file {name} is left out: {}", reason(&error));
                 continue;
             }
             Err(error) => {
                 return Err(Usage(format!("reading the configuration file {name}: {error}")).into());
             }
         };
-        let (config, wrong) = config::parse(&text, &name);
+        let (mut config, wrong) = config::parse(&text, &name);
+        if let (Some((_, place)), false) = (&config.show_other_users, path == Path::new(HOST_CONFIG)) {
+            problems.push(format!("{place}: only {HOST_CONFIG} can say this"));
+        }
+        config.files.push(name.clone());
         all = all.or(config);
         problems.extend(wrong.iter().map(ToString::to_string));
     }
     if problems.is_empty() { Ok(all) } else { Err(Usage(problems.join("\n")).into()) }
+}
+
+fn is_distrust(error: &std::io::Error) -> bool {
+    error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<Distrust>)
+}
+
+/// A file's text, which is UTF-8.
+fn text_of(bytes: Vec<u8>) -> std::io::Result<String> {
+    String::from_utf8(bytes).map_err(|error| std::io::Error::new(ErrorKind::InvalidData, error.utf8_error()))
 }
 
 /// Where the user's configuration is, as the XDG Base Directory Specification has it: a relative path counts as none.
@@ -285,17 +298,18 @@ fn iftop_config(named: Option<&Path>, prefix: &str) -> (Directives, String) {
             None => PathBuf::from("iftoprc"),
         },
     };
-    let name = path.display().to_string();
-    let directives = match fs::read(&path) {
+    let name = Safe::os(&path).to_string();
+    let directives = match rights::read_config(&path) {
         Ok(text) => {
             let (directives, warnings) = iftoprc::parse(&String::from_utf8_lossy(&text), &name);
             for warning in warnings {
-                say!("{warning}");
+                say!("{prefix}{warning}");
             }
             directives
         }
         Err(error) => {
-            if named.is_some() {
+            // What is not there, or may not be read, in a home is no matter; what somebody else may have written is.
+            if named.is_some() || is_distrust(&error) {
                 say!("{prefix}{name}: {}", reason(&error));
             }
             Directives::default()
