@@ -318,6 +318,22 @@ pub struct TopArgs {
     /// iftop's configuration file, in place of ~/.iftoprc
     #[arg(short = 'c', value_name = "FILE")]
     pub iftoprc: Option<PathBuf>,
+    /// Show what the running `flowtally agent` counts, since it began; nothing is measured for it
+    #[arg(long)]
+    pub attach: bool,
+    /// Show what a log of `flowtally agent` has, from its beginning on: files or folders, compressed and rotated ones alike
+    /// [default: the agent's]. Space stops the time, Left and Right step, 0 to 9 jump, + and - change the pace
+    #[arg(long, value_name = "FILE", num_args = 0.., conflicts_with = "attach")]
+    pub replay: Option<Vec<PathBuf>>,
+    /// With --replay: when it begins, as `flowtally history` has it [default: with the log]
+    #[arg(long, value_name = "T", requires = "replay", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// With --replay: when it ends [default: with the log]
+    #[arg(long, value_name = "T", requires = "replay", allow_hyphen_values = true)]
+    pub to: Option<String>,
+    /// With --attach: where the agent answers [default: where `flowtally agent status` asks]
+    #[arg(long, value_name = "PATH", requires = "attach", value_parser = |text: &str| checked(AgentKey::Socket, text))]
+    pub socket: Option<String>,
     /// What to measure.
     #[command(flatten)]
     pub capture: CaptureArgs,

@@ -14,14 +14,22 @@ use std::{
 
 use super::{Usage, meter::Plan};
 use crate::{
-    cli::{CaptureArgs, TopArgs},
+    agent::settings::{AgentEnvironment, AgentKey, AgentSettings, AgentWords},
+    cli::{AgentArgs, CaptureArgs, TopArgs},
     config::{self, Config},
     filter::{self, Dictionary, Filter, MarkedError},
     flow::{
         group::GroupBy,
         ledger::{Measure, Retention, Terms},
         orient::Orientation,
+        row::Counting,
         services::Services,
+    },
+    format::Safe,
+    history::moment::Period,
+    host::{
+        rights::{self, Distrust},
+        users,
     },
     iftop::{
         arguments::Arguments,
@@ -70,6 +78,121 @@ pub(super) fn settings(args: &TopArgs) -> anyhow::Result<(IftopOptions, Plan)> {
         capture.interfaces.extend(options.interface.clone());
     }
     Ok(live(options, &capture, filter))
+}
+
+/// What `--attach` was told.
+pub(super) struct AttachOrders {
+    /// Where the agent answers.
+    pub(super) socket: PathBuf,
+    /// Which interfaces count a frame that crosses several, at the start.
+    pub(super) counting: Counting,
+}
+
+/// Of the options that were given, those that say what is to be measured.
+fn measuring(args: &TopArgs) -> Vec<&'static str> {
+    let CaptureArgs { interfaces, net_filter, net_filter6, hook, slots, max_flows, filter, verbose, .. } =
+        &args.capture;
+    let measuring = [
+        ("-i", !interfaces.is_empty()),
+        ("-f", filter.is_some()),
+        ("-F", net_filter.is_some()),
+        ("-G", net_filter6.is_some()),
+        ("--hook", hook.is_some()),
+        ("--slots", slots.is_some()),
+        ("--max-flows", max_flows.is_some()),
+        ("-v", *verbose),
+        ("-l", args.link_local),
+        ("-p", args.promiscuous),
+    ];
+    measuring.into_iter().filter_map(|(name, is_given)| is_given.then_some(name)).collect()
+}
+
+/// How to show what somebody else has measured, and the configuration that it was read from.
+fn shown(args: &TopArgs) -> anyhow::Result<(IftopOptions, Config)> {
+    let typed = directives(args);
+    if let Some(error) = resolve(&typed).1.first() {
+        return Err(Usage(error.to_string()).into());
+    }
+    let own = own_config(args.capture.config.as_deref())?;
+    let (rc, rc_name) = iftop_config(args.iftoprc.as_deref(), "flowtally: ");
+    let (options, errors) = resolve(&typed.or(own.directives.clone()).or(rc));
+    for error in errors {
+        tell!("{rc_name}: {error}");
+    }
+    let options = IftopOptions {
+        interface: None,
+        filter_code: None,
+        net_filter: None,
+        net_filter6: None,
+        link_local: true,
+        text_mode: false,
+        ..options
+    };
+    Ok((options, own))
+}
+
+/// For `flowtally --attach`: how to show it. What the agent measures is not for the screen to say.
+pub(super) fn attach_settings(args: &TopArgs) -> anyhow::Result<(IftopOptions, AttachOrders)> {
+    let given = measuring(args);
+    if !given.is_empty() {
+        return Err(Usage(format!(
+            "{} and --attach do not go together: the agent measures, as its configuration says; the keys i and l show less of it",
+            given.join(", ")
+        ))
+        .into());
+    }
+    if args.text || args.seconds.is_some() || args.lines.is_some() {
+        return Err(Usage("--attach is for the screen: -t, -s and -L measure on their own".to_owned()).into());
+    }
+    let (options, own) = shown(args)?;
+    let mut words = AgentWords::default();
+    if let Some(socket) = &args.socket {
+        words.set(AgentKey::Socket, socket).map_err(Usage)?;
+    }
+    let socket =
+        words.or(own.agent).settings(&environment()).map_err(|error| Usage(error.to_string()))?.socket;
+    let counting = if args.capture.per_interface { Counting::PerInterface } else { Counting::Once };
+    Ok((options, AttachOrders { socket, counting }))
+}
+
+/// What `--replay` was told.
+pub(super) struct ReplayOrders {
+    /// Files and folders.
+    pub(super) paths: Vec<PathBuf>,
+    /// The time of the log that is shown.
+    pub(super) period: Period,
+}
+
+/// For `flowtally --replay`: how to show it. What was measured is in the log.
+pub(super) fn replay_settings(args: &TopArgs) -> anyhow::Result<(IftopOptions, ReplayOrders)> {
+    let mut given = measuring(args);
+    if args.capture.per_interface {
+        given.push("--per-interface");
+    }
+    if !given.is_empty() {
+        return Err(Usage(format!(
+            "{} and --replay do not go together: the log has what was measured; the keys i and l show less of it, \
+             and `flowtally history -f` asks it",
+            given.join(", ")
+        ))
+        .into());
+    }
+    if args.text || args.seconds.is_some() || args.lines.is_some() {
+        return Err(Usage(
+            "--replay is for the screen: -t, -s and -L measure; `flowtally history` prints what a log has"
+                .to_owned(),
+        )
+        .into());
+    }
+    let period = Period::parse(args.from.as_deref(), args.to.as_deref(), &ZonedDateTime::now())
+        .map_err(|error| Usage(error.to_string()))?;
+    let (options, own) = shown(args)?;
+    let mut paths = args.replay.clone().unwrap_or_default();
+    if paths.is_empty() {
+        let agent = own.agent.settings(&environment()).map_err(|error| Usage(error.to_string()))?;
+        paths.push(agent.log.folder);
+    }
+    Ok((options, ReplayOrders { paths, period }))
 }
 
 /// For a link named iftop: its own configuration file alone, and no error but that of the capture filter.
