@@ -1,10 +1,11 @@
 //! The command line, as it is typed. No logic: what the words mean is decided where they are used.
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    agent::settings::{AgentKey, AgentWords},
     files,
     flow::{
         boundary::{Ipv4Boundary, Ipv6Boundary},
@@ -63,6 +64,29 @@ pub enum Command {
     /// but still held. Exit status 1 when nothing matches.
     #[command(after_help = INSPECT_EXAMPLES)]
     Inspect(InspectArgs),
+    /// Count for as long as the host runs, and write what every interval brought to log files
+    ///
+    /// Everything has a default: the interfaces with a default route, flows and processes every 10 seconds, files below
+    /// /var/log/flowtally for 7 days or 5 GB. Each option is also a key of [agent] in the configuration. SIGHUP reads that again;
+    /// SIGTERM and SIGINT end the agent with status 0 and the last interval written.
+    #[command(after_help = AGENT_EXAMPLES, args_conflicts_with_subcommands = true)]
+    Agent(AgentArgs),
+    /// Say whether this host can be counted on, and what would make it better
+    ///
+    /// Kernel, rights, hooks of each interface and who else is there, owners, sandbox, limits, tables, log and agent; for whatever works
+    /// less well than it could, the command that mends it. Hooks are tried for a moment, as a measurement uses them, and nothing stays.
+    /// Exit status 0: fine, 1: degraded, 2: nothing can be counted.
+    Doctor(DoctorArgs),
+    /// Read the agent's log back: who used the network at a time
+    ///
+    /// The tables of `report` from the log, or rates over time (--timeline). Files that are compressed or rotated are read alike;
+    /// those outside of the time are not opened.
+    ///
+    /// T is 03:00 (the last one before now; of --to the first one after --from), 'yesterday 14:10', 'monday 9:00', -2h, a date with or
+    /// without a time of day, or RFC 3339. Without an offset it is local time. Intervals of the log count as a whole: what reaches beyond
+    /// the time is said.
+    #[command(after_help = HISTORY_EXAMPLES)]
+    History(HistoryArgs),
     /// List open files, with lsof's options (also through a link named lsof); -h lists them
     #[command(disable_help_flag = true)]
     Lsof(LsofArgs),
@@ -74,6 +98,144 @@ pub struct LsofArgs {
     /// lsof's options and names
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGS")]
     pub words: Vec<OsString>,
+}
+
+const AGENT_EXAMPLES: &str = "Examples:
+  flowtally agent --check                                what it would do, and what that takes
+  flowtally agent -i eth0 --rows process,remote --top 50
+  flowtally agent status                                 how the running agent is doing
+  flowtally agent status --format json | jq .tables";
+
+/// `flowtally agent`.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own on the command line")]
+pub struct AgentArgs {
+    /// What to do with an agent that runs.
+    #[command(subcommand)]
+    pub command: Option<AgentCommand>,
+    /// Print all settings and what they will take, and end
+    #[arg(long)]
+    pub check: bool,
+    /// Folder of the log files [default: /var/log/flowtally, or `$LOGS_DIRECTORY`]
+    #[arg(long, value_name = "DIR", value_parser = |text: &str| checked(AgentKey::Log, text))]
+    pub log: Option<String>,
+    /// Write no log
+    #[arg(long, conflicts_with = "log")]
+    pub no_log: bool,
+    /// Length of an interval of the log, 1s to 1h; it ends at multiples of this on the clock [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = |text: &str| checked(AgentKey::Interval, text))]
+    pub interval: Option<String>,
+    /// Rows of the log: flow, process, remote, port, container, user, interface, with commas [default: flow,process]
+    #[arg(long, value_name = "LIST", value_parser = |text: &str| checked(AgentKey::Rows, text))]
+    pub rows: Option<String>,
+    /// Write the N largest rows of each kind and the sum of the others; 0: all [default: 0]
+    #[arg(long, value_name = "N", value_parser = |text: &str| checked(AgentKey::Top, text))]
+    pub top: Option<String>,
+    /// jsonl or csv [default: jsonl]
+    #[arg(long, value_name = "FORMAT", value_parser = |text: &str| checked(AgentKey::LogFormat, text))]
+    pub log_format: Option<String>,
+    /// What becomes of a closed file: zstd, gzip or none, with a level if you like (zstd:9) [default: zstd]
+    #[arg(long, value_name = "HOW", value_parser = |text: &str| checked(AgentKey::Compress, text))]
+    pub compress: Option<String>,
+    /// Close a file when it has this size; none: never [default: 128MiB]
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| checked(AgentKey::RotateSize, text))]
+    pub rotate_size: Option<String>,
+    /// Close a file at multiples of this time; none: never [default: 1day]
+    #[arg(long, value_name = "TIME", value_parser = |text: &str| checked(AgentKey::RotateTime, text))]
+    pub rotate_time: Option<String>,
+    /// Keep so many files [default: none, which is no limit]
+    #[arg(long, value_name = "N", value_parser = |text: &str| checked(AgentKey::KeepFiles, text))]
+    pub keep_files: Option<String>,
+    /// Keep a file for so long [default: 7days]
+    #[arg(long, value_name = "TIME", value_parser = |text: &str| checked(AgentKey::KeepAge, text))]
+    pub keep_age: Option<String>,
+    /// Keep so much in all [default: 5GB]
+    #[arg(long, value_name = "SIZE", value_parser = |text: &str| checked(AgentKey::KeepSize, text))]
+    pub keep_size: Option<String>,
+    /// Permissions of a file, in octal [default: 0640]
+    #[arg(long, value_name = "MODE", value_parser = |text: &str| checked(AgentKey::FileMode, text))]
+    pub file_mode: Option<String>,
+    /// Group of a file, a name or a number [default: the agent's]
+    #[arg(long, value_name = "GROUP", value_parser = |text: &str| checked(AgentKey::FileGroup, text))]
+    pub file_group: Option<String>,
+    /// When the disk must have what was written: never, interval, close [default: close]
+    #[arg(long, value_name = "WHEN", value_parser = |text: &str| checked(AgentKey::Sync, text))]
+    pub sync: Option<String>,
+    /// Flows of an interval that are kept apart; the others are one row [default: 524288]
+    #[arg(long, value_name = "N", value_parser = |text: &str| checked(AgentKey::MaxLogFlows, text))]
+    pub max_log_flows: Option<String>,
+    /// Do not find out whose traffic it is
+    #[arg(long)]
+    pub no_owners: bool,
+    /// Keep all rights: no capabilities dropped, no Landlock, no seccomp
+    #[arg(long)]
+    pub no_sandbox: bool,
+    /// Where the agent can be asked [default: /run/flowtally/agent.sock, or agent.sock in `$RUNTIME_DIRECTORY`]
+    #[arg(long, value_name = "PATH", value_parser = |text: &str| checked(AgentKey::Socket, text))]
+    pub socket: Option<String>,
+    /// What to measure.
+    #[command(flatten)]
+    pub capture: CaptureArgs,
+}
+
+/// What an agent that runs can be asked for.
+#[derive(Debug, Subcommand)]
+pub enum AgentCommand {
+    /// Show how the running agent is doing: interfaces, tables, log, memory, what is degraded
+    Status(StatusArgs),
+}
+
+/// `flowtally agent status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: files::PageFormat,
+    /// Where the agent can be asked [default: as the configuration says, else /run/flowtally/agent.sock, or agent.sock in `$RUNTIME_DIRECTORY`]
+    #[arg(long, value_name = "PATH", value_parser = |text: &str| checked(AgentKey::Socket, text))]
+    pub socket: Option<String>,
+    /// The configuration that says where, in place of ~/.config/flowtally/config.toml and /etc/flowtally/config.toml
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// A value of a key of the agent, which is read where all of them are.
+fn checked(key: AgentKey, text: &str) -> Result<String, String> {
+    AgentWords::default().set(key, text)?;
+    Ok(text.to_owned())
+}
+
+impl AgentArgs {
+    /// What was typed.
+    #[must_use]
+    pub fn words(&self) -> Vec<(AgentKey, &str)> {
+        let flag = |given: bool, key, text| given.then_some((key, text));
+        let flags = [
+            flag(self.no_log, AgentKey::NoLog, "true"),
+            flag(self.no_owners, AgentKey::Owners, "false"),
+            flag(self.no_sandbox, AgentKey::Sandbox, "false"),
+        ];
+        let values = [
+            (AgentKey::Log, &self.log),
+            (AgentKey::Interval, &self.interval),
+            (AgentKey::Rows, &self.rows),
+            (AgentKey::Top, &self.top),
+            (AgentKey::LogFormat, &self.log_format),
+            (AgentKey::Compress, &self.compress),
+            (AgentKey::RotateSize, &self.rotate_size),
+            (AgentKey::RotateTime, &self.rotate_time),
+            (AgentKey::KeepFiles, &self.keep_files),
+            (AgentKey::KeepAge, &self.keep_age),
+            (AgentKey::KeepSize, &self.keep_size),
+            (AgentKey::FileMode, &self.file_mode),
+            (AgentKey::FileGroup, &self.file_group),
+            (AgentKey::Sync, &self.sync),
+            (AgentKey::MaxLogFlows, &self.max_log_flows),
+            (AgentKey::Socket, &self.socket),
+        ];
+        let typed = values.into_iter().filter_map(|(key, text)| Some((key, text.as_deref()?)));
+        typed.chain(flags.into_iter().flatten()).collect()
+    }
 }
 
 const INSPECT_EXAMPLES: &str = "Examples:
