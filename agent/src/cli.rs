@@ -301,6 +301,9 @@ pub struct CaptureArgs {
     /// Count only what matches, in the language of pcap-filter(7): 'host 10.0.0.1 and not port 22'
     #[arg(short, long, value_name = "FILTER")]
     pub filter: Option<String>,
+    /// Count a frame on each interface that it crosses (bridge and port, bond and slave, in and out), not once
+    #[arg(long)]
+    pub per_interface: bool,
     /// flowtally's configuration, in place of ~/.config/flowtally/config.toml and /etc/flowtally/config.toml
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -326,6 +329,7 @@ impl Default for CaptureArgs {
             slots: None,
             max_flows: None,
             filter: None,
+            per_interface: false,
             config: None,
             verbose: false,
             tick_ms: TICK_MS,

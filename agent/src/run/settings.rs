@@ -40,12 +40,12 @@ use crate::{
         options::IftopOptions,
         resolve::resolve,
     },
+    kernel::{CompileError, Libpcap},
+    meter::{MAX_ROWS, Plan},
 };
 
-/// Rows that a ledger keeps; what finds no room is untracked. A row is about 250 bytes.
-const MAX_ROWS: usize = 4 << 20;
 /// The configuration for everybody on this host.
-const HOST_CONFIG: &str = "/etc/flowtally/config.toml";
+pub(super) const HOST_CONFIG: &str = "/etc/flowtally/config.toml";
 
 /// For `flowtally` and `flowtally top`.
 pub(super) fn settings(args: &TopArgs) -> anyhow::Result<(IftopOptions, Plan)> {
@@ -62,7 +62,7 @@ pub(super) fn settings(args: &TopArgs) -> anyhow::Result<(IftopOptions, Plan)> {
     let directives = typed.or(own.directives.clone()).or(rc);
     let (options, errors) = resolve(&directives);
     for error in errors {
-        say!("{rc_name}: {error}");
+        tell!("{rc_name}: {error}");
     }
     let filter = match (&args.capture.filter, own_filter, &options.filter_code) {
         (Some(_), ..) => filter,
@@ -204,6 +204,7 @@ pub(super) fn iftop_settings(arguments: Arguments) -> anyhow::Result<(IftopOptio
     for error in errors {
         say!("{error}");
     }
+    let options = IftopOptions { cut_ends: true, ..options };
     let filter = match &options.filter_code {
         Some(text) => parse_filter(text).map_err(|error| Usage(format!("set_filter_code: {error}")))?,
         None => None,
@@ -309,7 +310,7 @@ pub(super) fn dictionary() -> Dictionary {
 
 /// Names of services; a host without the file has none.
 pub(super) fn services() -> Services {
-    Services::parse(&table("/etc/services"))
+    Services::parse(&fs::read("/etc/services").unwrap_or_default())
 }
 
 fn table(path: &str) -> String {
@@ -424,10 +425,14 @@ fn plan(
         max_flows: capture.max_flows,
         verbose: capture.verbose,
         owners: true,
+        loopbacks: false,
+        aligned: false,
         terms: Terms {
             measure,
+            counting: if capture.per_interface { Counting::PerInterface } else { Counting::Once },
             retention,
             groups,
+            intervals: false,
             max_rows: MAX_ROWS,
             orientation: Orientation::with_boundary(capture.net_filter, capture.net_filter6),
             filter,
@@ -520,4 +525,192 @@ fn iftop_config(named: Option<&Path>, prefix: &str) -> (Directives, String) {
 fn reason(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::{
+        cli::{Cli, Command},
+        iftop::options::PairOrder,
+        model::hook::HookChoice,
+    };
+
+    /// Files that a command line names.
+    struct Files(TempDir);
+
+    impl Files {
+        fn new(own: &str, iftoprc: &str) -> Self {
+            let files = Self(TempDir::new().unwrap());
+            fs::write(files.path("config.toml"), own).unwrap();
+            fs::write(files.path("iftoprc"), iftoprc).unwrap();
+            files
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        /// A command line with these files in it.
+        fn line(&self, line: &str) -> Cli {
+            let config = self.path("config.toml").display().to_string();
+            let words = ["flowtally"].into_iter().chain(line.split_whitespace());
+            Cli::try_parse_from(words.chain(["--config", &config])).unwrap()
+        }
+
+        fn top(&self, line: &str) -> anyhow::Result<(IftopOptions, Plan)> {
+            let args = self.line(line).top;
+            settings(&TopArgs { iftoprc: Some(self.path("iftoprc")), ..args })
+        }
+
+        fn agent(&self, line: &str) -> anyhow::Result<AgentOrders> {
+            match self.line(&format!("agent {line}")).command {
+                Some(Command::Agent(args)) => agent_orders(&args),
+                other => panic!("{other:?}"),
+            }
+        }
+
+        fn report(&self, line: &str) -> anyhow::Result<Plan> {
+            match self.line(&format!("report {line}")).command {
+                Some(Command::Report(args)) => report_plan(&args.capture, args.by),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn error<T>(result: anyhow::Result<T>) -> String {
+        let Err(error) = result else { panic!("no error") };
+        assert!(error.is::<Usage>(), "{error:?} is not of the usage");
+        error.to_string()
+    }
+
+    #[test]
+    fn the_command_line_comes_before_the_own_file_and_that_before_iftops() {
+        let files = Files::new(
+            "[capture]\ninterfaces = [\"eth1\"]\nhook = \"clsact\"\nslots = 2048\n[screen]\nsort = \"40s\"\nuse-bytes = true\n",
+            "sort: source\nmax-bandwidth: 10M\ninterface: eth2\n",
+        );
+        let (options, plan) = files.top("").unwrap();
+        assert_eq!(
+            (plan.interfaces, plan.hook, plan.slots),
+            (vec!["eth1".to_owned()], HookChoice::Clsact, Some(2048))
+        );
+        assert_eq!(
+            (options.sort, options.use_bytes, options.max_bandwidth),
+            (PairOrder::FortySeconds, true, Some(10 << 20))
+        );
+        let (options, plan) = files.top("-i eth0 -o 2s --slots 4096").unwrap();
+        assert_eq!(
+            (plan.interfaces, plan.slots, options.sort),
+            (vec!["eth0".to_owned()], Some(4096), PairOrder::TwoSeconds)
+        );
+        // Iftop's file names an interface where nobody else does.
+        let (_, plan) = Files::new("", "interface: eth2\n").top("").unwrap();
+        assert_eq!(plan.interfaces, ["eth2"]);
+        let plan = files.report("--slots 8192").unwrap();
+        assert_eq!((plan.interfaces, plan.slots), (vec!["eth1".to_owned()], Some(8192)));
+    }
+
+    #[test]
+    fn the_nearest_filter_holds() {
+        let files = Files::new("[capture]\nfilter-code = \"udp\"\n", "filter-code: icmp\n");
+        let text = |plan: Plan| plan.terms.filter.map(|filter| filter.text().to_owned());
+        assert_eq!(text(files.top("-f tcp").unwrap().1).as_deref(), Some("tcp"));
+        assert_eq!(text(files.top("").unwrap().1).as_deref(), Some("udp"));
+        assert_eq!(text(Files::new("", "filter-code: icmp\n").top("").unwrap().1).as_deref(), Some("icmp"));
+        assert_eq!(text(files.report("").unwrap()).as_deref(), Some("udp"));
+        assert_eq!(text(files.agent("-f arp").unwrap().plan).as_deref(), Some("arp"));
+        assert_eq!(text(files.agent("").unwrap().plan).as_deref(), Some("udp"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        let good = Files::new("", "");
+        assert!(error(good.top("-f nonsense(")).starts_with("-f: "));
+        assert_eq!(error(good.top("-s 3")), "-s and -L are for text output: add -t");
+        let filter = Files::new("[capture]\nfilter-code = \"nonsense(\"\n", "");
+        let place = filter.path("config.toml").display().to_string();
+        for message in [error(filter.top("")), error(filter.report("")), error(filter.agent(""))] {
+            assert!(message.starts_with(&place), "{message}");
+        }
+        // A filter that was typed does not make a wrong one right.
+        assert!(error(filter.top("-f tcp")).starts_with(&place));
+        let key = Files::new("[screen]\nsort = \"sideways\"\nbars = 1\n", "");
+        let message = error(key.top(""));
+        assert!(
+            message.lines().count() == 2 && message.contains("sideways") && message.contains("bars"),
+            "{message}"
+        );
+        let wrong_filter = error(Files::new("", "filter-code: nonsense(\n").top(""));
+        assert!(wrong_filter.contains("iftoprc: filter-code: "), "{wrong_filter}");
+        let gone = Files::new("", "");
+        fs::remove_file(gone.path("config.toml")).unwrap();
+        assert!(error(gone.report("")).contains("reading the configuration file"));
+        let binary = Files::new("", "");
+        fs::write(binary.path("config.toml"), [0xff, 0xfe]).unwrap();
+        assert!(error(binary.report("")).contains("invalid utf-8"));
+        let other = Files::new("[security]\nshow-other-users = true\n", "");
+        assert!(error(other.report("")).contains(&format!("only {HOST_CONFIG} can say this")));
+    }
+
+    #[test]
+    fn what_iftops_file_has_wrong_leaves_the_default() {
+        let (options, _) = Files::new("", "sort: sideways\nuse-bytes: yes\n").top("").unwrap();
+        assert_eq!((options.sort, options.use_bytes), (IftopOptions::default().sort, true));
+    }
+
+    #[test]
+    fn the_agents_flags_come_before_its_file() {
+        let files = Files::new(
+            "[agent]\ninterval = \"30s\"\ntop = 5\nowners = false\nfile-group = \"root\"\n[capture]\nhook = \"clsact\"\n",
+            "",
+        );
+        let orders = files.agent("--interval 1m --log /tmp/elsewhere -i lo").unwrap();
+        let log = &orders.settings.log;
+        assert_eq!((log.interval, log.top, log.group), (Duration::from_mins(1), Some(5), Some(0)));
+        assert_eq!(log.folder, Path::new("/tmp/elsewhere"));
+        assert!(orders.plan.aligned && orders.plan.terms.intervals && !orders.plan.owners);
+        assert_eq!(orders.plan.terms.retention, Retention::Live);
+        assert_eq!(orders.files, [files.path("config.toml").display().to_string()]);
+        let again = files.agent("--interval 1m --hook xdp -F 10.0.0.0/8").unwrap();
+        assert_eq!(orders.fixed_but(&again), ["hook", "net-filter"]);
+        assert!(orders.fixed_but(&orders).is_empty());
+        let group = Files::new("[agent]\nfile-group = \"no such group\"\n", "");
+        let place = format!("{}:2:14", group.path("config.toml").display());
+        assert_eq!(
+            error(group.agent("")),
+            format!("{place}: agent.file-group: no group is called 'no such group'")
+        );
+    }
+
+    #[test]
+    fn a_report_counts_frames_and_a_screen_packets_of_ip() {
+        let files = Files::new("[capture]\nlink-local = true\n", "");
+        let (_, plan) = files.top("").unwrap();
+        assert_eq!(plan.terms.measure, Measure::IpPackets { link_local: true });
+        assert_eq!(plan.terms.retention, Retention::Live);
+        let plan = files.report("--by port --per-interface").unwrap();
+        assert_eq!((plan.terms.measure, plan.terms.retention), (Measure::Frames, Retention::Run));
+        assert_eq!((plan.terms.counting, plan.terms.groups), (Counting::PerInterface, vec![GroupBy::Port]));
+    }
+
+    #[test]
+    fn an_attached_screen_measures_nothing() {
+        let files = Files::new("[agent]\nsocket = \"/run/one.sock\"\n[screen]\nsort = \"2s\"\n", "");
+        let attach = |line: &str| attach_settings(&files.line(&format!("--attach {line}")).top);
+        let (options, orders) = attach("").unwrap();
+        assert_eq!((options.sort, orders.socket), (PairOrder::TwoSeconds, PathBuf::from("/run/one.sock")));
+        assert_eq!((options.filter_code, orders.counting), (None, Counting::Once));
+        let (_, orders) = attach("--socket /run/other.sock --per-interface").unwrap();
+        assert_eq!(
+            (orders.socket, orders.counting),
+            (PathBuf::from("/run/other.sock"), Counting::PerInterface)
+        );
+        let message = error(attach("-i eth0 -f tcp --slots 4096"));
+        assert!(message.starts_with("-i, -f, --slots and --attach do not go together"), "{message}");
+        assert!(error(attach("-t")).starts_with("--attach is for the screen"));
+    }
 }
