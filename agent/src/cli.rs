@@ -11,8 +11,10 @@ use crate::{
         boundary::{Ipv4Boundary, Ipv6Boundary},
         group::GroupBy,
     },
-    inspect::Target,
-    kernel::HookChoice,
+    format::numbers::Units,
+    history,
+    inspect::InspectTarget,
+    model::{handle::Handle, hook::HookChoice},
     report,
 };
 
@@ -33,6 +35,7 @@ pub struct Cli {
 
 /// The commands.
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, and it is read once")]
 pub enum Command {
     /// Show who uses the network, live (the same as without a command)
     ///
@@ -42,6 +45,9 @@ pub enum Command {
     ///
     /// Tables of who used the network, then how the counts compare with the interfaces' own counters. Ctrl-C ends the
     /// measurement early, and still prints.
+    ///
+    /// Addresses and ports are never cut. On a narrow terminal the columns peak, packets, 40s, 10s, 2s and share go, in this order
+    /// (what is sorted by stays), and then rows take two lines. Into a file or a pipe nothing is cut at all.
     #[command(after_help = REPORT_EXAMPLES)]
     Report(ReportArgs),
     /// List files that are deleted but still open, with the space they hold
@@ -243,11 +249,12 @@ const INSPECT_EXAMPLES: &str = "Examples:
   flowtally inspect 812                     the process
   flowtally inspect nginx                   every process of this name
   flowtally inspect '[2001:db8::7]:443'     sockets with this end
-  flowtally inspect 10.0.0.5 --seconds 0    sockets and files alone: measures nothing, and needs no root";
+  flowtally inspect 10.0.0.5 --seconds 0    sockets and files alone: no measurement, no root";
 
 const DELETED_EXAMPLES: &str = "Columns:
-  HELD     what is free when nobody holds the file any more; SIZE is its length, holes included
-  FD       as --fd of `flowtally recover` takes it: a descriptor, txt (it is run), mem:ADDRESS (mapped), cwd, rtd
+  HELD     space that is free again when no process holds the file; SIZE is its length, with holes
+  FD       for `recover --fd`: a descriptor, txt (what it runs), mem:ADDRESS (mapped), cwd, rtd;
+           NUMBER@TID is a descriptor in a table that is not the first thread's
 
 Examples:
   flowtally deleted --min-size 100M
@@ -377,11 +384,12 @@ pub struct ReportArgs {
     pub direction: report::ReportDirection,
     /// Rates in bits or bytes per second (text only; other formats have the unit in the name)
     #[arg(long, value_enum, default_value_t)]
-    pub units: report::Units,
+    pub units: Units,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
-    pub format: report::Format,
-    /// Print to a file in place of standard output
+    pub format: report::ReportFormat,
+    /// Print to a file in place of standard output; what is there is replaced when the report is complete, and a failed run leaves it
+    /// as it was (`-`: standard output)
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
     /// Look up host names (reverse DNS, /etc/hosts) when measuring is over
@@ -390,6 +398,83 @@ pub struct ReportArgs {
     /// What to measure.
     #[command(flatten)]
     pub capture: CaptureArgs,
+}
+
+/// `flowtally history`.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// Files of a log, or folders [default: the agent's, as the configuration says, else /var/log/flowtally]
+    #[arg(value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// When the time begins [default: with the log]
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub from: Option<String>,
+    /// When it ends [default: with the log]
+    #[arg(long, value_name = "T", allow_hyphen_values = true)]
+    pub to: Option<String>,
+    /// A table of flow, local, remote, host, port, service, protocol, interface, process, command, user, container, netns or
+    /// subnet[/PREFIX]; may be repeated
+    /// [default: process, remote, port and flow, as far as the log has them]
+    #[arg(long, value_name = "GROUPING")]
+    pub by: Vec<GroupBy>,
+    /// Rows of each table [default: 20 as text, all as JSON and CSV]; of a timeline its groups [default: 10]
+    #[arg(long, value_name = "N")]
+    pub top: Option<usize>,
+    /// What comes first
+    #[arg(long, value_enum, default_value_t)]
+    pub sort: history::HistorySort,
+    /// Which way traffic must go to count for order and shares
+    #[arg(long, value_enum, default_value_t)]
+    pub direction: report::ReportDirection,
+    /// Rates in bits or bytes per second (text and pictures only; other formats have the unit in the name)
+    #[arg(long, value_enum, default_value_t)]
+    pub units: Units,
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: history::HistoryFormat,
+    /// Print to a file in place of standard output; what is there is replaced when the answer is complete, and a failed run leaves it
+    /// as it was (`-`: standard output)
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Look up host names (reverse DNS, /etc/hosts) when the log is read: they are those of now
+    #[arg(long)]
+    pub resolve: bool,
+    /// Rates over time in place of tables, of everything or (--by, once) of the largest groups
+    #[arg(long)]
+    pub timeline: bool,
+    /// Length of a step of the timeline: 10s, 1m, 1h [default: about 80 steps]
+    #[arg(long, value_name = "LENGTH", requires = "timeline", value_parser = history::moment::parse_step)]
+    pub step: Option<Duration>,
+    /// Which rows count.
+    #[command(flatten)]
+    pub rows: HistoryRowsArgs,
+}
+
+/// Which rows of the log count.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Rows")]
+pub struct HistoryRowsArgs {
+    /// Of this process: a PID or a command, with * and ? for anything; may be repeated, as all of these
+    #[arg(long, value_name = "PROCESS")]
+    pub process: Vec<String>,
+    /// Of this user: a name or a number
+    #[arg(long, value_name = "USER")]
+    pub user: Vec<String>,
+    /// Of this container or systemd unit
+    #[arg(long, value_name = "NAME")]
+    pub container: Vec<String>,
+    /// With this port at either end: 443, https, 53/udp
+    #[arg(long, value_name = "PORT")]
+    pub port: Vec<String>,
+    /// With this address or network at the remote end
+    #[arg(long, value_name = "ADDRESS")]
+    pub remote: Vec<String>,
+    /// On this interface
+    #[arg(short, long, value_name = "NAME")]
+    pub interface: Vec<String>,
+    /// That match, in the language of pcap-filter(7): what was sent is outbound, what was received inbound
+    #[arg(short, long, value_name = "FILTER")]
+    pub filter: Option<String>,
 }
 
 /// `flowtally deleted`.
@@ -406,20 +491,28 @@ pub struct DeletedArgs {
     pub sort: files::DeletedSort,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
-    pub format: files::Format,
+    pub format: files::PageFormat,
+}
+
+/// `flowtally doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value_t)]
+    pub format: files::PageFormat,
 }
 
 /// `flowtally recover`.
 #[derive(Debug, Args)]
 pub struct RecoverArgs {
-    /// The process that holds the file
+    /// The process that holds the file, or one of its threads
     #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
     pub pid: u32,
-    /// Which of its files: a descriptor's number, txt (what it runs), or mem:ADDRESS (what is mapped there, as in
-    /// /proc/PID/maps; mem alone where only one deleted file is mapped)
+    /// Which of its files: a descriptor's number (NUMBER@TID in the table of a thread that has its own), txt (what it runs), or
+    /// mem:ADDRESS (what is mapped there, as in /proc/PID/maps; mem alone where only one deleted file is mapped)
     #[arg(long, value_name = "FD")]
-    pub fd: files::Handle,
-    /// The new file; there must be none of this name
+    pub fd: Handle,
+    /// The new file; there must be none of this name (`-`: standard output)
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
 }
