@@ -2,10 +2,8 @@
 
 use std::{
     collections::HashSet,
-    fs::File,
     io::{self, IsTerminal as _, Write},
     net::IpAddr,
-    path::Path,
     time::{Duration, SystemTime},
 };
 
@@ -13,10 +11,8 @@ use anyhow::Context as _;
 
 use super::{
     announce,
-    meter::Meter,
     settings::{report_plan, services},
-    shutdown::Shutdown,
-    terminal_width,
+    stdout, target, terminal_width,
 };
 use crate::{
     cli::ReportArgs,
@@ -25,8 +21,10 @@ use crate::{
         names::Names,
         snapshot::Snapshot,
     },
-    host::names::Resolver,
-    report::{self, Context, DEFAULT_WIDTH, Request},
+    format::{Safe, grid::UNLIMITED},
+    host::{names::Resolver, shutdown::Shutdown},
+    meter::{Closed, Meter, Reader},
+    report::{self, ReportContext, ReportRequest},
 };
 
 /// How long looking up names may take, all together.
@@ -44,36 +42,41 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<()> {
     };
     let groups = request.by.iter().copied().filter(|by| *by != GroupBy::Flow).collect();
     let plan = report_plan(&args.capture, groups)?;
+    let mut shutdown = Shutdown::listen().context("listening for signals")?;
     // An unwritable target must be found before minutes of measuring, not after.
-    let output = args.output.as_deref().map(create).transpose()?;
+    let target = target::of_report(args.output.as_deref(), &mut shutdown).await?;
+    if target.is_none() {
+        stdout::check()?;
+    }
     let resolver = args.resolve.then(Resolver::from_system);
     if let Some(reason) = resolver.as_ref().and_then(Resolver::unavailable) {
-        say!("flowtally: host names are those of /etc/hosts alone: {reason}");
+        tell!("host names are those of /etc/hosts alone: {reason}");
     }
-    let shutdown = Shutdown::listen().context("listening for signals")?;
-    let mut meter = Meter::start(plan).await?;
+    let mut meter = Meter::start(plan, &mut shutdown).await?;
     meter.look(true).await?;
     let started = SystemTime::now();
     announce(&meter);
-    let progress = Progress { terminal: io::stderr().is_terminal(), seconds: args.seconds };
+    let mut progress = ProgressLine { terminal: io::stderr().is_terminal(), seconds: args.seconds };
     let length = Duration::from_secs(args.seconds);
-    let measured = meter.run_for(length, shutdown, |meter| progress.show(meter)).await;
+    let measured = meter.run_for(length, shutdown, &mut [&mut progress]).await;
     progress.clear();
     measured?;
     let snapshot = meter.finish().await?;
     let mut names = Names { services: services(), ..Names::default() };
     if let Some(mut resolver) = resolver {
-        resolver.complete(&mut names, addresses(&snapshot, &request), RESOLVE).await;
+        look_up(&mut resolver, &mut names, &snapshot, &request).await;
     }
-    let width = terminal_width().unwrap_or(DEFAULT_WIDTH);
-    let context = Context { started, names: &names, resolve: args.resolve, width };
-    match output {
-        Some((file, path)) => report::write(file, &snapshot, &request, &context)
-            .with_context(|| format!("writing the report to {path}")),
-        None => {
-            report::write(io::stdout().lock(), &snapshot, &request, &context).context("writing the report")
-        }
-    }
+    // A file may be read anywhere.
+    let width = terminal_width().filter(|_| target.is_none()).unwrap_or(UNLIMITED);
+    let context = ReportContext { started, names: &names, resolve: args.resolve, width };
+    let Some(target) = target else {
+        return report::write(stdout::open()?, &snapshot, &request, &context).context("writing the report");
+    };
+    let mut file = target.begin()?;
+    let path = Safe::os(file.path()).to_string();
+    report::write(&mut file, &snapshot, &request, &context)
+        .with_context(|| format!("writing the report to {path}"))?;
+    Ok(file.finish()?)
 }
 
 /// A CSV file is one table, and that is the flows.
@@ -84,10 +87,14 @@ fn default_groupings(format: report::ReportFormat) -> Vec<GroupBy> {
     }
 }
 
-fn create(path: &Path) -> anyhow::Result<(File, String)> {
-    let name = path.display().to_string();
-    let file = File::create(path).with_context(|| format!("creating the output file {name}"))?;
-    Ok((file, name))
+/// Looks up the names of the addresses that are printed.
+pub(super) async fn look_up(
+    resolver: &mut Resolver,
+    names: &mut Names,
+    snapshot: &Snapshot,
+    request: &ReportRequest,
+) {
+    resolver.complete(names, addresses(snapshot, request), RESOLVE).await;
 }
 
 /// The addresses that the report prints.
@@ -111,18 +118,18 @@ fn addresses(snapshot: &Snapshot, request: &ReportRequest) -> HashSet<IpAddr> {
 }
 
 /// The line on a terminal that says how far the measurement is.
-struct Progress {
+struct ProgressLine {
     terminal: bool,
     seconds: u64,
 }
 
-impl Progress {
-    fn show(&self, meter: &mut Meter) -> anyhow::Result<()> {
+impl Reader for ProgressLine {
+    fn take(&mut self, closed: &Closed<'_>) -> anyhow::Result<()> {
         if self.terminal {
-            let seen = meter.total()?;
+            let seen = closed.ledger.total();
             let line = format!(
                 "\r\x1b[Kflowtally: {:.0} of {} s, {} packets, {:.1} MB; Ctrl-C to end now",
-                meter.started().elapsed().as_secs_f64(),
+                closed.started.elapsed().as_secs_f64(),
                 self.seconds,
                 seen.packets(),
                 seen.bytes() as f64 / 1e6,
@@ -133,6 +140,7 @@ impl Progress {
     }
 }
 
+impl ProgressLine {
     fn clear(&self) {
         if self.terminal {
             drop(io::stderr().write_all(b"\r\x1b[K"));
