@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    io::{self, IsTerminal as _, Read as _, Write},
+    io::{self, IsTerminal as _, Read as _, Write as _},
     net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
@@ -11,16 +11,12 @@ use anyhow::Context as _;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::sync::mpsc;
 
-use super::{
-    describe,
-    meter::{Meter, Plan},
-    settings::services,
-    shutdown::Shutdown,
-};
+use super::{describe, interface_list, settings::services, stdout};
 use crate::{
     flow::{names::Names, row::InterfaceId, snapshot::Snapshot},
     format::Guard,
     host::names::Resolver,
+    host::shutdown::Shutdown,
     iftop::{
         keys::{self, KeyEffect},
         options::IftopOptions,
@@ -28,34 +24,37 @@ use crate::{
         text,
         view::{self, Surroundings},
     },
+    meter::{Meter, Plan},
 };
 
 /// Time between two reports, as iftop has it.
 const REPORTS: Duration = Duration::from_secs(2);
-/// How long the report that ends the run waits for host names. Others never wait: a name is in the next one.
-const RESOLVE_LAST: Duration = Duration::from_secs(2);
+/// How long the report that ends the run waits for host names that were asked for in time; iftop does not wait at all. Others never do: a name
+/// is in the next one.
+const RESOLVE_LAST: Duration = Duration::from_millis(100);
 /// Half an interval: a report is due when it is closer to the end of this interval than to the next.
 const SLACK: Duration = Duration::from_millis(500);
 
 /// Prints reports until the user or a limit ends it.
-pub(super) async fn text(mut options: Options, mut plan: Plan) -> anyhow::Result<()> {
+pub(super) async fn text(mut options: IftopOptions, mut plan: Plan) -> anyhow::Result<()> {
+    stdout::check()?;
     let resolver = Resolver::from_system();
     if let Some(reason) = resolver.unavailable().filter(|_| options.dns) {
-        say!("host names are those of /etc/hosts alone: {reason}");
+        tell!("host names are those of /etc/hosts alone: {reason}");
     }
     let mut shutdown = Shutdown::listen().context("listening for signals")?;
     // Text is iftop's, and that knows no owners.
     plan.owners = false;
-    let mut meter = Meter::start(plan).await?;
+    let mut meter = Meter::start(plan, &mut shutdown).await?;
     describe(&meter).await?;
-    let mut printer = Printer {
+    let mut printer = TextPrinter {
         names: Names { services: services(), ..Names::default() },
         resolver,
         loopback: meter.loopbacks()?,
         broadcast: meter.broadcasts().clone(),
         order: Vec::new(),
     };
-    print(&text::listening_on(&meter.interfaces().join(", ")))?;
+    print(&text::listening_on(&interface_list(&meter.interfaces())))?;
     let started = meter.started();
     let limit = options.timed_output.map(Duration::from_secs);
     let end = async {
@@ -65,7 +64,7 @@ pub(super) async fn text(mut options: Options, mut plan: Plan) -> anyhow::Result
         }
     };
     tokio::pin!(end);
-    let (_keyboard, mut pressed) = if limit.is_none() { Keyboard::listen() } else { Keyboard::none() };
+    let (keyboard, mut pressed) = if limit.is_none() { Keyboard::listen() } else { Keyboard::none() };
     let mut due = REPORTS;
     loop {
         tokio::select! {
@@ -85,11 +84,19 @@ pub(super) async fn text(mut options: Options, mut plan: Plan) -> anyhow::Result
                     }
                 }
             }
-            tick = meter.tick() => {
-                tick?;
-                meter.close().await?;
+            happened = meter.wait() => {
+                if !meter.is_tick(happened).await? {
+                    continue;
+                }
+                meter.close(false).await?;
+                if limit.is_some() {
+                    if options.dns {
+                        printer.ask(&meter.snapshot()?, &options);
+                    }
+                    continue;
+                }
                 let elapsed = started.elapsed();
-                if limit.is_none() && elapsed + SLACK >= due {
+                if elapsed + SLACK >= due {
                     due = elapsed + REPORTS;
                     printer.loopback = meter.loopbacks()?;
                     printer.broadcast.clone_from(meter.broadcasts());
@@ -100,6 +107,8 @@ pub(super) async fn text(mut options: Options, mut plan: Plan) -> anyhow::Result
             }
         }
     }
+    // Before a signal may end the process.
+    drop(keyboard);
     shutdown.next_is_final();
     let snapshot = meter.finish().await?;
     if limit.is_some() {
@@ -109,13 +118,13 @@ pub(super) async fn text(mut options: Options, mut plan: Plan) -> anyhow::Result
 }
 
 fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = Guard::new(stdout::open()?);
     out.write_all(text.as_bytes())?;
     out.flush()
 }
 
 /// What a report needs besides the snapshot, kept from one to the next.
-struct Printer {
+struct TextPrinter {
     names: Names,
     resolver: Resolver,
     loopback: HashSet<InterfaceId>,
@@ -123,7 +132,7 @@ struct Printer {
     order: Vec<PairKey>,
 }
 
-impl Printer {
+impl TextPrinter {
     /// Prints a report with the names that are known, and asks for the others.
     fn print(&mut self, snapshot: &Snapshot, options: &IftopOptions) -> anyhow::Result<()> {
         let pairs = self.pairs(snapshot, options);
@@ -133,8 +142,14 @@ impl Printer {
         self.write(snapshot, options, &pairs)
     }
 
-    /// Prints the report that ends the run, and may wait for names.
-    async fn print_last(&mut self, snapshot: &Snapshot, options: &Options) -> anyhow::Result<()> {
+    /// Asks for the names in a report that will be printed later.
+    fn ask(&mut self, snapshot: &Snapshot, options: &IftopOptions) {
+        let pairs = self.pairs(snapshot, options);
+        self.resolver.update(&mut self.names, addresses(&pairs, options));
+    }
+
+    /// Prints the report that ends the run, and waits for names a little.
+    async fn print_last(&mut self, snapshot: &Snapshot, options: &IftopOptions) -> anyhow::Result<()> {
         let pairs = self.pairs(snapshot, options);
         if options.dns {
             self.resolver.complete(&mut self.names, addresses(&pairs, options), RESOLVE_LAST).await;
