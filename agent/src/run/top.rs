@@ -2,15 +2,15 @@
 
 use std::{
     collections::HashSet,
-    fs::OpenOptions,
     future::poll_fn,
     io::BufWriter,
+    path::Path,
     task::Poll,
     time::{Duration, SystemTime},
 };
 
 use anyhow::Context as _;
-use crossterm::event::EventStream;
+use crossterm::event::{Event, EventStream};
 use futures_util::StreamExt as _;
 use rustix::process::{Signal, kill_current_process_group};
 use tokio::{
@@ -20,22 +20,31 @@ use tokio::{
 };
 
 use super::{
-    describe, files,
-    meter::{Meter, Plan},
-    settings::{dictionary, services},
-    shutdown::Shutdown,
-    terminal::{self, Screen},
+    describe, files, interface_list,
+    replay::ReplaySource,
+    settings::{AttachOrders, ReplayOrders, parse_filter, services},
+    source::{AttachedSource, ScreenSource, SourceNews},
+    terminal::{self, TerminalScreen},
 };
 use crate::{
-    filter::Filter,
-    flow::{names::Names, row::InterfaceId, snapshot::InterfaceView},
-    host::{interfaces::Interface, names::Resolver},
-    iftop::options::Options,
-    tui::{Candidate, Display, Format, Wish},
+    flow::{
+        names::Names,
+        row::{Counting, InterfaceId},
+        snapshot::InterfaceView,
+    },
+    format::Safe,
+    host::shutdown::Shutdown,
+    host::{
+        interfaces::Interface,
+        names::Resolver,
+        output::{Existing, OutputTarget, PUBLIC},
+        rights,
+    },
+    iftop::options::IftopOptions,
+    meter::{Meter, Plan},
+    tui::{Candidate, Display, ExportFormat, Wish},
 };
 
-/// Intervals between two readings of the interfaces' own counters.
-const COMPARE: u64 = 10;
 /// How long a stopped process may take to notice it: other threads may run on for a moment.
 const STOPPING: Duration = Duration::from_millis(200);
 
@@ -43,29 +52,75 @@ const STOPPING: Duration = Duration::from_millis(200);
 pub(super) async fn top(options: IftopOptions, mut plan: Plan) -> anyhow::Result<()> {
     terminal::check()?;
     if plan.verbose {
-        say!(
-            "flowtally: what the kernel programs log (-v) cannot be printed beside the screen; -t and 'report' print it"
+        tell!(
+            "what the kernel programs log (-v) cannot be printed beside the screen; -t and 'report' print it"
         );
         plan.verbose = false;
     }
+    let resolver = resolver(&options);
+    let mut shutdown = Shutdown::listen().context("listening for signals")?;
+    // A key changes it.
+    let counting = std::mem::take(&mut plan.terms.counting);
+    let meter = Meter::start(plan, &mut shutdown).await?;
+    describe(&meter).await?;
+    let said = format!("Listening on {}", interface_list(&meter.interfaces()));
+    show(ScreenSource::Measured(Box::new(meter)), options, counting, said, resolver, shutdown).await
+}
+
+/// Shows the screen on what an agent counts.
+pub(super) async fn attached(options: IftopOptions, orders: AttachOrders) -> anyhow::Result<()> {
+    terminal::check()?;
+    let resolver = resolver(&options);
+    let mut shutdown = Shutdown::listen().context("listening for signals")?;
+    let source = shutdown.unless_requested(AttachedSource::open(&orders.socket)).await??;
+    let source = ScreenSource::Attached(Box::new(source));
+    let said = source.message().unwrap_or_default();
+    show(source, options, orders.counting, said, resolver, shutdown).await
+}
+
+/// Shows the screen on a log.
+pub(super) async fn replayed(options: IftopOptions, orders: ReplayOrders) -> anyhow::Result<()> {
+    terminal::check()?;
+    // Files are opened as their user may, whatever rights the program has for measuring.
+    rights::give_up().context("giving up the rights of the program's file")?;
+    let resolver = resolver(&options);
+    // Until there is a screen a signal ends the program by itself.
+    let source = ReplaySource::open(&orders)?;
+    let shutdown = Shutdown::listen().context("listening for signals")?;
+    let source = ScreenSource::Replayed(Box::new(source));
+    let said = source.message().unwrap_or_default();
+    show(source, options, Counting::Once, said, resolver, shutdown).await
+}
+
+fn resolver(options: &IftopOptions) -> Resolver {
     let resolver = Resolver::from_system();
     if let Some(reason) = resolver.unavailable().filter(|_| options.dns) {
-        say!("host names are those of /etc/hosts alone: {reason}");
+        tell!("host names are those of /etc/hosts alone: {reason}");
     }
-    let shutdown = Shutdown::listen().context("listening for signals")?;
-    let meter = Meter::start(plan).await?;
-    describe(&meter).await?;
-    // Nothing has touched the terminal so far: what is wrong has been printed like everywhere else.
+    resolver
+}
+
+/// Nothing has touched the terminal so far: what is wrong has been printed like everywhere else.
+async fn show(
+    source: ScreenSource,
+    options: IftopOptions,
+    counting: Counting,
+    said: String,
+    resolver: Resolver,
+    shutdown: Shutdown,
+) -> anyhow::Result<()> {
     let names = Names { services: services(), ..Names::default() };
     let mut display = Display::new(options, terminal::theme(), names);
-    display.say(format!("Listening on {}", meter.interfaces().join(", ")), Duration::ZERO);
+    display.count(counting);
+    display.say(said, source.elapsed());
+    source.prepare(&mut display);
     let continued = signal(SignalKind::from_raw(Signal::CONT.as_raw())).context("listening for SIGCONT")?;
-    let mut top = Top { meter, display, screen: Screen::take()?, resolver, continued };
+    let mut top = Top { source, display, screen: TerminalScreen::take()?, resolver, continued };
     let ended = top.run(shutdown).await;
-    let Top { meter, screen, .. } = top;
+    let Top { source, screen, .. } = top;
     drop(screen);
     // Also when something failed the programs are let go in good order.
-    let finished = meter.finish().await.map(drop);
+    let finished = source.finish().await;
     match ended {
         Err(error) if terminal::is_gone(&error) => finished,
         Err(error) => Err(error),
@@ -75,7 +130,7 @@ pub(super) async fn top(options: IftopOptions, mut plan: Plan) -> anyhow::Result
 
 /// Everything that a key or an interval acts on.
 struct Top {
-    meter: Meter,
+    source: ScreenSource,
     display: Display,
     screen: TerminalScreen,
     resolver: Resolver,
@@ -106,11 +161,18 @@ impl Top {
                     loop {
                         let Some(happened) = event else { return Ok(()) };
                         let happened = happened.context("reading from the terminal")?;
+                        // A frame that was drawn while the size changed may have met either.
+                        if matches!(happened, Event::Resize(..)) {
+                            self.screen.repaint()?;
+                        }
                         if let Some(key) = terminal::key(&happened) {
-                            let now = self.meter.started().elapsed();
-                            let wish = self.display.press(key, self.meter.ledger()?, now);
+                            let now = self.source.elapsed();
+                            let wish = self.display.press(key, self.source.ledger()?, now);
                             if self.fulfil(wish).await? == Next::End {
                                 return Ok(());
+                            }
+                            if self.source.regroup(&mut self.display) {
+                                self.display.arrive(self.source.ledger()?, false);
                             }
                             self.look().await?;
                         }
@@ -123,16 +185,27 @@ impl Top {
                 }
                 // What has been found out is taken up where the screen is drawn.
                 () = self.resolver.answered() => {}
-                tick = self.meter.tick() => {
-                    tick?;
-                    let compare = self.meter.ledger()?.closed() % COMPARE == COMPARE - 1;
-                    if compare {
-                        self.meter.close_and_compare().await?;
-                    } else {
-                        self.meter.close().await?;
+                event = self.source.wait() => match self.source.take(event, &mut self.display).await? {
+                    SourceNews::Nothing => {}
+                    SourceNews::Closed { compared } => {
+                        self.tick()?;
+                        if compared {
+                            self.display.counters_read();
+                        }
                     }
-                    self.tick()?;
-                    if compare {
+                    SourceNews::CaughtUp => {
+                        self.tick()?;
+                        self.say("This screen was too slow; what the agent has counted has been read again, totals since it began");
+                    }
+                    SourceNews::Ended => {
+                        self.display.set_notes(self.source.notes());
+                        self.say(self.source.message().unwrap_or_default());
+                    }
+                    SourceNews::Moving => self.display.set_notes(self.source.notes()),
+                    SourceNews::Moved { is_next } => {
+                        self.display.set_owners_degraded(self.source.owners_degraded()?);
+                        self.display.set_notes(self.source.notes());
+                        self.display.arrive(self.source.ledger()?, is_next);
                         self.display.counters_read();
                     }
                 }
@@ -143,16 +216,17 @@ impl Top {
     }
 
     fn tick(&mut self) -> anyhow::Result<()> {
-        self.display.set_broadcasts(self.meter.broadcasts());
-        if self.meter.looks() {
-            self.display.set_owners_degraded(self.meter.owners_degraded()?);
+        self.display.set_broadcasts(self.source.broadcasts());
+        if self.source.looks() {
+            self.display.set_owners_degraded(self.source.owners_degraded()?);
         }
-        self.display.tick(self.meter.ledger()?);
+        self.display.set_notes(self.source.notes());
+        self.display.tick(self.source.ledger()?);
         Ok(())
     }
 
     fn draw(&mut self) -> anyhow::Result<()> {
-        let now = self.meter.started().elapsed();
+        let now = self.source.elapsed();
         self.screen.draw(&mut self.display, now)?;
         let wanted = self.display.hosts();
         if self.resolver.update(self.display.names_mut(), wanted) {
@@ -163,11 +237,9 @@ impl Top {
 
     /// Looks for owners from when they are shown until they are not.
     async fn look(&mut self) -> anyhow::Result<()> {
-        let looks = self.display.looks();
-        if looks != self.meter.looks() {
-            self.meter.look(looks).await?;
-            self.display.set_owners_degraded(self.meter.owners_degraded()?);
-            self.display.owners_found(self.meter.ledger()?);
+        if self.source.look(self.display.looks()).await? {
+            self.display.set_owners_degraded(self.source.owners_degraded()?);
+            self.display.owners_found(self.source.ledger()?);
         }
         Ok(())
     }
@@ -186,7 +258,7 @@ impl Top {
     }
 
     fn say(&mut self, text: impl Into<String>) {
-        self.display.say(text, self.meter.started().elapsed());
+        self.display.say(text, self.source.elapsed());
     }
 
     async fn fulfil(&mut self, wish: Wish) -> anyhow::Result<Next> {
@@ -195,13 +267,12 @@ impl Top {
             Wish::Quit => return Ok(Next::End),
             Wish::Suspend => self.suspend().await?,
             Wish::Repaint => self.screen.repaint()?,
-            Wish::NetFilter(text) => match Filter::parse(&text, &dictionary()) {
-                Ok(filter) => {
-                    self.meter.ledger()?.set_filter(filter);
-                    let now = self.meter.started().elapsed();
-                    self.display.filter_installed(&text, now);
-                }
-                Err(error) => self.say(error.to_string()),
+            Wish::NetFilter(text) => match parse_filter(&text) {
+                Ok(filter) => match self.source.set_filter(filter) {
+                    Ok(()) => self.display.filter_installed(&text, self.source.elapsed()),
+                    Err(error) => self.say(format!("{error:#}")),
+                },
+                Err(error) => self.say(error.line()),
             },
             Wish::Export(name, format) => match self.export(&name, format) {
                 Ok(count) => self.say(format!("Wrote {count} rows to {}", Safe::new(&name))),
@@ -210,6 +281,10 @@ impl Top {
             Wish::ListInterfaces => self.list_interfaces().await?,
             Wish::Show(names) => self.show(&names).await?,
             Wish::Files => self.show_files().await?,
+            Wish::Time(key) => {
+                self.source.press(key);
+                self.display.set_notes(self.source.notes());
+            }
         }
         Ok(Next::GoOn)
     }
@@ -224,26 +299,40 @@ impl Top {
     }
 
     /// Writes the list to a new file.
-    fn export(&mut self, name: &str, format: Format) -> anyhow::Result<usize> {
-        let file =
-            OpenOptions::new().write(true).create_new(true).open(name).with_context(|| name.to_owned())?;
-        let written = self.display.write(BufWriter::new(file), format, SystemTime::now());
-        written.with_context(|| name.to_owned())
+    fn export(&mut self, name: &str, format: ExportFormat) -> anyhow::Result<usize> {
+        let mut output = OutputTarget::prepare(Path::new(name), Existing::Keep, PUBLIC)?.begin()?;
+        let written = self.display.write(BufWriter::new(&mut output), format, SystemTime::now());
+        let count = written.with_context(|| format!("writing {}", Safe::new(name)))?;
+        output.finish()?;
+        Ok(count)
     }
 
     async fn list_interfaces(&mut self) -> anyhow::Result<()> {
-        let known = self.meter.ledger()?.overview(|_| true).interfaces;
-        let host = self.meter.host_interfaces().await?;
-        let candidates = host.iter().map(|interface| {
-            let counted =
-                known.iter().find(|counted| counted.name == interface.name && counted.hook != "none");
-            Candidate {
-                name: interface.name.clone(),
-                about: about(interface, counted),
-                chosen: counted.is_some_and(|counted| self.display.shows(counted.id)),
-            }
-        });
-        let candidates = candidates.collect();
+        let known = self.source.ledger()?.overview(|_| true, Counting::PerInterface).interfaces;
+        let candidates: Vec<_> = match self.source.host_interfaces().await? {
+            Some(host) => host
+                .iter()
+                .map(|interface| {
+                    let is_counted =
+                        |counted: &&InterfaceView| counted.name == interface.name && counted.hook != "none";
+                    let counted = known.iter().find(is_counted);
+                    Candidate {
+                        name: interface.name.clone(),
+                        about: about(interface, counted),
+                        chosen: counted.is_some_and(|counted| self.display.shows(counted.id)),
+                    }
+                })
+                .collect(),
+            // Others cannot be added from here.
+            None => known
+                .iter()
+                .map(|counted| Candidate {
+                    name: counted.name.clone(),
+                    about: served(counted),
+                    chosen: self.display.shows(counted.id),
+                })
+                .collect(),
+        };
         self.display.choose(candidates);
         Ok(())
     }
@@ -252,12 +341,12 @@ impl Top {
     async fn show(&mut self, names: &[String]) -> anyhow::Result<()> {
         let mut failed = None;
         for name in names {
-            if let Err(error) = self.meter.add(name).await {
+            if let Err(error) = self.source.add(name).await {
                 failed = Some(format!("{error:#}"));
             }
         }
-        let ledger = self.meter.ledger()?;
-        let known = ledger.overview(|_| true).interfaces;
+        let ledger = self.source.ledger()?;
+        let known = ledger.overview(|_| true, Counting::PerInterface).interfaces;
         let chosen: HashSet<InterfaceId> = known
             .iter()
             .filter(|interface| names.contains(&interface.name))
@@ -267,7 +356,7 @@ impl Top {
         self.display.show((!all).then_some(chosen), ledger);
         match failed {
             Some(failed) => self.say(failed),
-            None => self.say(format!("Listening on {}", names.join(", "))),
+            None => self.say(format!("Listening on {}", interface_list(names))),
         }
         Ok(())
     }
@@ -278,7 +367,15 @@ fn about(interface: &Interface, counted: Option<&InterfaceView>) -> String {
     let state = if interface.up { "up" } else { "down" };
     match counted {
         None => format!("{state}, not counted so far"),
-        Some(counted) if counted.degraded.is_empty() => format!("{state}, {}", counted.hook),
-        Some(counted) => format!("{state}, {}: {}", counted.hook, counted.degraded.join("; ")),
+        Some(counted) => format!("{state}, {}", served(counted)),
+    }
+}
+
+/// How an interface is served.
+fn served(counted: &InterfaceView) -> String {
+    if counted.degraded.is_empty() {
+        counted.hook.clone()
+    } else {
+        format!("{}: {}", counted.hook, counted.degraded.join("; "))
     }
 }
