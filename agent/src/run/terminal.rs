@@ -23,9 +23,16 @@ use crossterm::{
     },
 };
 use ratatui::{Terminal, backend::CrosstermBackend};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
 
 use super::Usage;
-use crate::tui::{Display, Key, Theme};
+use crate::{
+    host::rights,
+    tui::{Display, PressedKey, Theme},
+};
 
 /// Reports presses and the wheel (1000) in a form that has no bounds (1006), and no movement: a program that wakes up
 /// whenever the mouse moves is not idle.
@@ -98,6 +105,8 @@ fn can_be_drawn_on(term: &str, is_described: impl Fn(&str) -> bool) -> bool {
 /// Whether the system describes a terminal of this name (terminfo(5)).
 fn is_described(term: &str) -> bool {
     let Some(first) = term.chars().next().filter(|_| !term.contains('/')) else { return false };
+    // The environment names folders.
+    let Ok(_as_user) = rights::as_user() else { return false };
     let home = env::var_os("HOME").map(|home| Path::new(&home).join(".terminfo"));
     let own = env::var_os("TERMINFO").map(Into::into);
     let system = ["/etc/terminfo", "/lib/terminfo", "/usr/lib/terminfo", "/usr/share/terminfo"];
@@ -178,6 +187,10 @@ impl TerminalScreen {
             }
         };
         self.terminal.draw(draw).context("writing to the terminal")?;
+        // A frame that is like the one before writes nothing, and finds nothing out.
+        if is_hung_up() {
+            return Err(io::Error::from(Errno::IO)).context("writing to the terminal");
+        }
         Ok(())
     }
 }
@@ -210,11 +223,19 @@ fn restore_in_a_panic() {
     });
 }
 
+/// Whether nobody is at the other end of the terminal any more (`POLLHUP` of poll(2)).
+fn is_hung_up() -> bool {
+    let out = stdout();
+    let mut polled = [PollFd::new(&out, PollFlags::empty())];
+    let answered = poll(&mut polled, Some(&Timespec::default())).is_ok();
+    answered && polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+}
+
 /// The error is that of a terminal that is gone: its window was closed.
 pub(super) fn is_gone(error: &anyhow::Error) -> bool {
     let gone = |error: &io::Error| {
         matches!(error.kind(), io::ErrorKind::BrokenPipe)
-            || error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+            || error.raw_os_error() == Some(Errno::IO.raw_os_error())
     };
     error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some_and(gone))
 }
