@@ -6,19 +6,29 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
-use tokio::{task::spawn_blocking, time::interval};
+use anyhow::{Context as _, bail};
+use tokio::{
+    task::spawn_blocking,
+    time::{interval, timeout},
+};
 
-use super::shutdown::Shutdown;
+use super::{security, stdout, target};
 use crate::{
     cli::RecoverArgs,
-    files::Name,
-    host::recover::{Copied, Progress, Source},
-    report::text::numbers::Size,
+    format::{Safe, numbers::Size},
+    host::{
+        output::OutputTarget,
+        proc,
+        recover::{Copied, CopyProgress, RecoverError, RecoverSource},
+        shutdown::Shutdown,
+    },
 };
 
 /// Between two looks at how far the copy is.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long a copy may take to stop.
+const STOPPING: Duration = Duration::from_secs(1);
 
 /// Most writers that a warning names.
 const NAMED: usize = 3;
@@ -26,12 +36,22 @@ const NAMED: usize = 3;
 /// Copies, and says how far it is.
 pub(super) async fn recover(args: RecoverArgs) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::listen().context("listening for signals")?;
-    let source = Arc::new(Source::find(args.pid, args.fd)?);
+    security::confine()?;
+    proc::check()?;
+    let source = Arc::new(RecoverSource::find(args.pid, args.fd).inspect_err(say_hint)?);
+    let target = if target::is_standard(&args.output) {
+        stdout::check()?;
+        OutputTarget::standard_output()?
+    } else {
+        RecoverSource::target(&args.output)?
+    };
+    let target = target::with_reader(target, &args.output, &mut shutdown).await?;
+    let is_stream = target.is_stream();
     warn_of_writers(&source);
     let progress = Arc::new(CopyProgress::default());
     let mut copy = spawn_blocking({
-        let (source, progress, output) = (Arc::clone(&source), Arc::clone(&progress), args.output.clone());
-        move || source.copy_to(&output, &progress)
+        let (source, progress) = (Arc::clone(&source), Arc::clone(&progress));
+        move || source.copy_to(target, &progress)
     });
     let bar = Bar { terminal: io::stderr().is_terminal(), started: Instant::now() };
     let mut looks = interval(LOOK);
@@ -42,23 +62,47 @@ pub(super) async fn recover(args: RecoverArgs) -> anyhow::Result<()> {
                 progress.stop();
                 // What takes too long to stop ends with the next signal.
                 shutdown.next_is_final();
-                break copy.await;
+                // A pipe that is full, or a server that does not answer, may keep it for ever. A file without a name goes with the
+                // process.
+                let Ok(copied) = timeout(STOPPING, &mut copy).await else { bail!("interrupted") };
+                break copied;
             }
             copied = &mut copy => break copied,
             _ = looks.tick() => bar.show(progress.state()),
         }
     };
     bar.clear();
-    let Copied { size, data, shared, warnings } = copied.context("copying")??;
+    let copied = copied.context("copying")?;
+    if copied.as_ref().is_err_and(RecoverError::is_broken_pipe) {
+        // Whoever read it has enough: for a program in a pipe that is success.
+        return Ok(());
+    }
+    let Copied { size, data, shared, warnings } = copied.inspect_err(say_hint)?;
     for warning in warnings {
-        say!("flowtally: warning: {warning}");
+        tell!("warning: {warning}");
     }
     let from = source.title();
     let name = Safe::new(source.link());
     let how = if shared { "shared with the source" } else { "copied" };
     let (size, data) = (Size(size), Size(data));
-    writeln!(io::stdout(), "{}: {size} ({data} of data, {how}) from {from}, {name}", args.output.display())
-        .context("saying what was done")
+    if is_stream {
+        // Standard output may be where the copy went.
+        tell!("{size} ({data} of data) from {from}, {name}");
+        return Ok(());
+    }
+    writeln!(
+        stdout::open()?,
+        "{}: {size} ({data} of data, {how}) from {from}, {name}",
+        Safe::os(&args.output)
+    )
+    .context("saying what was done")
+}
+
+/// Says whose rights count, where that is why something is refused.
+fn say_hint(error: &RecoverError) {
+    if let (RecoverError::NotPermitted(..), Some(hint)) = (error, security::hint()) {
+        tell!("{hint}");
+    }
 }
 
 /// Says who may change the file while it is copied.
@@ -76,8 +120,8 @@ fn warn_of_writers(source: &RecoverSource) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    say!(
-        "flowtally: warning: the file may still be written to, by {}{more}: what is written from now on may be missing",
+    tell!(
+        "warning: the file may still be written to, by {}{more}: what is written from now on may be missing",
         named.join(", ")
     );
 }
