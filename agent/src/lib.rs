@@ -1,7 +1,7 @@
 //! Counts every byte of a busy Linux host in the kernel, per flow.
 //!
-//! `kernel banks -> drain -> ledger -> snapshot -> { text, report }`. Data moves one way, and nothing to the right of an arrow
-//! is known to anything on its left; [`run`] alone wires the parts.
+//! `kernel banks -> drain -> events -> ledger -> { snapshot -> { screen, text, report }, interval -> log }`. Data moves one way, and
+//! nothing to the right of an arrow is known to anything on its left; [`run`] alone wires the parts.
 
 pub mod agent;
 pub mod attach;
