@@ -16,7 +16,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use crate::{Host, Namespace, Report, eventually};
+use crate::{Host, Namespace, Refusal, Report, eventually};
 
 /// User and group `nobody` and `nogroup`.
 const NOBODY: u32 = 65_534;
@@ -74,6 +74,13 @@ impl Agent {
         Self::spawn(namespace, command, "")
     }
 
+    /// Starts a command to which system calls are refused. They are to setuid programs and to those with file capabilities too, which
+    /// gain nothing then.
+    #[must_use]
+    pub fn start_refused(namespace: &Namespace, command: Command, refusals: &[Refusal]) -> Self {
+        Self::spawn_refused(namespace, command, "", refusals)
+    }
+
     /// Starts it as `nobody`, with no capability at all, and waits until it ends.
     #[must_use]
     pub fn run_unprivileged(namespace: &Namespace, arguments: &str) -> Ended {
@@ -110,7 +117,16 @@ impl Agent {
         agent
     }
 
-    fn spawn(namespace: &Namespace, mut command: Command, arguments: &str) -> Self {
+    fn spawn(namespace: &Namespace, command: Command, arguments: &str) -> Self {
+        Self::spawn_refused(namespace, command, arguments, &[])
+    }
+
+    fn spawn_refused(
+        namespace: &Namespace,
+        mut command: Command,
+        arguments: &str,
+        refusals: &[Refusal],
+    ) -> Self {
         let files = TempDir::with_prefix("flowtally-test-").expect("make a temporary folder");
         let file = |name: &str| File::create(files.path().join(name)).expect("make a temporary file");
         let (stdout, stderr) = (file("stdout"), file("stderr"));
@@ -122,7 +138,10 @@ impl Agent {
         if command.get_envs().all(|(name, _)| name != "XDG_CONFIG_HOME") {
             command.env_remove("XDG_CONFIG_HOME");
         }
-        let child = namespace.enter(|| command.spawn());
+        let child = namespace.enter(|| {
+            Refusal::apply(refusals);
+            command.spawn()
+        });
         let child = child.unwrap_or_else(|error| panic!("start {}: {error}", program().display()));
         Self { child, interface: String::new(), files }
     }
@@ -151,6 +170,12 @@ impl Agent {
     #[must_use]
     pub fn said(&self) -> String {
         String::from_utf8_lossy(&self.read("stderr")).into_owned()
+    }
+
+    /// The process that was started.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal.

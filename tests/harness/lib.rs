@@ -20,6 +20,7 @@ pub mod lab;
 pub mod namespace;
 pub mod network;
 pub mod raw;
+pub mod refusal;
 pub mod report;
 pub mod screen;
 pub mod sender;
