@@ -332,7 +332,7 @@ fn wait_until(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
     }
 }
 
-fn read_facts(name: &str, child: &mut Child) -> BTreeMap<String, String> {
+pub(crate) fn read_facts(name: &str, child: &mut Child) -> BTreeMap<String, String> {
     let stdout = child.stdout.as_mut().expect("a pipe");
     let mut facts = BTreeMap::new();
     let mut lines = BufReader::new(stdout);

@@ -12,6 +12,8 @@
 )]
 
 pub mod agent;
+pub mod alone;
+pub mod books;
 pub mod check;
 pub mod fixture;
 pub mod foreign;

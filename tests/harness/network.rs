@@ -59,9 +59,15 @@ impl NetPair {
     /// Makes both and the cable.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_near(Arc::default())
+    }
+
+    /// Makes the other end and the cable.
+    #[must_use]
+    pub fn with_near(near: Arc<Namespace>) -> Self {
         Self::of(
             Host {
-                namespace: Arc::default(),
+                namespace: near,
                 interface: "near",
                 mac: "02:00:00:00:00:01",
                 v4: frames::NEAR_V4.into(),
