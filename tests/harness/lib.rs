@@ -15,10 +15,12 @@ pub mod agent;
 pub mod alone;
 pub mod books;
 pub mod check;
+pub mod crossroads;
 pub mod fixture;
 pub mod foreign;
 pub mod frames;
 pub mod lab;
+pub mod logged;
 pub mod namespace;
 pub mod network;
 pub mod raw;
@@ -30,16 +32,19 @@ pub mod terminal;
 pub mod tun;
 
 use std::{
-    thread,
+    env, thread,
     time::{Duration, Instant},
 };
 
 pub use agent::{Agent, Ended};
+pub use alone::Alone;
 pub use check::check;
 pub use frames::Way;
 pub use lab::{Lab, NOBODY, Outcome};
+pub use logged::LoggedRecords;
 pub use namespace::Namespace;
 pub use network::{Host, NetPair};
+pub use refusal::Refusal;
 pub use report::{Amounts, Flow, Owner, Report};
 pub use screen::Screen;
 pub use sender::{Sender, Stream};
@@ -48,15 +53,25 @@ pub use terminal::Terminal;
 /// Long enough for anything on a busy machine; only a failing test waits for it.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Asks again and again until there is an answer, and returns it. Panics when there is none in [`PATIENCE`].
+/// Seconds to wait in place of [`PATIENCE`]: where everything takes longer, as in an emulated machine.
+const LONGER: &str = "FLOWTALLY_PATIENCE";
+
+fn patience() -> Duration {
+    let seconds = env::var(LONGER).ok().and_then(|seconds| seconds.parse().ok());
+    seconds.map_or(PATIENCE, Duration::from_secs)
+}
+
+/// Asks again and again until there is an answer, and returns it. Panics when there is none in [`PATIENCE`], or as long as the
+/// environment says.
 pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     const PAUSE: Duration = Duration::from_millis(2);
-    let deadline = Instant::now() + PATIENCE;
+    let patience = patience();
+    let deadline = Instant::now() + patience;
     loop {
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain: {what}");
+        assert!(Instant::now() < deadline, "waited {patience:?} in vain: {what}");
         thread::sleep(PAUSE);
     }
 }

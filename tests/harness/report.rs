@@ -24,6 +24,12 @@ pub struct Report {
     pub total: Amounts,
     /// Every conversation.
     pub flows: Vec<Row>,
+    /// What is counted on another interface.
+    pub crossings: Vec<Crossing>,
+    /// What passed and was seen on one side only.
+    pub one_sided_packets: u64,
+    /// What travels inside other conversations.
+    pub tunnels: Vec<Tunnel>,
     /// Packets that did not cross the boundary (`-F`, `-G`).
     #[serde(default)]
     pub outside_boundary_packets: u64,
@@ -84,6 +90,27 @@ pub struct Row {
     /// Everyone whose it is, where there are several.
     #[serde(default)]
     pub owners: Option<Vec<Owner>>,
+    /// Where else it crossed.
+    pub crossings: Vec<Crossing>,
+}
+
+/// What crossed an interface and is counted on another one.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Crossing {
+    /// The interface that it is not counted on.
+    pub interface: String,
+    /// How much.
+    #[serde(flatten)]
+    pub amounts: Amounts,
+}
+
+/// What was counted on a tunnel.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "the names are those of the report")]
+pub struct Tunnel {
+    pub interface: String,
+    pub bytes: u64,
+    pub packets: u64,
 }
 
 /// Identity of a conversation on one interface.
