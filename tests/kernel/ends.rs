@@ -185,8 +185,9 @@ fn forwarded_traffic_counts_on_both_interfaces() {
     pair.far.namespace.ip(&format!("route add default via {}", pair.near.v4));
     behind.far.namespace.ip(&format!("route add default via {}", behind.near.v4));
 
-    let agents = ["tcx", "clsact"]
-        .map(|hook| Agent::measure_on(&pair.near.namespace, "near -i inner", &format!("--hook {hook}")));
+    let agents = ["tcx", "clsact"].map(|hook| {
+        Agent::measure_on(&pair.near.namespace, "near -i inner", &format!("--hook {hook} --per-interface"))
+    });
     let client = pair.far.namespace.enter(|| UdpSocket::bind((pair.far.v4, NEAR_PORT)).unwrap());
     let server = behind.far.namespace.enter(|| UdpSocket::bind((behind.far.v4, FAR_PORT)).unwrap());
     converse(&client, &server, (behind.far.v4, FAR_PORT).into());

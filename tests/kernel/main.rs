@@ -17,6 +17,7 @@ macro_rules! cases {
 }
 
 mod broken;
+mod crossings;
 mod ends;
 mod errors;
 mod extensions;
