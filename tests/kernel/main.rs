@@ -28,6 +28,7 @@ mod load;
 mod names;
 mod options;
 mod raw_ip;
+mod start;
 mod streams;
 mod super_packets;
 mod text_mode;
