@@ -18,6 +18,7 @@ macro_rules! cases {
 
 mod broken;
 mod crossings;
+mod doctor;
 mod ends;
 mod errors;
 mod extensions;
