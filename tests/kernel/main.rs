@@ -28,6 +28,7 @@ mod link;
 mod load;
 mod names;
 mod options;
+mod outputs;
 mod raw_ip;
 mod start;
 mod streams;
