@@ -20,6 +20,7 @@ mod broken;
 mod crossings;
 mod doctor;
 mod ends;
+mod environment;
 mod errors;
 mod extensions;
 mod hooks;
