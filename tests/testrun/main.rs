@@ -6,6 +6,8 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
+mod expressions;
+mod filters;
 mod flips;
 mod frames;
 mod subject;
