@@ -11,3 +11,4 @@ mod filters;
 mod flips;
 mod frames;
 mod subject;
+mod verifier;

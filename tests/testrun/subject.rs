@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use aya::programs::{SchedClassifier, TestRun, TestRunOptions, TestRunResult};
-use flowtally::kernel::{Capacity, Drained, HookChoice, Kernel, Target};
+use flowtally::{
+    kernel::{AttachTarget, Capacity, Drained, Kernel},
+    model::hook::HookChoice,
+};
 use flowtally_common::{
     Count, Direction, FlowKey, Health,
     settings::{DEFAULT_SLOTS, DEFAULT_SPILL, Layer},
