@@ -6,6 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
     path::PathBuf,
     process::{self, Child, Command, Stdio},
+    sync::Arc,
 };
 
 use flowtally::kernel::{Capacity, Kernel, Unnoted};
@@ -17,7 +18,7 @@ use harness::{
 use rustix::net::{AddressFamily, SocketType, accept, listen, socket};
 
 use crate::subject::{
-    Subject, TCP, Wanted, cgroups, check_own, check_process, command, cookie, inode, netns,
+    Subject, TCP, Wanted, cgroups, check_own, check_process, command, cookie, inode, load, netns,
 };
 
 #[test]
@@ -160,10 +161,10 @@ fn nothing_is_noted_unless_asked_for_nor_afterwards() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         assert_eq!(kernel.owner_notes().note(cookie(&socket)), None);
     });
-    let subject = Subject::new();
-    let notes = subject.notes.clone();
-    let before = subject.near(|| UdpSocket::bind("127.0.0.1:0").unwrap());
-    drop(subject);
+    let kernel = load();
+    let notes = Arc::clone(kernel.owner_notes());
+    let before = UdpSocket::bind("127.0.0.1:0").unwrap();
+    drop(kernel);
     let after = UdpSocket::bind("127.0.0.1:0").unwrap();
     assert!(notes.note(cookie(&before)).is_some(), "notes outlive the programs");
     assert_eq!(notes.note(cookie(&after)), None::<SocketNote>, "a program is still there");
@@ -190,4 +191,30 @@ impl Drop for Group {
     fn drop(&mut self) {
         eventually("the cgroup is empty", || fs::remove_dir(&self.0).ok());
     }
+}
+
+/// Many questions are answered from a copy of all notes, few from the notes themselves: with the same answers.
+#[test]
+fn a_copy_has_every_note() {
+    /// More than the kernel hands out at once.
+    const SOCKETS: usize = 6_000;
+    // With notes of its own: others' would take the room of these.
+    let kernel = load();
+    let notes = kernel.owner_notes();
+    let namespace = Namespace::new();
+    let bind = || cookie(UdpSocket::bind("127.0.0.1:0").unwrap());
+    let cookies: Vec<u64> = namespace.enter(|| (0..SOCKETS).map(|_| bind()).collect());
+    let [copy, single] = [1 << 20, 1].map(|questions| notes.for_questions(questions));
+    for cookie in cookies {
+        let note = copy.note(cookie);
+        assert!(note.is_some_and(|note| note.tgid == process::id()), "{note:?}");
+        assert_eq!(note, single.note(cookie));
+    }
+    // What came later shows which is which.
+    let later = namespace.enter(bind);
+    assert_eq!(copy.note(later), None);
+    assert!(single.note(later).is_some());
+    assert!(notes.copy(SOCKETS).is_none(), "more notes than were wanted");
+    // More notes than questions: they are asked for one by one.
+    assert!(notes.for_questions(SOCKETS / 2).note(later).is_some());
 }

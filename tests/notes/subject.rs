@@ -7,15 +7,18 @@ use std::{
     os::{fd::AsFd, linux::fs::MetadataExt},
     path::{Path, PathBuf},
     process,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use flowtally::kernel::{Capacity, Drained, HookChoice, Kernel, OwnerNotes, Target};
+use flowtally::{
+    kernel::{AttachTarget, Capacity, Drained, Kernel, OwnerNotes},
+    model::hook::HookChoice,
+};
 use flowtally_common::{
     Direction, FlowKey, Occasion, SocketHint, SocketNote,
     settings::{Layer, MIN_NOTES, MIN_SLOTS},
 };
-use harness::{Host, NetPair, eventually};
+use harness::{Host, Namespace, NetPair, eventually};
 use nix::{getsockopt_impl, net::if_::if_nametoindex, sockopt_impl, sys::socket::getsockopt};
 use rustix::net::sockopt::socket_cookie;
 
@@ -36,23 +39,42 @@ pub(crate) const ICMP: u8 = 1;
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
 
+/// What every subject has, one after the other: to verify the programs takes the kernel a second, and half a minute where it is emulated.
+static SHARED: Mutex<Option<Shared>> = Mutex::new(None);
+
+/// The programs know one namespace's sockets by their ports: the one that they are loaded in.
+struct Shared {
+    near: Arc<Namespace>,
+    kernel: Kernel,
+}
+
 /// Everything is noted, and `near` is counted.
 pub(crate) struct Subject {
     /// The cable.
     pub(crate) pair: NetPair,
     /// What is noted.
     pub(crate) notes: Arc<OwnerNotes>,
-    kernel: Kernel,
+    shared: MutexGuard<'static, Option<Shared>>,
     seen: HashMap<FlowKey, SocketHint>,
 }
 
 impl Subject {
     pub(crate) fn new() -> Self {
-        let pair = NetPair::new();
-        let kernel = pair.near.namespace.enter(|| load(&pair.near));
+        // A test that has failed leaves nothing that would be in the way.
+        let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+        let Shared { near, kernel } = shared.get_or_insert_with(|| {
+            let near = Arc::new(Namespace::new());
+            let kernel = near.enter(load);
+            Shared { near, kernel }
+        });
+        let pair = NetPair::with_near(Arc::clone(near));
+        near.set("ipv4/ip_forward", "0");
+        // Left over from the subject before.
+        drain(kernel, |_, _| {});
+        let target = target(&pair.near);
+        near.enter(|| kernel.attach(&target, HookChoice::Auto, MARK)).expect("attach to the interface");
         let notes = Arc::clone(kernel.owner_notes());
-        assert_eq!(notes.unnoted(), [], "something is not noted");
-        Self { pair, notes, kernel, seen: HashMap::new() }
+        Self { pair, notes, shared, seen: HashMap::new() }
     }
 
     /// Does `work` in the namespace of the end where flows are counted.
@@ -74,14 +96,10 @@ impl Subject {
     pub(crate) fn hint(&mut self, flow: &Wanted, is_it: impl Fn(SocketHint) -> bool) -> SocketHint {
         let mut last = None;
         eventually(&format!("{flow:?} has its socket"), || {
-            let retired = self.kernel.flip();
-            self.kernel
-                .drain(&retired, |drained| {
-                    if let Drained::Flow(key, _, hint) = drained {
-                        self.seen.insert(*key, hint);
-                    }
-                })
-                .expect("drain what was counted");
+            let shared = self.shared.as_mut().expect("what a subject has");
+            drain(&mut shared.kernel, |key, hint| {
+                self.seen.insert(*key, hint);
+            });
             last = self.seen.iter().find(|(key, _)| flow.is(key)).map(|(_, hint)| *hint).or(last);
             last.filter(|hint| is_it(*hint))
         })
@@ -93,17 +111,41 @@ impl Subject {
     }
 }
 
-fn load(host: &Host) -> Kernel {
+impl Drop for Subject {
+    fn drop(&mut self) {
+        let Some(Shared { near, kernel }) = self.shared.as_mut() else { return };
+        near.enter(|| {
+            for index in kernel.attached().collect::<Vec<_>>() {
+                kernel.release(index);
+            }
+        });
+        self.pair.unplug();
+    }
+}
+
+/// The kernel side with all notes; no interface is counted.
+pub(crate) fn load() -> Kernel {
     let capacity = Capacity { slots: MIN_SLOTS, flows: 16_384, notes: MIN_NOTES };
-    let mut kernel = Kernel::load(capacity, false).expect("load the kernel object");
-    let target = Target {
-        index: if_nametoindex(host.interface).expect("the interface has an index"),
-        name: host.interface.to_owned(),
-        layer: Layer::Ethernet,
-        loopback: false,
-    };
-    kernel.attach(&target, HookChoice::Auto, MARK).expect("attach to the interface");
+    let kernel = Kernel::load(capacity, false).expect("load the kernel object");
+    assert_eq!(kernel.owner_notes().unnoted(), [], "something is not noted");
     kernel
+}
+
+fn target(host: &Host) -> AttachTarget {
+    let index = host.namespace.enter(|| if_nametoindex(host.interface).expect("the interface has an index"));
+    AttachTarget { index, name: host.interface.to_owned(), layer: Layer::Ethernet, loopback: false }
+}
+
+/// Takes what was counted since the last time.
+fn drain(kernel: &mut Kernel, mut take: impl FnMut(&FlowKey, SocketHint)) {
+    let retired = kernel.flip();
+    kernel
+        .drain(&retired, |drained| {
+            if let Drained::Flow(key, _, hint) = drained {
+                take(key, hint);
+            }
+        })
+        .expect("drain what was counted");
 }
 
 /// A flow that is waited for; what is `None` does not matter.
