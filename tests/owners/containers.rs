@@ -1,14 +1,15 @@
 //! Containers: network namespaces and cgroups, with the same addresses and ports in each.
 
-use std::{fs, net::UdpSocket, sync::Arc};
+use std::{fs, net::UdpSocket};
 
 use harness::{
-    Agent, Host, Namespace, NetPair, Owner, PATIENCE,
+    Agent, NetPair, Owner, PATIENCE,
     frames::{FAR_V4, NEAR_V4},
 };
 
 use crate::{
     cgroups::Cgroup,
+    gateway::Gateway,
     told::{is_of, nothing_is_unknown, row},
     workers::{Said, Worker},
 };
@@ -92,27 +93,8 @@ fn two_with_the_same_addresses_and_ports() {
 /// own ends of their cables.
 #[test]
 fn two_behind_one_host() {
-    let host = Arc::new(Namespace::new());
-    let end = |interface, mac, v4: [u8; 4], v6: &str, namespace: &Arc<Namespace>| Host {
-        namespace: Arc::clone(namespace),
-        interface,
-        mac,
-        v4: v4.into(),
-        v6: v6.parse().unwrap(),
-    };
-    let inside = [10, 77, 0, 1];
-    let gateway = [10, 77, 0, 2];
-    let cables = [("c0", "02:00:00:00:00:0a"), ("c1", "02:00:00:00:00:0b")].map(|(interface, mac)| {
-        NetPair::of(
-            end(interface, mac, gateway, "fd77::2", &host),
-            end("eth0", "02:00:00:00:00:01", inside, "fd77::1", &Arc::default()),
-        )
-    });
-    let world = NetPair::of(
-        end("out", "02:00:00:00:00:0c", [10, 99, 0, 1], "fd99::1", &host),
-        end("eth0", "02:00:00:00:00:0d", [10, 99, 0, 2], "fd99::2", &Arc::default()),
-    );
-    host.set("ipv4/ip_forward", "1");
+    let Gateway { cables, world } = Gateway::new(["c0", "c1"]);
+    let host = &world.near.namespace;
     for interface in ["all", "c0", "c1"] {
         host.set(&format!("ipv4/conf/{interface}/rp_filter"), "0");
     }
@@ -126,7 +108,6 @@ fn two_behind_one_host() {
         .map(|(number, cable)| {
             let path = cgroup.make(&format!("system.slice/docker-{}.scope", IDS[number]));
             let container = &cable.far.namespace;
-            container.ip("route add default via 10.77.0.2");
             let steps = format!(
                 "cgroup={path} name=inside{number} udp=10.77.0.1:{PORT} to=10.99.0.2:{PORT} say=ready wait send=100 say=done wait"
             );

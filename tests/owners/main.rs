@@ -5,10 +5,12 @@
 
 mod cgroups;
 mod containers;
+mod gateway;
 mod groupings;
 mod hooks;
 mod memory;
 mod names;
+mod nat;
 mod nobody;
 
 mod privileges;
