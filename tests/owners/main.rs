@@ -5,13 +5,16 @@
 
 mod cgroups;
 mod containers;
+mod fallback;
 mod gateway;
 mod groupings;
 mod hooks;
 mod memory;
 mod names;
 mod nat;
+mod no_btf;
 mod nobody;
+mod pid_namespace;
 
 mod privileges;
 mod reuse;
