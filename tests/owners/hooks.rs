@@ -1,16 +1,14 @@
 //! Every hook knows the sockets.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream, UdpSocket},
-};
+use std::net::UdpSocket;
 
 use harness::{
-    Agent, NetPair, PATIENCE,
+    Agent, NetPair,
     frames::{FAR_V4, NEAR_V4},
 };
 
 use crate::{
+    partners::{client, server},
     told::{is_of, row},
     workers::Worker,
 };
@@ -23,23 +21,8 @@ fn short_lives_have_names() {
         let (near, far) = (&pair.near.namespace, &pair.far.namespace);
         let agent = Agent::measure(&pair.near, &format!("--hook {hook}"));
 
-        let listener = far.enter(|| TcpListener::bind((FAR_V4, 0)).unwrap());
-        let to = listener.local_addr().unwrap();
-        let mut asks = Worker::start(near, &format!("name=asks connect={to} say=ready send=100 receive=50"));
-        let is_asker = asks.hear();
-        let (mut stream, _) = listener.accept().unwrap();
-        stream.read_exact(&mut [0; 100]).unwrap();
-        stream.write_all(&[0; 50]).unwrap();
-        asks.end();
-
-        let steps = format!("name=answers listen={NEAR_V4}:0 say=ready accept-blind receive=100 send=50");
-        let mut answers = Worker::start(near, &steps);
-        let is_answerer = answers.hear();
-        let mut stream = far.enter(|| TcpStream::connect(is_answerer.local).unwrap());
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(&[0; 100]).unwrap();
-        stream.read_exact(&mut [0; 50]).unwrap();
-        answers.end();
+        let (is_asker, to) = client(&pair, "name=asks");
+        let (is_answerer, from) = server(&pair, "answers", "say=ready accept-blind");
 
         let mut receives =
             Worker::start(near, &format!("name=receives udp={NEAR_V4}:0 say=ready receive=100"));
@@ -49,9 +32,8 @@ fn short_lives_have_names() {
         receives.end();
 
         let report = agent.report();
-        let from = stream.local_addr().unwrap().port();
         for (said, row) in [
-            (&is_asker, row(&report, "tcp", is_asker.local.port(), to.port())),
+            (&is_asker, row(&report, "tcp", is_asker.local.port(), to)),
             (&is_answerer, row(&report, "tcp", is_answerer.local.port(), from)),
             (&is_receiver, row(&report, "udp", is_receiver.local.port(), 0)),
         ] {

@@ -14,6 +14,7 @@ mod names;
 mod nat;
 mod no_btf;
 mod nobody;
+mod partners;
 mod pid_namespace;
 
 mod privileges;

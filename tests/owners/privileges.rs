@@ -1,16 +1,9 @@
 //! Processes that were root when they made their sockets, and no more when they use them.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream, UdpSocket},
-};
-
-use harness::{
-    Agent, NetPair, PATIENCE,
-    frames::{FAR_V4, NEAR_V4},
-};
+use harness::{Agent, NetPair, frames::NEAR_V4};
 
 use crate::{
+    partners::{client, far_udp, server},
     told::{is_of, row},
     workers::Worker,
 };
@@ -21,8 +14,7 @@ const NOBODY: u32 = 65_534;
 #[test]
 fn a_living_server_belongs_to_whom_it_has_become() {
     let pair = NetPair::new();
-    let far = pair.far.namespace.enter(|| UdpSocket::bind((FAR_V4, 0)).unwrap());
-    far.set_read_timeout(Some(PATIENCE)).unwrap();
+    let far = far_udp(&pair);
     // One that is older than the measurement, and one that is younger.
     let steps = |name| {
         format!("name={name} udp={NEAR_V4}:0 uid={NOBODY} say=ready receive=100 send=50 say=done wait")
@@ -51,30 +43,12 @@ fn a_living_server_belongs_to_whom_it_has_become() {
 #[test]
 fn a_short_life_belongs_to_whom_it_was_when_it_had_traffic() {
     let pair = NetPair::new();
-    let listener = pair.far.namespace.enter(|| TcpListener::bind((FAR_V4, 0)).unwrap());
-    let to = listener.local_addr().unwrap();
     let agent = Agent::measure(&pair.near, "");
-
-    let steps = format!("name=client uid={NOBODY} connect={to} say=ready send=100 receive=50");
-    let mut client = Worker::start(&pair.near.namespace, &steps);
-    let is_client = client.hear();
-    let (mut stream, _) = listener.accept().unwrap();
-    stream.read_exact(&mut [0; 100]).unwrap();
-    stream.write_all(&[0; 50]).unwrap();
-    client.end();
-
-    let steps = format!("name=server listen={NEAR_V4}:0 uid={NOBODY} say=ready accept receive=100 send=50");
-    let mut server = Worker::start(&pair.near.namespace, &steps);
-    let is_server = server.hear();
-    let mut asks = pair.far.namespace.enter(|| TcpStream::connect(is_server.local).unwrap());
-    asks.write_all(&[0; 100]).unwrap();
-    asks.read_exact(&mut [0; 50]).unwrap();
-    server.end();
-
+    let (is_client, to) = client(&pair, &format!("name=client uid={NOBODY}"));
+    let (is_server, port) = server(&pair, "server", &format!("uid={NOBODY} say=ready accept"));
     let report = agent.report();
-    let port = asks.local_addr().unwrap().port();
     for (said, row) in [
-        (&is_client, row(&report, "tcp", is_client.local.port(), to.port())),
+        (&is_client, row(&report, "tcp", is_client.local.port(), to)),
         (&is_server, row(&report, "tcp", is_server.local.port(), port)),
     ] {
         assert!(is_of(&row.owner, said), "not {said:?}: {row:#?}");

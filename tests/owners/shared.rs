@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream, UdpSocket},
+    net::{TcpListener, TcpStream},
     process::Command,
 };
 
@@ -12,15 +12,10 @@ use harness::{
 };
 
 use crate::{
+    partners::{answer, far_udp},
     told::{is_of, is_process, row},
     workers::{Said, Worker},
 };
-
-fn far_udp(pair: &NetPair) -> UdpSocket {
-    let socket = pair.far.namespace.enter(|| UdpSocket::bind((FAR_V4, 0)).unwrap());
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket
-}
 
 /// Parent and child have the socket open: both are owners, and the row says so.
 #[test]
@@ -126,9 +121,7 @@ fn a_thread() {
     let mut worker = Worker::start(&pair.near.namespace, &steps);
     let process: Said = worker.hear();
     let ready = worker.hear();
-    let (mut stream, _) = listener.accept().unwrap();
-    stream.read_exact(&mut [0; 100]).unwrap();
-    stream.write_all(&[0; 50]).unwrap();
+    let _stream = answer(&listener);
     worker.hear();
     let report = agent.report();
     let row = row(&report, "tcp", ready.local.port(), to.port());

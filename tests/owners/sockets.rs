@@ -3,7 +3,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{SocketAddr, TcpListener, TcpStream},
 };
 
 use harness::{
@@ -12,6 +12,7 @@ use harness::{
 };
 
 use crate::{
+    partners::{answer, far_udp},
     told::{is_of, nothing_is_unknown, row},
     workers::{Said, Worker},
 };
@@ -64,12 +65,6 @@ fn check(report: &Report, protocol: &str, local_port: u16, remote_port: u16, sai
     assert!(is_of(&row.owner, said), "not {said:?}: {row:#?}");
 }
 
-fn far_udp(pair: &NetPair) -> UdpSocket {
-    let socket = pair.far.namespace.enter(|| UdpSocket::bind((FAR_V4, 0)).unwrap());
-    socket.set_read_timeout(Some(PATIENCE)).unwrap();
-    socket
-}
-
 fn far_connects(pair: &NetPair, to: SocketAddr) -> TcpStream {
     let stream = pair.far.namespace.enter(|| TcpStream::connect(to).unwrap());
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -84,9 +79,7 @@ fn a_connection_that_was_made() {
         let steps =
             format!("name=client connect={FAR_V4}:{FAR_PORT} say=ready send=100 receive=50 say=done wait");
         let (report, said) = measure(&pair, life, &steps, |worker, _| {
-            let (mut stream, _) = listener.accept().unwrap();
-            stream.read_exact(&mut [0; 100]).unwrap();
-            stream.write_all(&[0; 50]).unwrap();
+            let _stream = answer(&listener);
             worker.hear();
         });
         check(&report, "tcp", said.local.port(), FAR_PORT, &said);
