@@ -8,3 +8,4 @@ mod deleted;
 mod holders;
 mod inspect;
 mod recover;
+mod rights;
