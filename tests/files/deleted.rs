@@ -8,7 +8,7 @@ use std::{
     process::{self, Command, Stdio},
 };
 
-use harness::eventually;
+use harness::{Alone, eventually};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use serde_json::{Value, json};
 
@@ -138,6 +138,18 @@ fn memory_is_told_from_disk() {
     let text = String::from_utf8(place.run(0, ["deleted"]).stdout).unwrap();
     let (disk, rest) = text.split_once("In memory, not on disk:").unwrap();
     assert!(rest.contains(&name) && !disk.contains(&name), "{text}");
+}
+
+/// Its name begins with that of another folder, in a mount namespace of its own, and it is what `shm_open(3)` makes.
+#[test]
+fn shared_memory_is_known_by_the_file_system_where_it_has_another_path() {
+    let place = Place::new();
+    let fixture = Alone::start(Path::new(env!("CARGO_BIN_EXE_fixture")), "elsewhere");
+    let path = Path::new(fixture.fact("shared"));
+    let document = place.deleted(0, &[]);
+    let file = find(&document, path).unwrap_or_else(|| panic!("no {}: {document:#}", path.display()));
+    assert_eq!((&file["kind"], &file["storage"]), (&json!("posix_shm"), &json!("memory")), "{file:#}");
+    assert_eq!(file["holders"][0]["pid"], fixture.number("pid"));
 }
 
 #[test]

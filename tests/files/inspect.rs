@@ -158,7 +158,8 @@ fn connections_of_processes_that_have_ended_have_their_names() {
     thread::scope(|scope| {
         scope.spawn(|| (0..CLIENTS).for_each(|_| drop(listener.accept().unwrap())));
         for _ in 0..CLIENTS {
-            pair.near.namespace.run("socat", &format!("-u OPEN:/dev/null TCP4:{FAR_V4}:5204"));
+            // The server closes first, and it is its end that waits (TIME-WAIT).
+            pair.near.namespace.run("socat", &format!("-u TCP4:{FAR_V4}:5204 OPEN:/dev/null"));
         }
     });
     agent.signal(Signal::SIGINT);

@@ -9,3 +9,4 @@ mod holders;
 mod inspect;
 mod recover;
 mod rights;
+mod threads;

@@ -171,6 +171,55 @@ fn what_does_not_fit_is_refused_before_it_is_copied() {
     assert!(message.contains("1.00 MiB free") && message.contains("4.7"), "{message}");
 }
 
+/// The length of such files is 0, or a page, whatever is in them.
+#[test]
+fn what_the_kernel_makes_up_is_read_to_the_end_and_that_is_said() {
+    let place = Place::new();
+    let holder = Holder::of(&File::open("/dev/null").unwrap(), 0);
+    let maps = File::open(format!("/proc/{}/maps", holder.pid())).unwrap();
+    let address = File::open("/sys/class/net/lo/address").unwrap();
+    for (file, whole) in [(&maps, "[stack]"), (&address, "00:00:00:00:00:00\n")] {
+        let holder = Holder::of(file, 0);
+        let output = place.path("copy");
+        let ended = recover(&place, 0, holder.pid(), "0", &output);
+        assert!(ended.status.success(), "{}", said(&ended));
+        let copy = fs::read_to_string(&output).unwrap();
+        assert!(copy.contains(whole) && copy.ends_with('\n'), "{copy:?}");
+        assert!(said(&ended).contains("read to the end"), "{}", said(&ended));
+        let printed = String::from_utf8(ended.stdout).unwrap();
+        assert!(!printed.contains(": 0 B"), "{printed}");
+        fs::remove_file(output).unwrap();
+    }
+    // An empty file is an empty copy, and nothing is said.
+    let empty = File::create(place.path("empty")).unwrap();
+    let holder = Holder::of(&File::open(place.path("empty")).unwrap(), 0);
+    drop(empty);
+    let ended = recover(&place, 0, holder.pid(), "0", &place.path("copy"));
+    assert!(ended.status.success() && said(&ended).is_empty(), "{}", said(&ended));
+    assert_eq!(fs::metadata(place.path("copy")).unwrap().len(), 0);
+}
+
+#[test]
+fn what_has_no_end_is_refused_in_words() {
+    let place = Place::new();
+    for (path, word) in [
+        ("/proc/kmsg", "has no end"),
+        ("/proc/self/mem", "the memory of a process"),
+        ("/proc/kcore", "gave more than"),
+        ("/dev/zero", "a device"),
+        ("/dev/null", "a device"),
+        ("/proc/self/ns/net", "a handle of a namespace"),
+    ] {
+        // Not every host lets even root open all of them.
+        let Ok(file) = File::open(path) else { continue };
+        let holder = Holder::of(&file, 0);
+        let ended = recover(&place, 0, holder.pid(), "0", &place.path("copy"));
+        assert_eq!(ended.status.code(), Some(1), "{path}");
+        assert!(said(&ended).contains(word), "{path}: {}", said(&ended));
+        assert!(!place.path("copy").exists(), "{path}");
+    }
+}
+
 #[test]
 fn what_is_no_file_is_called_what_it_is() {
     let place = Place::new();
