@@ -13,6 +13,7 @@ mod errors;
 mod fields;
 mod host;
 mod internet;
+mod json;
 mod locks;
 mod names;
 mod peers;
