@@ -43,6 +43,8 @@ pub(crate) struct Case {
     locale: &'static str,
     /// Whether there must be output.
     output: Output,
+    /// Whether all messages are compared, and not only the first.
+    messages: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +67,14 @@ fn case(line: &str, how: How) -> Case {
         How::Nothing | How::Fails => Output::None,
         _ => Output::Some,
     };
-    Case { arguments: Arguments::Line(line.to_owned()), how, user: None, locale: "C", output }
+    Case {
+        arguments: Arguments::Line(line.to_owned()),
+        how,
+        user: None,
+        locale: "C",
+        output,
+        messages: false,
+    }
 }
 
 /// Rows must be equal, but for the number of blanks between columns. There must be some.
@@ -120,6 +129,12 @@ impl Case {
     /// Whether there is output is the original's affair.
     pub(crate) fn maybe_empty(mut self) -> Self {
         self.output = Output::Any;
+        self
+    }
+
+    /// Every message must be the same, but for how each program says to be used.
+    pub(crate) fn every_message(mut self) -> Self {
+        self.messages = true;
         self
     }
 
@@ -183,13 +198,20 @@ pub(crate) fn command(lab: &Lab, program: &Path, user: Option<u32>) -> Command {
         }
         command.uid(user).gid(user);
     }
-    command
-        .env_clear()
-        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-        .env("HOME", lab.folder())
-        .env("TZ", "UTC");
+    command.env_clear();
+    // Others than root have /proc alone.
+    if user.is_none() {
+        hand_on_way(&mut command);
+    }
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", lab.folder()).env("TZ", "UTC");
     command.current_dir(lab.folder());
     command
+}
+
+/// Which way open files are to be read, where whoever runs the tests has said so.
+pub(crate) fn hand_on_way(command: &mut Command) {
+    const WAY: &str = "FLOWTALLY_TEST_FILES";
+    command.envs(std::env::var_os(WAY).map(|way| (WAY, way)));
 }
 
 /// The original's command.
@@ -199,6 +221,14 @@ pub(crate) fn reference() -> PathBuf {
         "`{REFERENCE}` is missing: run `apt-get install --no-install-recommends lsof`"
     );
     PathBuf::from(REFERENCE)
+}
+
+/// What the program under test lists, line by line, where the original does not do as well.
+pub(crate) fn listed(lab: &Lab, line: &str) -> Vec<String> {
+    let mut command = command(lab, &ours(lab), None);
+    command.args(lab.fill(line));
+    let outcome = lab.outcome(command);
+    String::from_utf8(outcome.stdout).expect("text").lines().map(str::to_owned).collect()
 }
 
 /// Runs each case with both programs, and fails with all differences there are.
@@ -230,6 +260,9 @@ fn differences(case: &Case, expected: &Outcome, found: &Outcome) -> String {
     let (first, second) = (normal::message(&expected.stderr), normal::message(&found.stderr));
     if first != second {
         let _ = writeln!(text, "message:\n- {first}\n+ {second}");
+    }
+    if case.messages {
+        text += &diff(&normal::messages(&expected.stderr), &normal::messages(&found.stderr));
     }
     if matches!(case.how, How::Fails) && expected.status == Some(0) {
         let _ = writeln!(text, "the original does not fail: the case is wrong");

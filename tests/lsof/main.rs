@@ -24,4 +24,5 @@ mod selection;
 mod sockets;
 mod tasks;
 mod trees;
+mod ways;
 mod written;

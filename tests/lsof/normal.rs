@@ -113,6 +113,16 @@ fn high_descriptor(field: &str) -> String {
     field.to_owned()
 }
 
+/// All messages; of how to use each program nothing.
+pub(crate) fn messages(stderr: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(stderr);
+    // The name and the version of the program come first.
+    text.lines()
+        .take_while(|line| !line.trim_start().starts_with("usage:") && !line.starts_with("lsof 4"))
+        .map(str::to_owned)
+        .collect()
+}
+
 /// The first message. What follows is the usage, whose text is each program's own, or the same message about more.
 pub(crate) fn message(stderr: &[u8]) -> String {
     let text = String::from_utf8_lossy(stderr);
