@@ -91,8 +91,7 @@ fn width_of_the_command() {
             exact("-a -d cwd -p {long.pid} +c8"),
             exact("-a -d cwd -p {long.pid} +c9"),
             exact("-a -d cwd -p {long.pid} +c10"),
-            // An escape that would be cut counts as wide as if it were there.
-            rows("-a -d cwd -p {long.pid} +c12"),
+            exact("-a -d cwd -p {long.pid} +c12"),
             exact("-a -d cwd -p {long.pid} +c15"),
             exact("-a -d cwd -p {long.pid},{files.pid} +c11"),
             exact("-a -d cwd -c kfx"),

@@ -1,6 +1,8 @@
 //! Wrong options, and options that do little: messages, exit status, and what is listed all the same.
 
-use crate::compare::{compare, fails, fields, lab_of, nothing, rows, text};
+use std::{fs, os::unix::fs::symlink};
+
+use crate::compare::{self, Case, compare, fails, fields, lab_of, nothing, rows, text};
 
 #[test]
 fn wrong_options() {
@@ -98,6 +100,8 @@ fn options_that_do_little() {
             rows("-e / -a -p {files.pid} -d cwd,rtd,txt,mem,{files.plain},{files.folder}"),
             rows("+e / -a -p {files.pid} -d cwd,rtd,txt,mem,{files.plain},{files.folder}"),
             fields("-e / -a -p {files.pid} -d {files.plain} -F"),
+            rows("-e / -o -a -p {files.pid} -d {files.plain},{files.far},{files.folder}"),
+            fields("-e / -a -p {files.pid} -d {files.plain},{files.far} -Ffos"),
             rows("-e /nosuch -p {files.pid}").maybe_empty(),
             rows("-e {dir} -p {files.pid}").maybe_empty(),
             rows("-e /proc -a -p {files.pid} -d cwd,{files.proc},{files.plain}"),
@@ -111,4 +115,84 @@ fn options_that_do_little() {
             rows("-Z -p {files.pid}").maybe_empty(),
         ],
     );
+}
+
+/// What must not be touched, and what is said of that: names in their order, directories, mounts, file systems that are exempt.
+#[test]
+fn nothing_that_may_block() {
+    let lab = lab_of(&["files"]);
+    symlink("/dev", lab.folder().join("devices")).expect("make a link");
+    let cases = [
+        rows("-b -p {files.pid}"),
+        fails("-b {dir}/plain.txt {dir}/nosuch /"),
+        nothing("-b -Q {dir}/plain.txt/ {dir}/nosuch"),
+        rows("-b -p {files.pid} {dir}/plain.txt").maybe_empty(),
+        fails("-b +d {dir} +D /usr -p {files.pid}"),
+        rows("+d {dir} -b -p {files.pid}"),
+        rows("+d {dir} -b -p {files.pid} {dir}/plain.txt /dev").maybe_empty(),
+        fails("-w -b +d {dir}"),
+        fails("-w +d {dir}/nosuch +d {dir}/plain.txt"),
+        rows("-b -e / -a -p {files.pid} -d cwd,{files.plain},{files.folder}"),
+        rows("-b +e / -a -p {files.pid} -d cwd,{files.plain},{files.folder}"),
+        rows("-b -e /dev/ -a -p {files.pid} -d cwd,{files.plain}"),
+        rows("-b -e /nosuch -p {files.pid}"),
+        fails("-b -e /nosuch -e /dev -e /none {dir}/plain.txt"),
+        fails("-e /nosuch -e /none {dir}/nosuch"),
+        fails("-b -e /dev +d {dir} -e /proc"),
+        fails("-b +d {dir} -e /dev +d /usr -e /proc"),
+        nothing("-b -e / /"),
+        nothing("-b +e / / {dir}").maybe_empty(),
+        nothing("-e /dev /dev"),
+        fails("-b +f /dev"),
+        fails("-b -f /dev"),
+        rows("-e {dir}/devices -a -p {files.pid} -d cwd,0,1,{files.plain}"),
+        fails("+e {dir}/devices -p {files.pid}"),
+        rows("-e {dir}/devices -b -a -p {files.pid} -d cwd,{files.plain}"),
+        rows("-b -e {dir}/devices -a -p {files.pid} -d cwd,{files.plain}"),
+    ];
+    compare(&lab, &cases.map(Case::every_message));
+}
+
+#[test]
+fn devices_of_mounts_from_a_file() {
+    let lab = lab_of(&["files"]);
+    let all =
+        compare::command(&lab, &compare::reference(), None).arg("+m").output().expect("run lsof").stdout;
+    let text = String::from_utf8(all).expect("text");
+    let some = text.split_inclusive('\n').filter(|line| line.starts_with("/ ")).collect::<String>();
+    for (name, content) in [
+        ("all", text.as_str()),
+        ("some", &some),
+        ("unterminated", some.trim_end()),
+        ("other", "/ 0x1\n/a 0x5\n"),
+        ("zero", "/dev 0x0\n/ 0x\n"),
+        ("long", "/dev 0x123456789abcdef01\n/ 0xFE00\n"),
+        ("pathless", "/dev 0x6\nx 0x5\n\n   \n"),
+        ("deviceless", "/dev 0x6\n/ 65024\n/  0xfe00\n/proc\n/a b 0x5\n"),
+        ("illegal", "/dev 0x6\n/ 0xfe00 \n/proc 0xg\n"),
+    ] {
+        fs::write(lab.folder().join(format!("m-{name}")), content).expect("write a file");
+        let line = |line: &str| line.replace("FILE", &format!("{{dir}}/m-{name}"));
+        let cases = [
+            rows(&line("+m FILE -p {files.pid}")),
+            rows(&line("-b +m FILE -p {files.pid}")),
+            rows(&line("-w -b +m FILE -p {files.pid}")),
+            rows(&line("-b +m FILE / /dev {dir}/plain.txt")).maybe_empty(),
+            rows(&line("-b -Q +m FILE /dev /nosuch")).maybe_empty(),
+            rows(&line("-b +m FILE -e /dev -a -p {files.pid} -d cwd,0,1,{files.plain}")),
+            rows(&line("-e /dev +m FILE -a -p {files.pid} -d cwd,0,1,{files.plain}")),
+            fields(&line("-e /dev +m FILE -a -p {files.pid} -d 0,1,{files.plain} -F ftDn")),
+            rows(&line("+m FILE -e /dev /dev")).maybe_empty(),
+            nothing(&line("-b +m FILE -i")).maybe_empty(),
+        ];
+        compare(&lab, &cases.map(Case::every_message));
+    }
+    let cases = [
+        rows("+m {dir}/nosuch -p {files.pid}"),
+        rows("-b +m {dir}/nosuch -p {files.pid}"),
+        rows("-b -w +m {dir} -p {files.pid}"),
+        rows("-b +m {dir} -p {files.pid}"),
+        rows("-b +m {dir}/m-other +m {dir}/m-all -p {files.pid}"),
+    ];
+    compare(&lab, &cases.map(Case::every_message));
 }

@@ -110,7 +110,7 @@ fn a_host_with_many_processes() {
 }
 
 /// The files that processes of the kind `host` open.
-fn make_tree(folder: &Path) {
+pub(crate) fn make_tree(folder: &Path) {
     for part in 0..50 {
         let part = folder.join(format!("tree/{part}"));
         std::fs::create_dir_all(&part).expect("make a folder");

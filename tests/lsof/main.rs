@@ -9,6 +9,7 @@ mod compare;
 mod normal;
 
 mod columns;
+mod elsewhere;
 mod errors;
 mod fields;
 mod host;

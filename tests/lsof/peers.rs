@@ -46,6 +46,21 @@ fn ends_of_pipes_and_sockets() {
 }
 
 #[test]
+fn holders_are_called_as_long_as_commands() {
+    let lab = lab_of(&["hostile"]);
+    compare(
+        &lab,
+        &[
+            fields("-E -Fcn -a -p {hostile.pid} -d {hostile.read}"),
+            fields("-E -Fcn +c7 -a -p {hostile.pid} -d {hostile.read}"),
+            fields("-E -Fcn +c12 -a -p {hostile.pid} -d {hostile.write}"),
+            fields("+E -Fcn +c15 -a -p {hostile.pid} -d {hostile.read}"),
+            rows("-E +c15 -a -p {hostile.pid} -d {hostile.read}"),
+        ],
+    );
+}
+
+#[test]
 fn shared_files() {
     let lab = lab_of(&["family"]);
     compare(
