@@ -1,0 +1,78 @@
+//! SIGHUP: what can change changes, what can't is named, and no byte is lost meanwhile.
+
+use std::fs;
+
+use harness::{
+    Agent, Way,
+    frames::{IPV4, ethernet, ipv4, protocol::UDP, udp},
+};
+use nix::sys::signal::Signal;
+
+use super::Service;
+
+fn frames(count: usize) -> Vec<Vec<u8>> {
+    vec![ethernet(Way::Sent, IPV4, &ipv4(Way::Sent, UDP, &udp(Way::Sent, 100))); count]
+}
+
+#[test]
+fn the_configuration_is_read_again() {
+    let service = Service::new();
+    let file = service.path("config.toml");
+    let write = |text: &str| fs::write(&file, text).unwrap();
+    write("[capture]\ninterfaces = \"near\"\n[agent]\ninterval = \"1s\"\nrows = \"flow\"\n");
+    let mut command = service.command("");
+    command.arg("--config").arg(&file);
+    let mut agent = Agent::start_command(&service.pair.near.namespace, command);
+    agent.wait_for("flowtally: measuring on near");
+
+    service.pair.near.send(&frames(3));
+    service.status_when("an interval is written", |status| status["exporters"][0]["rows"] != 0);
+    write(
+        "[capture]\ninterfaces = [\"near\", \"lo\"]\nfilter-code = \"udp\"\nslots = 1024\n\
+         [agent]\ninterval = \"2s\"\nrows = \"flow,remote\"\nsandbox = false\n",
+    );
+    agent.signal(Signal::SIGHUP);
+    agent.wait_for("the configuration was read again; these take a restart: sandbox, slots");
+    service.pair.near.send(&frames(4));
+    let status = service.status();
+    assert_eq!((status["filter"].as_str(), status["interfaces"].as_array().unwrap().len()), (Some("udp"), 2));
+
+    write("[agent]\ninterval = \"0s\"\n");
+    agent.signal(Signal::SIGHUP);
+    agent.wait_for("the configuration is left as it was: ");
+    service.pair.near.send(&frames(5));
+
+    let log = service.stop(agent);
+    let frame = frames(1)[0].len();
+    assert_eq!(log.add_up("near"), [12 * frame, 12].map(|amount| i64::try_from(amount).unwrap()));
+    let starts: Vec<_> = log.of("start").map(|start| start["seconds"].as_u64().unwrap()).collect();
+    assert_eq!(starts, [1, 2], "a file is of one setting");
+    assert!(log.of("remote").count() > 0);
+}
+
+/// logrotate renames a file and sends SIGHUP.
+#[test]
+fn a_file_that_was_renamed_is_left_alone() {
+    let service = Service::new();
+    let agent = service.start("-i near --interval 1s --rows flow --compress none");
+    service.pair.near.send(&frames(3));
+    service.status_when("an interval is written", |status| status["exporters"][0]["rows"] != 0);
+    let status = service.status();
+    let file = status["exporters"][0]["target"].as_str().unwrap().to_owned();
+    fs::rename(&file, service.path("kept.jsonl")).unwrap();
+    agent.signal(Signal::SIGHUP);
+    service.status_when("there is another file", |status| {
+        status["exporters"][0]["target"].as_str().is_some_and(|target| !target.is_empty() && target != file)
+    });
+    service.pair.near.send(&frames(4));
+    let log = service.stop(agent);
+    let packets: i64 = log.of("flow").map(|flow| flow["sent_packets"].as_i64().unwrap()).sum();
+    let kept = fs::read_to_string(service.path("kept.jsonl")).unwrap();
+    let before: i64 = kept
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|record| record["record"] == "flow")
+        .map(|flow| flow["sent_packets"].as_i64().unwrap())
+        .sum();
+    assert_eq!((before, packets), (3, 4));
+}
