@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
+mod attach;
 mod control;
 mod counts;
 mod reload;
