@@ -18,8 +18,40 @@ fn rows_and_columns_follow_the_size() {
     const SIZES: [Size; 6] = [(80, 24), (100, 24), (60, 24), (200, 50), (100, 8), (40, 24)];
     both(|program| {
         each(&SIZES, |size| {
+            // Where ends have no room, they are cut under iftop's name alone.
+            let is_narrow = program == Program::Flowtally && size.0 < 60;
+            let program = if is_narrow { Program::Iftop } else { program };
             let session = Session::start(cast::pair(), program, "-n -N -P", *size);
             check_size(&session, *size);
+        });
+    });
+}
+
+/// Addresses and ports are whole at every size, beside the amounts that there is room for.
+#[test]
+fn long_ends_are_whole_at_every_size() {
+    const SIZES: [Size; 5] = [(100, 24), (80, 24), (60, 24), (40, 24), (30, 24)];
+    let end = |address: &str, port| (address.parse().unwrap(), port);
+    let part = Part {
+        way: Way::Sent,
+        protocol: UDP,
+        near: end("2001:db8:1111:2222:3333:4444:5555:6666", 40_123),
+        far: end("2001:db8:aaaa:bbbb:cccc:dddd:eeee:ffff", 50_443),
+        length: 1000,
+        per_second: 100,
+    };
+    let pair = NetPair::new();
+    let _sender = Sender::start(&pair, vec![part.stream()]);
+    each(&SIZES, |size| {
+        let session = Session::start(&pair, Program::Flowtally, "-n -N -P", *size);
+        session.wait(&format!("both ends whole on {} columns", size.0), |screen| {
+            let lines = (2..screen.height() - 4).map(|line| screen.line(line).trim_end().to_owned());
+            let lines: Vec<String> = lines.collect();
+            let text = lines.concat();
+            let rate = lines.iter().any(|line| {
+                line.split_whitespace().last().is_some_and(|word| is_near(word, 800_000.0, 0.05))
+            });
+            (part.labels().iter().all(|label| text.contains(label)) && rate).then_some(())
         });
     });
 }

@@ -13,5 +13,6 @@ mod hosts;
 mod keys;
 mod layout;
 mod order;
+mod replay;
 mod session;
 mod terminal;

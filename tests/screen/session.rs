@@ -12,6 +12,8 @@ pub(crate) const USUAL: Size = (100, 24);
 pub(crate) enum Program {
     /// The one under test.
     Flowtally,
+    /// The same under iftop's name.
+    Iftop,
     /// iftop.
     Original,
 }
@@ -20,6 +22,7 @@ impl Program {
     const fn name(self) -> &'static str {
         match self {
             Self::Flowtally => "flowtally",
+            Self::Iftop => "iftop",
             Self::Original => "original",
         }
     }
@@ -28,7 +31,7 @@ impl Program {
     /// a second late.
     pub(crate) const fn tolerance(self) -> f64 {
         match self {
-            Self::Flowtally => 0.05,
+            Self::Flowtally | Self::Iftop => 0.05,
             Self::Original => 0.25,
         }
     }

@@ -1,19 +1,25 @@
 //! Taking the terminal and giving it back, however the program ends.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::Write as _,
+    fs::{self, File, OpenOptions},
+    io::{Read as _, Write as _},
+    process::{Command, Stdio},
 };
 
 use aya::programs::TcAttachType;
 use harness::{
-    NetPair, Terminal, eventually,
+    NetPair, Terminal, agent, eventually,
     foreign::attached,
     terminal::{PROMPT, State},
 };
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
+};
+use rustix::{
+    fs::{Mode, OFlags},
+    pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
+    termios::{Winsize, tcsetwinsize},
 };
 
 use crate::{
@@ -110,6 +116,37 @@ fn a_terminal_that_is_gone_ends_it() {
     let program = child(&session, "flowtally");
     drop(session);
     eventually("the program ends", || kill(program, None).is_err().then_some(()));
+    check_detached(&pair);
+}
+
+/// No signal says so, where it is not the session's terminal, and comes late, where the shell has to pass it on.
+#[test]
+fn a_terminal_that_goes_without_a_signal_ends_it() {
+    const SIZE: Winsize = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+    let pair = NetPair::new();
+    // Not openpty(3): whatever another test starts meanwhile would hold it.
+    let main = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&main).unwrap();
+    unlockpt(&main).unwrap();
+    tcsetwinsize(&main, SIZE).unwrap();
+    let name = ptsname(&main, Vec::new()).unwrap();
+    let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let end = rustix::fs::open(name, flags, Mode::empty()).unwrap();
+    let ours = || Stdio::from(end.try_clone().unwrap());
+    let mut program = pair.near.namespace.enter(|| {
+        let mut command = Command::new("setsid");
+        command.arg(agent::program()).args(["-n", "-i", "near"]).env("TERM", "xterm");
+        command.stdin(ours()).stdout(ours()).stderr(ours()).spawn().unwrap()
+    });
+    drop(end);
+    let (mut terminal, mut seen) = (File::from(main), Vec::new());
+    while !String::from_utf8_lossy(&seen).contains("TOTAL") {
+        let mut part = [0; 4096];
+        let length = terminal.read(&mut part).unwrap();
+        seen.extend_from_slice(&part[..length]);
+    }
+    drop(terminal);
+    eventually("the program ends", || program.try_wait().unwrap());
     check_detached(&pair);
 }
 
