@@ -6,11 +6,13 @@
 #![forbid(unsafe_code)]
 
 mod idle;
+mod links;
 mod live;
 mod lsof;
 mod owners;
 mod programs;
 mod screen;
+mod start;
 mod table;
 mod testrun;
 mod tick;
