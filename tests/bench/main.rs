@@ -5,6 +5,7 @@
 //! program prints them beside their targets and ends well either way. What they mean is in `docs/performance.md`.
 #![forbid(unsafe_code)]
 
+mod agent;
 mod idle;
 mod links;
 mod live;
