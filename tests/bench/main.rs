@@ -6,10 +6,13 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod history;
 mod idle;
 mod links;
 mod live;
+mod log;
 mod lsof;
+mod mix;
 mod owners;
 mod programs;
 mod screen;
