@@ -16,6 +16,7 @@ mod mix;
 mod owners;
 mod programs;
 mod screen;
+mod soak;
 mod start;
 mod table;
 mod testrun;
