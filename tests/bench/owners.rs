@@ -13,14 +13,15 @@ use std::{
 
 use flowtally::{
     flow::{
-        owner::{Question, Reason},
-        protocol::Kind,
+        question::OwnerQuestion,
         row::{InterfaceId, RowKey},
     },
     host::{
         owners::{Look, Owners},
         sockets::{InternetSocket, NamespaceSockets, State, Wanted},
     },
+    kernel::{Capacity, Kernel, OwnerNotes},
+    model::{owner::Reason, protocol::Kind},
 };
 use flowtally_common::SocketHint;
 use harness::Namespace;
@@ -35,6 +36,8 @@ use crate::{
 const PROCESSES: usize = 25;
 /// Sockets of each process: both ends of half as many connections.
 const SOCKETS: usize = 2_000;
+/// Room for notes on a host with 24 GB.
+const NOTES: u32 = 196_608;
 /// Targets: milliseconds, and percent of a core.
 const REFRESH: f64 = 150.0;
 const WATCHING: f64 = 2.0;
@@ -53,12 +56,16 @@ struct Holder {
 pub(crate) fn run(quick: bool) {
     let (processes, rounds) = if quick { (5, 3) } else { (PROCESSES, 9) };
     let namespace = Namespace::new();
+    // Before the sockets: they are noted as they are made.
+    let capacity = Capacity { notes: NOTES, ..Capacity::for_host(1, 0) };
+    let kernel = Kernel::load(capacity, false).expect("load the kernel programs");
     let holders: Vec<Holder> = (0..processes).map(|_| hold(&namespace)).collect();
     let (questions, refreshes, share, listed) = namespace.enter(|| {
         let questions = questions();
         let refreshes: Vec<(f64, f64)> = (0..rounds).map(|_| refresh(&questions)).collect();
         (questions.len(), refreshes, watch(&questions), ss())
     });
+    look_up(kernel.owner_notes(), rounds);
     for mut holder in holders {
         drop(holder.input);
         holder.child.wait().expect("wait for a process with sockets");
@@ -82,6 +89,32 @@ pub(crate) fn run(quick: bool) {
     table.print(&format!(
         "Owners: {questions} sockets of {processes} processes; a refresh finds {NEW} owners, `ss -tnp` lists them all"
     ));
+}
+
+/// Looks notes up one by one, and in a copy of all of them.
+fn look_up(notes: &OwnerNotes, rounds: usize) {
+    let all: Vec<u64> = notes.copy(usize::MAX).expect("copy the notes").into_keys().collect();
+    let milliseconds_of = |work: &dyn Fn() -> usize| {
+        let took: Vec<f64> = (0..rounds)
+            .map(|_| {
+                let begin = Instant::now();
+                assert!(work() > 0, "no note was found");
+                milliseconds(begin.elapsed())
+            })
+            .collect();
+        median(&took)
+    };
+    let mut table = Table::new(["questions", "one by one, ms", "with a copy, ms"]);
+    for number in [100, 1_000, 4_000, 16_000, 65_536] {
+        let cookies = || all.iter().cycle().take(number);
+        let single = milliseconds_of(&|| cookies().filter(|cookie| notes.note(**cookie).is_some()).count());
+        let copied = milliseconds_of(&|| {
+            let copy = notes.copy(usize::MAX).expect("copy the notes");
+            cookies().filter(|cookie| copy.contains_key(*cookie)).count()
+        });
+        table.row([number.to_string(), format!("{single:.2}"), format!("{copied:.2}")]);
+    }
+    table.print(&format!("Notes: {} of {NOTES} that there is room for", all.len()));
 }
 
 /// Starts a process with sockets.
