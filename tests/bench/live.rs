@@ -8,6 +8,7 @@ use std::{
 
 use aya::sys::{Stats, enable_stats};
 use flowtally::kernel::{Drained, Kernel};
+use flowtally_common::settings::DEFAULT_SLOTS;
 use harness::NetPair;
 
 use crate::{
@@ -27,7 +28,6 @@ const SPREADS: [Spread; 7] = [
 ];
 /// The flows that the targets are about.
 const UNIFORM: u32 = 100_000;
-const DEFAULT_SLOTS: u32 = 16_384;
 const MANY_SLOTS: u32 = 131_072;
 /// How often flowtally's tables are drained, as in production.
 const TICK: Duration = Duration::from_secs(1);

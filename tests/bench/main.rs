@@ -1,4 +1,4 @@
-//! The benchmarks: what a frame costs in the kernel, what a tick and the screen cost in user space, what idling and finding
+//! The benchmarks: what a frame costs in the kernel, what a start, a tick and the screen cost in user space, what idling and finding
 //! owners cost, and what listing open files does.
 //!
 //! Run as `cargo xtask bench`. Everything happens in network namespaces of its own. Figures are never a test: the
@@ -23,7 +23,7 @@ mod testrun;
 mod tick;
 mod traffic;
 
-use std::env;
+use std::{env, net::IpAddr, path::PathBuf};
 
 use clap::{Parser, ValueEnum};
 use harness::fixture;
@@ -37,6 +37,9 @@ struct Options {
     /// Only this measurement
     #[arg(long)]
     only: Option<Part>,
+    /// Only write a log such as history is measured on, a gigabyte of lines that are not compressed, to this folder
+    #[arg(long, value_name = "DIR")]
+    log_to: Option<PathBuf>,
     /// The tick's child process: the number of flows
     #[arg(long, hide = true)]
     tick_child: Option<u32>,
@@ -46,6 +49,9 @@ struct Options {
     /// A child process with many sockets
     #[arg(long, hide = true)]
     owners_child: bool,
+    /// A child process that talks over many sockets: with whom
+    #[arg(long, hide = true)]
+    agent_child: Option<IpAddr>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -54,16 +60,28 @@ enum Part {
     Testrun,
     /// The cost of a frame in live traffic
     Live,
+    /// From the execution of the program to the first frame counted, and what the verifier goes through
+    Start,
     /// The cost of closing an interval
     Tick,
     /// The cost of closing an interval and showing it
     Screen,
     /// The cost of a report and of the screen on an idle link
     Idle,
+    /// The cost of asking whether interfaces have changed
+    Links,
     /// The cost of finding the owners of traffic
     Owners,
     /// `flowtally lsof` beside the original
     Lsof,
+    /// The cost of logging, and what a log takes
+    Log,
+    /// Reading the log back, beside jq, `DuckDB` and `ClickHouse`
+    History,
+    /// What the agent takes, idle and busy
+    Agent,
+    /// The agent for ten minutes on a restless host: what is in its log, and its memory
+    Soak,
 }
 
 fn main() {
@@ -84,12 +102,23 @@ fn main() {
         owners::child();
         return;
     }
+    if let Some(peer) = options.agent_child {
+        agent::child(peer);
+        return;
+    }
+    if let Some(folder) = options.log_to {
+        history::write(&folder);
+        return;
+    }
     let wanted = |part| options.only.is_none_or(|only| only == part);
     if wanted(Part::Testrun) {
         testrun::run(options.quick);
     }
     if wanted(Part::Live) {
         live::run(options.quick);
+    }
+    if wanted(Part::Start) {
+        start::run(options.quick);
     }
     if wanted(Part::Tick) {
         tick::run(options.quick);
@@ -100,10 +129,25 @@ fn main() {
     if wanted(Part::Idle) {
         idle::run(options.quick);
     }
+    if wanted(Part::Links) {
+        links::run(options.quick);
+    }
     if wanted(Part::Owners) {
         owners::run(options.quick);
     }
     if wanted(Part::Lsof) {
         lsof::run(options.quick);
+    }
+    if wanted(Part::Log) {
+        log::run(options.quick);
+    }
+    if wanted(Part::History) {
+        history::run(options.quick);
+    }
+    if wanted(Part::Agent) {
+        agent::run(options.quick);
+    }
+    if wanted(Part::Soak) {
+        soak::run(options.quick);
     }
 }

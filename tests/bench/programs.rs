@@ -9,7 +9,10 @@ use aya::{
         tc::{SchedClassifierLinkId, TcAttachOptions},
     },
 };
-use flowtally::kernel::{Capacity, HookChoice, Kernel, Target};
+use flowtally::{
+    kernel::{AttachTarget, Capacity, Kernel},
+    model::hook::HookChoice,
+};
 use flowtally_common::settings::{DEFAULT_SPILL, Layer, MIN_NOTES};
 use harness::Host;
 use nix::{

@@ -1,5 +1,6 @@
 //! What a frame costs with everything in the cache: the programs run on one frame, millions of times.
 
+use flowtally_common::settings::DEFAULT_SLOTS;
 use harness::{
     NetPair,
     frames::{IPV4, IPV6, Way, ethernet, ipv4, ipv6, protocol::TCP, tcp},
@@ -19,7 +20,7 @@ pub(crate) fn run(quick: bool) {
     let pair = NetPair::new();
     pair.near.namespace.enter(|| {
         let mut baselines = Baselines::load();
-        let (_kernel, default) = flowtally(&pair.near, 16_384);
+        let (_kernel, default) = flowtally(&pair.near, DEFAULT_SLOTS);
         let mut table = Table::new([
             "frame",
             "empty",

@@ -12,14 +12,12 @@ use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use flowtally::{
     flow::{
         group::GroupBy,
-        ledger::{Attached, Ledger, Measure, Retention, Terms},
-        orient::Orientation,
-        services::Services,
+        ledger::{Ledger, Measure, Retention},
     },
     kernel::{Drained, Kernel},
 };
-use flowtally_common::{Count, SocketHint, settings::Layer};
-use harness::{NetPair, frames::NEAR_V4};
+use flowtally_common::{Count, SocketHint, settings::DEFAULT_SLOTS};
+use harness::{NetPair, books};
 
 use crate::{
     programs::{flowtally, processor_time},
@@ -30,7 +28,7 @@ use crate::{
 /// Flows, and the targets: milliseconds a tick, and megabytes.
 const SIZES: [(u32, Option<f64>, Option<f64>); 3] =
     [(10_000, None, None), (100_000, Some(30.0), None), (1_000_000, Some(250.0), Some(500.0))];
-pub(crate) const SLOTS: u32 = 16_384;
+pub(crate) const SLOTS: u32 = DEFAULT_SLOTS;
 /// Intervals until the longest window is full: from then on each close takes three intervals' journals off.
 pub(crate) const WARM_UP: u64 = 42;
 /// Index of the interface that a test run's frames seem to cross: loopback.
@@ -201,28 +199,9 @@ fn books() -> Ledger {
 
 /// Books of what crosses the interface of a test run.
 pub(crate) fn books_with(measure: Measure, retention: Retention, groups: Vec<GroupBy>) -> Ledger {
-    let mut orientation = Orientation::default();
-    orientation.set_addresses([NEAR_V4.into()], []);
-    let mut ledger = Ledger::new(Terms {
-        measure,
-        retention,
-        groups,
-        max_rows: 4 << 20,
-        orientation,
-        filter: None,
-        services: Services::default(),
-        tick: Duration::from_secs(1),
-    });
-    ledger.attach(Attached {
-        name: "near".to_owned(),
-        index: TEST_RUN_INTERFACE,
-        layer: Layer::Ethernet,
-        loopback: false,
-        hook: "tcx".to_owned(),
-        degraded: Vec::new(),
-        counters: Default::default(),
-    });
-    ledger
+    books::ledger("near", TEST_RUN_INTERFACE, |terms| {
+        (terms.measure, terms.retention, terms.groups, terms.intervals) = (measure, retention, groups, false);
+    })
 }
 
 /// The most memory that this process ever had, in megabytes (`VmHWM` in proc(5)).
