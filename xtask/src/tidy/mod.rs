@@ -1,11 +1,13 @@
 //! `cargo xtask tidy`: the rules of the source tree that no compiler knows.
 //!
-//! - The pure parts of `agent` do no I/O and never ask for the time: `files/`, `flow/`, `filter/`, `iftop/`,
-//!   `inspect/`, `report/`, `tui/`, and `arguments/`, `select/` and `print/` of `lsof/`.
+//! - Modules of `agent` use what the code map of ARCHITECTURE.md says they may, and no two files need each other.
+//! - Those that the map calls pure do no I/O and never ask for the time.
+//! - A type's name is defined once in what is shipped.
 //! - aya is used in `kernel/` alone.
 //! - `unsafe` is written in `kernel/` and in the kernel programs alone.
 //! - A file has at most 600 lines without its tests, and begins by saying what it is for.
 
+mod map;
 mod source;
 
 use std::fs;
@@ -13,23 +15,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use self::source::Source;
+use self::{
+    map::{CodeMap, DOCUMENT},
+    source::Source,
+    types::Types,
+};
 use crate::workspace::Workspace;
 
 const MAX_LINES: usize = 600;
 
-const PURE: &[&str] = &[
-    "agent/src/files/",
-    "agent/src/flow/",
-    "agent/src/filter/",
-    "agent/src/iftop/",
-    "agent/src/inspect/",
-    "agent/src/lsof/arguments/",
-    "agent/src/lsof/print/",
-    "agent/src/lsof/select/",
-    "agent/src/report/",
-    "agent/src/tui/",
-];
 const AGENT: &str = "agent/src/";
 const EDGE: &[&str] = &["agent/src/kernel/", "agent/src/kernel.rs"];
 const UNSAFE: &[&str] = &["agent/src/kernel/", "agent/src/kernel.rs", "agent-ebpf/src/"];
@@ -42,12 +36,33 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let mut files = Vec::new();
     list(workspace.root(), "", &mut files)?;
     files.sort();
-    let mut problems = Vec::new();
-    for file in &files {
+    let read = |file: &str| {
         let path = workspace.path(file);
-        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        problems.extend(check(file, &text));
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let map = CodeMap::parse(&read(DOCUMENT)?);
+    let mut problems = map.problems();
+    if !problems.is_empty() {
+        // Nothing can be held to a map that is wrong.
+        bail!("{}", problems.join("\n"));
     }
+    let mut modules = Vec::new();
+    let mut types = Types::default();
+    for file in &files {
+        let text = read(file)?;
+        let source = Source::parse(&text);
+        problems.extend(check(file, &text, &source, &map));
+        if !is_own_tests(file) {
+            types.add(file, &source);
+        }
+        if let Some(module) = map::module(file).filter(|_| !is_own_tests(file)) {
+            modules.push((file.clone(), module, source));
+        }
+    }
+    let arrows = map::arrows(&modules);
+    problems.extend(map.check(&arrows, modules.iter().map(|(file, module, _)| (file, module))));
+    problems.extend(circles::among_files(&arrows));
+    problems.extend(types.problems());
     if !problems.is_empty() {
         bail!("{}", problems.join("\n"));
     }
@@ -74,8 +89,7 @@ fn list(root: &Path, relative: &str, files: &mut Vec<String>) -> Result<()> {
 }
 
 /// What is wrong with one file, as `FILE:LINE: message`.
-fn check(file: &str, text: &str) -> Vec<String> {
-    let source = Source::parse(text);
+fn check(file: &str, text: &str, source: &Source, map: &CodeMap) -> Vec<String> {
     let mut problems = Vec::new();
     let mut report = |line: usize, message: String| problems.push(format!("{file}:{line}: {message}"));
 
@@ -93,7 +107,7 @@ fn check(file: &str, text: &str) -> Vec<String> {
     if !own_tests && file.starts_with(AGENT) {
         for (line, path) in source.paths() {
             let segments: Vec<_> = path.split("::").collect();
-            if let Some(why) = is_impure(&segments).filter(|_| starts_with_any(file, PURE)) {
+            if let Some(why) = is_impure(&segments).filter(|_| map.is_pure(file)) {
                 report(line, format!("`{path}` in a pure module: {why}"));
             } else if is_aya(&segments) && !starts_with_any(file, EDGE) {
                 report(
@@ -111,6 +125,11 @@ fn check(file: &str, text: &str) -> Vec<String> {
         }
     }
     problems
+}
+
+/// Whether a file is a test module, which has no other lines.
+fn is_own_tests(file: &str) -> bool {
+    file.ends_with("/tests.rs") || file.contains("/src/") && file.contains("/tests/")
 }
 
 fn starts_with_any(file: &str, prefixes: &[&str]) -> bool {
@@ -137,8 +156,15 @@ fn is_impure(segments: &[&str]) -> Option<&'static str> {
 mod tests {
     use super::*;
 
+    const MAP: &str = "\
+        | place | what it is | may use |\n\
+        | --- | --- | --- |\n\
+        | `agent/src/flow` | pure: rows | nothing |\n\
+        | `agent/src/tui` | pure: the screen | `flow` |\n\
+        | `agent/src/run.rs` | wiring | everything |\n";
+
     fn found(file: &str, text: &str) -> Vec<String> {
-        check(file, text)
+        check(file, text, &Source::parse(text), &CodeMap::parse(MAP))
     }
 
     #[test]
