@@ -7,6 +7,7 @@
 //! - `unsafe` is written in `kernel/` and in the kernel programs alone.
 //! - A file has at most 600 lines without its tests, and begins by saying what it is for.
 
+mod circles;
 mod map;
 mod source;
 
