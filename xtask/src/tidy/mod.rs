@@ -10,6 +10,7 @@
 mod circles;
 mod map;
 mod source;
+mod types;
 
 use std::fs;
 use std::path::Path;
@@ -97,8 +98,7 @@ fn check(file: &str, text: &str, source: &Source, map: &CodeMap) -> Vec<String> 
     if !text.starts_with("//!") {
         report(1, "a module begins with `//!`: what it is for, and what it may not do".to_owned());
     }
-    // A test module in a file of its own has no other lines.
-    let own_tests = file.ends_with("/tests.rs") || file.contains("/src/") && file.contains("/tests/");
+    let own_tests = is_own_tests(file);
     if source.lines > MAX_LINES && !own_tests {
         report(
             MAX_LINES + 1,

@@ -42,6 +42,10 @@ impl Source {
             at += 1;
             match token {
                 Token::Name("use") => at = imported(&tokens, at, "", &mut paths),
+                // Who may see an item is no use of theirs: `pub(in crate::a)`.
+                Token::Name("in") if at >= 2 && tokens[at - 2].1 == Token::Other('(') => {
+                    at += tokens[at..].iter().take_while(|(_, token)| *token != Token::Other(')')).count();
+                }
                 Token::Name(name) => {
                     let mut path = name.to_owned();
                     while let [(_, Token::Separator), (_, Token::Name(next)), ..] = tokens[at..] {
@@ -57,6 +61,38 @@ impl Source {
             }
         }
         paths
+    }
+
+    /// The types that are defined outside the tests, with their lines. Those of a function or of an implementation are
+    /// nobody else's.
+    pub(super) fn types(&self) -> Vec<(usize, String)> {
+        let tokens = tokens(&self.outside_tests);
+        let mut depth = 0_usize;
+        let mut types = Vec::new();
+        for pair in tokens.windows(2) {
+            match (pair[0].1, pair[1]) {
+                (Token::Other('{'), _) => depth += 1,
+                (Token::Other('}'), _) => depth = depth.saturating_sub(1),
+                (Token::Name("struct" | "enum" | "trait" | "type" | "union"), (line, Token::Name(name)))
+                    if depth == 0 =>
+                {
+                    types.push((line, name.to_owned()));
+                }
+                _ => {}
+            }
+        }
+        types
+    }
+
+    /// The modules in files of their own that are compiled for tests alone.
+    pub(super) fn test_files(&self) -> Vec<String> {
+        let after = self.code.split("#[cfg(test)]").skip(1);
+        let names = after.filter_map(|item| {
+            let head = item[..item.find([';', '{'])?].trim();
+            let name = head.strip_prefix("mod ").or_else(|| Some(head.split_once(" mod ")?.1))?;
+            item[item.find([';', '{'])?..].starts_with(';').then(|| name.trim().to_owned())
+        });
+        names.collect()
     }
 
     /// The lines, tests included, in which the keyword stands.
@@ -279,6 +315,7 @@ mod tests {
     #[test]
     fn calls_are_found_and_single_names_are_not() {
         assert_eq!(paths("fn f() { a::b::<u8>::c(d); e }"), [(1, "a::b".to_owned())]);
+        assert_eq!(paths("pub(in crate::a) fn f() { for x in b::c {} }"), [(1, "b::c".to_owned())]);
     }
 
     #[test]
