@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Args;
 
 use crate::workspace::Workspace;
-use crate::{shell, test};
+use crate::{install, shell, test};
 
 #[derive(Args)]
 pub(crate) struct BenchArgs {
@@ -16,11 +16,19 @@ pub(crate) struct BenchArgs {
 pub(crate) fn run(workspace: &Workspace, args: &BenchArgs) -> Result<()> {
     test::require_root("the benchmarks load programs into the kernel", "bench")?;
     let program = test::build_program(workspace, None)?;
+    // DuckDB and ClickHouse are large: only who reads the log beside them needs them.
+    let words: Vec<&str> = args.arguments.iter().flat_map(|argument| argument.split('=')).collect();
+    let part = words.iter().skip_while(|word| **word != "--only").nth(1);
+    let readers = match part {
+        None | Some(&"history") => Some(install::readers(workspace)?),
+        Some(_) => None,
+    };
     shell::run(
         workspace
             .cargo()
             .args(["run", "--release", "--package", "flowtally-tests", "--bin", "bench", "--"])
             .args(&args.arguments)
-            .env(test::PROGRAM, program),
+            .env(test::PROGRAM, program)
+            .envs(readers.map(|python| (test::READERS, python))),
     )
 }

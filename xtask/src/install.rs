@@ -2,11 +2,13 @@
 //!
 //! What is there already is left alone, whatever its version; every installation is announced.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
 use crate::shell;
+use crate::workspace::Workspace;
 
 /// A Debian package, why it is needed, and a program, or a file by its path, that stands for it on machines that are not
 /// Debian.
@@ -32,6 +34,7 @@ const TESTS: &[Package] = &[
         why: "offloads on and off, the counters of a driver",
         program: Some("ethtool"),
     },
+    Package { name: "zstd", why: "closed files of the log", program: Some("zstd") },
     Package { name: "tmux", why: "terminals for the screen", program: Some("tmux") },
     Package { name: "tcpdump", why: "libpcap's own filters, to compare ours with", program: Some("tcpdump") },
     Package { name: "iftop", why: "the original, beside which the screen is tested", program: Some("iftop") },
@@ -41,15 +44,42 @@ const TESTS: &[Package] = &[
         program: Some("lsof"),
     },
     Package { name: "util-linux", why: "namespaces with processes of their own", program: Some("unshare") },
+    Package {
+        name: "libcap2-bin",
+        why: "a program with capabilities of its own (setcap)",
+        program: Some("setcap"),
+    },
     Package { name: "netbase", why: "names of services", program: Some("/etc/services") },
     Package { name: "socat", why: "the other end of a tun device", program: Some("socat") },
+    Package { name: "zstd", why: "compressed files of the log, as others make them", program: Some("zstd") },
+    Package {
+        name: "bindfs",
+        why: "a file system that is slow or hangs, under the log",
+        program: Some("bindfs"),
+    },
+    Package { name: "btrfs-progs", why: "a quota that is for root too", program: Some("btrfs") },
+    Package { name: "strace", why: "when the log is put on the disk", program: Some("strace") },
+    Package {
+        name: "python3-venv",
+        why: "the programs beside which the log is read",
+        program: Some("/usr/share/doc/python3-venv"),
+    },
+    Package { name: "nftables", why: "addresses that are translated (NAT)", program: Some("nft") },
+    Package {
+        name: "systemd",
+        why: "systemd-analyze, which checks and rates the service's unit",
+        program: Some("systemd-analyze"),
+    },
 ];
 
-const VM: &[Package] = &[Package {
-    name: "qemu-system-x86",
-    why: "the virtual machine with an older kernel",
-    program: Some("qemu-system-x86_64"),
-}];
+const VM: &[Package] = &[
+    Package {
+        name: "qemu-system-x86",
+        why: "the virtual machines with other kernels",
+        program: Some("qemu-system-x86_64"),
+    },
+    Package { name: "xz-utils", why: "unpacks the modules of newer kernels", program: Some("xz") },
+];
 
 const BPF_COMPILER: &[Package] = &[
     Package { name: "rustc-web", why: "the compiler of the eBPF object", program: None },
@@ -79,6 +109,22 @@ const CARGO_DENY: Program = Program {
 /// What `cargo xtask test` needs beyond a Rust tool-chain and a C linker.
 pub(crate) fn for_tests() -> Result<()> {
     packages(TESTS.iter().chain(VM))
+}
+
+/// Programs from `PyPI` that read the log beside flowtally, with their versions.
+const READERS: &[&str] = &["duckdb==2.0.1", "chdb==4.4.0"];
+
+/// A Python that has the [`READERS`], in the target folder.
+pub(crate) fn readers(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.target().join("readers");
+    let python = folder.join("bin/python");
+    if shell::succeeds(Command::new(&python).args(["-c", "import duckdb, chdb"])) {
+        return Ok(python);
+    }
+    println!("Installing {} with pip: they read the log beside flowtally", READERS.join(" and "));
+    shell::run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
+    shell::run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(READERS))?;
+    Ok(python)
 }
 
 /// What `cargo xtask ci` needs, the tests included.

@@ -14,11 +14,15 @@ pub(crate) const PROGRAM: &str = "FLOWTALLY_BIN";
 /// Tells the build script of `agent` which object to embed instead of the committed one.
 const OBJECT: &str = "FLOWTALLY_OBJECT";
 
+/// Tells the tests of the log which Python has the other programs that read it.
+pub(crate) const READERS: &str = "FLOWTALLY_READERS";
+
 /// The packages whose tests need neither root nor anything installed.
 const PLAIN: &[&str] = &["flowtally", "flowtally-common", "flowtally-ebpf", "xtask"];
 
 /// The test programs of the package that needs root which are about the kernel.
-const IN_KERNEL: &[&str] = &["files", "kernel", "notes", "owners", "testrun"];
+const IN_KERNEL: &[&str] =
+    &["agent", "files", "kernel", "log", "notes", "owners", "sandbox", "testrun", "walk"];
 
 /// The test program that compares with the original lsof: it is about processes and files, no kernel object.
 const LISTING: &str = "lsof";
@@ -51,8 +55,9 @@ pub(crate) fn run(workspace: &Workspace, args: &TestArgs) -> Result<()> {
         ("unit tests", shell::run(with_arguments(&mut plain, args, INSTALLED))),
         ("kernel tests", run_in_kernel(workspace, &program, args, None)),
         ("tests of lsof", run_beside_lsof(workspace, &program, args)),
+        ("tests of the log read back", run_beside_readers(workspace, &program, args)),
         ("tests of the screen", run_on_terminals(workspace, &program, args)),
-        ("tests of old kernels", vm::boot(workspace, &program, args, None)),
+        ("tests of other kernels", vm::boot_all(workspace, &program, args, None)),
     ]
     .into_iter()
     .filter_map(|(suite, result)| result.err().map(|error| format!("{suite}: {error:#}")))
@@ -70,7 +75,7 @@ pub(crate) fn kernel(workspace: &Workspace, object: &Path) -> Result<()> {
     let args = TestArgs::default();
     let program = build_program(workspace, Some(object))?;
     run_in_kernel(workspace, &program, &args, Some(object))?;
-    vm::boot(workspace, &program, &args, Some(object))
+    vm::boot_all(workspace, &program, &args, Some(object))
 }
 
 /// Builds the program as users do, and returns where it is.
@@ -113,6 +118,16 @@ fn run_beside_lsof(workspace: &Workspace, program: &Path, args: &TestArgs) -> Re
     shell::run(with_arguments(embedding(&mut tests, None), args, &[]))
 }
 
+/// What the log says is what other programs read in it.
+fn run_beside_readers(workspace: &Workspace, program: &Path, args: &TestArgs) -> Result<()> {
+    let mut tests = workspace.cargo();
+    tests
+        .args(["test", "--no-fail-fast", "--package", "flowtally-tests", "--test", "history"])
+        .env(PROGRAM, program)
+        .env(READERS, install::readers(workspace)?);
+    shell::run(with_arguments(embedding(&mut tests, None), args, INSTALLED))
+}
+
 /// Most of these tests wait for seconds to pass on the screens of a few programs: more of them than there are CPUs can do so
 /// at the same time.
 fn run_on_terminals(workspace: &Workspace, program: &Path, args: &TestArgs) -> Result<()> {
@@ -142,5 +157,10 @@ impl TestArgs {
     pub(crate) fn list<'a>(&'a self, default: Option<&'a str>) -> Vec<&'a str> {
         let filter = self.filter.as_deref().or(default);
         filter.into_iter().chain(self.arguments.iter().map(String::as_str)).collect()
+    }
+
+    /// Whether somebody has said which tests to run.
+    pub(crate) fn choose(&self) -> bool {
+        self.filter.is_some() || !self.arguments.is_empty()
     }
 }
