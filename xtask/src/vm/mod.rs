@@ -4,6 +4,7 @@
 //! served by clsact. The machine has nothing in it but the program, the test programs and what these call; the test
 //! programs say what is wrong, as anywhere else. It is emulated, so that it runs where virtualization does not nest.
 
+mod apt;
 mod debian;
 mod initramfs;
 mod machine;
