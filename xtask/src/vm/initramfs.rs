@@ -48,12 +48,6 @@ impl Initramfs {
         Ok(())
     }
 
-    /// Adds a file of this machine to a directory.
-    pub(super) fn copy_into(&mut self, directory: &str, from: &Path) -> Result<()> {
-        let name = from.file_name().with_context(|| format!("no file: {}", from.display()))?;
-        self.copy(&format!("{directory}/{}", name.display()), from)
-    }
-
     /// Adds a program of this machine and the libraries it is linked to, which stay where they are.
     pub(super) fn program(&mut self, path: &str, from: &Path) -> Result<()> {
         for library in libraries(from)? {

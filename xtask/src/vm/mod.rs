@@ -7,6 +7,7 @@
 mod apt;
 mod debian;
 mod initramfs;
+mod kernel;
 mod machine;
 
 use std::env::consts::ARCH;
