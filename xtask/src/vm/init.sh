@@ -2,6 +2,8 @@
 # Process 1 of the virtual machine: runs every test program with the arguments it is given, and says how that went.
 busybox=/bin/busybox
 export PATH=/bin TMPDIR=/tmp FLOWTALLY_BIN=/bin/flowtally RUST_BACKTRACE=0
+# Emulated, to load the programs takes many seconds while the host is busy.
+export FLOWTALLY_PATIENCE=240
 
 $busybox mkdir -p /proc /sys /dev /tmp
 $busybox mount -t proc none /proc
@@ -15,6 +17,7 @@ for module in /modules/*; do
     $busybox insmod "$module" || status=$?
 done
 for test in /tests/*; do
+    echo "flowtally-vm: program ${test##*/}"
     "$test" "$@" </dev/null || status=$?
 done
 echo "flowtally-vm: end $status"
