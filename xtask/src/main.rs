@@ -36,8 +36,8 @@ enum Command {
     Ebpf(ebpf::EbpfArgs),
     /// Install what the tests need, then run every test, those in the kernel too (root)
     Test(test::TestArgs),
-    /// Run the tests of old kernels, in a virtual machine that runs one
-    Vm(test::TestArgs),
+    /// Run the tests of other kernels, in virtual machines that run them
+    Vm(vm::VmArgs),
     /// Run the benchmarks (root)
     Bench(bench::BenchArgs),
     /// Open the screen on traffic made for it (root)
