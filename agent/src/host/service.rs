@@ -16,6 +16,11 @@ use std::{
 
 use sd_notify::NotifyState;
 
+/// How long a manager whose queue is full (ten messages unless `net.unix.max_dgram_qlen` says otherwise) is waited for with a change of state.
+///
+/// One that is lost would have the service restarted. A sign of life is followed by the next, and waits for nobody.
+const STATE: Option<Duration> = Some(Duration::from_secs(1));
+
 /// The service manager, if there is one.
 ///
 /// That it does not take what it is told is no reason to stop counting; [`error`](Self::error) has the reason.
@@ -58,26 +63,26 @@ impl ServiceManager {
 
     /// The start, or reading the settings again, is complete.
     pub fn ready(&mut self, status: &str) {
-        self.tell(&[NotifyState::Ready, NotifyState::Status(&one_line(status))]);
+        self.tell(&[NotifyState::Ready, NotifyState::Status(&one_line(status))], STATE);
     }
 
     /// What goes on, in a line for `systemctl status`.
     pub fn status(&mut self, status: &str) {
-        self.tell(&[NotifyState::Status(&one_line(status))]);
+        self.tell(&[NotifyState::Status(&one_line(status))], None);
     }
 
     /// The settings are read again; [`ready`](Self::ready) ends it.
     pub fn reloading(&mut self) {
         // `Type=notify-reload` needs the time at which it began.
         match NotifyState::monotonic_usec_now() {
-            Ok(now) => self.tell(&[NotifyState::Reloading, now]),
+            Ok(now) => self.tell(&[NotifyState::Reloading, now], STATE),
             Err(error) => self.error = Some(error.to_string()),
         }
     }
 
     /// The end has begun.
     pub fn stopping(&mut self) {
-        self.tell(&[NotifyState::Stopping]);
+        self.tell(&[NotifyState::Stopping], STATE);
     }
 
     /// What must not stand still was seen to move, at `now`; to be called there and nowhere else. The manager is told of the first time,
@@ -86,26 +91,28 @@ impl ServiceManager {
         let Some(watchdog) = self.watchdog else { return };
         if self.last.is_none_or(|last| now.saturating_duration_since(last) >= watchdog / 4) {
             self.last = Some(now);
-            self.tell(&[NotifyState::Watchdog]);
+            self.tell(&[NotifyState::Watchdog], None);
         }
     }
 
-    fn tell(&mut self, states: &[NotifyState<'_>]) {
+    fn tell(&mut self, states: &[NotifyState<'_>], patience: Option<Duration>) {
         let Some(address) = &self.address else { return };
         let assignments: Vec<_> = states.iter().map(ToString::to_string).collect();
         let message = assignments.join("\n");
-        self.error = send(address, message.as_bytes()).err().map(|error| error.to_string());
+        self.error = send(address, message.as_bytes(), patience).err().map(|error| error.to_string());
     }
 }
 
-fn send(address: &OsStr, message: &[u8]) -> io::Result<()> {
+fn send(address: &OsStr, message: &[u8], patience: Option<Duration>) -> io::Result<()> {
     let address = match address.as_bytes() {
         [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
         _ => SocketAddr::from_pathname(address)?,
     };
     let socket = UnixDatagram::unbound()?;
-    // A manager that does not read is not waited for.
-    socket.set_nonblocking(true)?;
+    match patience {
+        Some(patience) => socket.set_write_timeout(Some(patience))?,
+        None => socket.set_nonblocking(true)?,
+    }
     socket.send_to_addr(message, &address).map(drop)
 }
 
@@ -196,5 +203,28 @@ mod tests {
         hear(&socket);
         manager.stopping();
         assert_eq!(manager.error(), None);
+    }
+
+    #[test]
+    fn a_change_of_state_waits_for_a_manager_that_is_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let mut manager = ServiceManager::new(Some(path.into()), None);
+        while manager.error().is_none() {
+            manager.status("counting");
+        }
+        let reader = std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            loop {
+                let length = socket.recv(&mut buffer).unwrap();
+                if &buffer[..length] == b"STOPPING=1" {
+                    return;
+                }
+            }
+        });
+        manager.stopping();
+        assert_eq!(manager.error(), None);
+        reader.join().unwrap();
     }
 }
