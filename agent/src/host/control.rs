@@ -27,6 +27,8 @@ use tokio::{
 const AT_ONCE: usize = 16;
 /// How long a question or the taking of an answer may last.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an answer is waited for: an agent on a loaded host answers between two ticks.
+const ANSWER: Duration = Duration::from_secs(20);
 /// Longest question.
 const LONGEST: u64 = 4096;
 
@@ -246,7 +248,7 @@ async fn answer(stream: UnixStream, questions: mpsc::Sender<Question>) -> io::Re
 pub fn ask(path: &Path, question: &str) -> Result<String, ControlError> {
     let asked = || {
         let mut stream = BlockingStream::connect(path)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(ANSWER))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         writeln!(stream, "{question}")?;
         let mut text = String::new();
