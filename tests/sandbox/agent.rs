@@ -8,6 +8,8 @@ use std::{
     os::unix::net::UnixDatagram,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::mpsc,
+    thread,
 };
 
 use harness::{Agent, Namespace, NetPair, agent::program, eventually};
@@ -216,12 +218,17 @@ fn a_service_manager_is_told_and_the_doctor_finds_the_agent() {
     let (notify, log, runtime) =
         (folder.path().join("notify"), folder.path().join("log"), folder.path().join("run"));
     let socket = UnixDatagram::bind(&notify).unwrap();
-    socket.set_read_timeout(Some(harness::PATIENCE)).unwrap();
-    let hear = || {
+    let (sender, heard) = mpsc::channel();
+    // As systemd does it reads whatever else goes on: signs of life would fill the socket's queue.
+    thread::spawn(move || {
         let mut buffer = [0; 4096];
-        let length = socket.recv(&mut buffer).unwrap();
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
-    };
+        while let Ok(length) = socket.recv(&mut buffer) {
+            if sender.send(String::from_utf8(buffer[..length].to_vec()).unwrap()).is_err() {
+                return;
+            }
+        }
+    });
+    let hear = || heard.recv_timeout(harness::PATIENCE).unwrap();
     let hear_but_for_life = || {
         eventually("something else than signs of life", || Some(hear()).filter(|heard| heard != "WATCHDOG=1"))
     };
