@@ -100,6 +100,8 @@ impl Pty {
 /// How a run ended.
 struct End {
     status: ExitStatus,
+    /// Whether it had begun to count when the signal came.
+    had_begun: bool,
     /// By the clock, since the signal, less the time in which it was ready to run and others were running.
     took: Duration,
     /// That time.
@@ -150,6 +152,7 @@ impl Run {
     fn end_as(mut self, signal: Signal, by_itself: impl Fn(ExitStatus) -> bool) -> End {
         /// How often it is looked at while it ends.
         const LOOKS: Duration = Duration::from_millis(2);
+        let had_begun = self.has_begun();
         let before = self.processor_time();
         let mut waits = Waits::of(self.pid());
         let sent = Instant::now();
@@ -191,7 +194,7 @@ impl Run {
             );
         }
         assert!(status.signal() == Some(signal as i32) || by_itself(status), "{signal}: {status}: {said}");
-        End { status, took, waited, spent: used }
+        End { status, had_begun, took, waited, spent: used }
     }
 
     /// The processor time of all its threads, those that have ended too; also when it has ended itself.
@@ -294,7 +297,7 @@ fn check_with(subject: &Subject, moments: u32, signals: &[Signal]) {
         ends.push(end);
     }
     check_links(&known);
-    let early = ends.iter().filter(|end| end.status.signal().is_some()).count();
+    let early = ends.iter().filter(|end| !end.had_begun).count();
     let mut took: Vec<_> = ends.iter().map(|end| end.took).collect();
     took.sort();
     let spent = ends.iter().map(|end| end.spent).max().unwrap();
