@@ -80,6 +80,9 @@ impl Frames {
     }
 }
 
+/// In place of an epoch, of which none has more than 32 bits: the current one.
+pub(crate) const NOW: u64 = u64::MAX;
+
 /// The interval that frames are counted in now.
 #[inline(always)]
 pub(crate) fn epoch() -> u32 {

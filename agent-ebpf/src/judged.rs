@@ -62,7 +62,7 @@ macro_rules! tc_programs {
         pub(crate) fn $judged(ctx: TcContext) -> i32 {
             let skb = ctx.skb.skb;
             if let Some(verdict) = FilterVerdict::of_this_cpu() {
-                let frames = tc::frames(skb, Direction::$direction, Layer::$layer);
+                let frames = tc::frames(skb, Direction::$direction, Layer::$layer, verdict.epoch.into());
                 // SAFETY: the context is valid as long as the program runs.
                 verdict.count(skb, &frames, unsafe { (*skb).ifindex }, Direction::$direction);
             }

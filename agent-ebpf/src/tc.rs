@@ -14,7 +14,7 @@ use flowtally_ebpf::{
 };
 
 use crate::{
-    account::{Frames, MissFunctions, Rare, account, epoch, health, log_rare, miss},
+    account::{self, Frames, MissFunctions, NOW, Rare, account, health, log_rare, miss},
     hint::hint,
     slot::Key,
 };
@@ -105,18 +105,18 @@ fn transport_skb(skb: *mut __sk_buff, at: u32, end: u32, packet: *mut Packet) ->
 fn count(skb: *mut __sk_buff, direction: Direction, layer: Layer) -> i32 {
     // SAFETY: the context is valid as long as the program runs.
     let skb_ref = unsafe { &*skb };
-    account(skb, &frames(skb, direction, layer), skb_ref.ifindex, direction);
+    account(skb, &frames(skb, direction, layer, NOW), skb_ref.ifindex, direction);
     NEXT
 }
 
-/// What is to be counted.
+/// What is to be counted in an epoch, or [`NOW`]. What is counted beside the flow is counted at once.
 #[inline(always)]
-pub(crate) fn frames(skb: *mut __sk_buff, direction: Direction, layer: Layer) -> Frames {
+pub(crate) fn frames(skb: *mut __sk_buff, direction: Direction, layer: Layer, epoch: u64) -> Frames {
     // SAFETY: the context is valid as long as the program runs.
     fast(unsafe { &*skb }, layer).unwrap_or_else(|| {
         Frames::filled(|frames| match layer {
-            Layer::Ethernet => any_skb_ethernet(skb, direction as u32, frames),
-            Layer::Ip => any_skb_ip(skb, direction as u32, frames),
+            Layer::Ethernet => any_skb_ethernet(skb, direction as u32, frames, epoch),
+            Layer::Ip => any_skb_ip(skb, direction as u32, frames, epoch),
         })
     })
 }
@@ -135,21 +135,21 @@ fn fast(skb: &__sk_buff, layer: Layer) -> Option<Frames> {
 /// [`any_frame`] of a frame that starts with an Ethernet header, as a function that is verified by itself.
 #[unsafe(no_mangle)]
 #[inline(never)]
-fn any_skb_ethernet(skb: *mut __sk_buff, direction: u32, frames: *mut Frames) -> u32 {
-    any_frame(skb, direction as u8, Layer::Ethernet, frames)
+fn any_skb_ethernet(skb: *mut __sk_buff, direction: u32, frames: *mut Frames, epoch: u64) -> u32 {
+    any_frame(skb, direction as u8, Layer::Ethernet, frames, epoch)
 }
 
 /// The same of a frame that starts with an IP header.
 #[unsafe(no_mangle)]
 #[inline(never)]
-fn any_skb_ip(skb: *mut __sk_buff, direction: u32, frames: *mut Frames) -> u32 {
-    any_frame(skb, direction as u8, Layer::Ip, frames)
+fn any_skb_ip(skb: *mut __sk_buff, direction: u32, frames: *mut Frames, epoch: u64) -> u32 {
+    any_frame(skb, direction as u8, Layer::Ip, frames, epoch)
 }
 
 /// Reads any frame: super-packets, VLAN tags, IPv4 options, IPv6 extension headers, fragments, other protocols, frames
 /// that are not IP or not whole, and headers outside the linear part. Always 0, for such a function has to return a number.
 #[inline(always)]
-fn any_frame(skb: *mut __sk_buff, direction: u8, layer: Layer, frames: *mut Frames) -> u32 {
+fn any_frame(skb: *mut __sk_buff, direction: u8, layer: Layer, frames: *mut Frames, epoch: u64) -> u32 {
     if frames.is_null() {
         return 0;
     }
@@ -163,7 +163,8 @@ fn any_frame(skb: *mut __sk_buff, direction: u8, layer: Layer, frames: *mut Fram
     let packet = &mut frames.packet;
     parse::full_into(&frame, &outside, packet);
     let mut count = Count { bytes: u64::from(outside.length), packets: 1 };
-    let epoch = epoch();
+    // A constant from where there is no filter: there, asking costs nothing where a frame is as nearly all are.
+    let epoch = if epoch == NOW { account::epoch() } else { epoch as u32 };
     if skb_ref.gso_size != 0 {
         let segmentation = Segmentation { size: skb_ref.gso_size, segments: skb_ref.gso_segs };
         let headers = segments::headers(&frame, packet);
