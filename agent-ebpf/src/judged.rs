@@ -8,12 +8,12 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use flowtally_common::{
-    Direction,
+    Count, Direction,
     settings::{Layer, TC_PLACES, XDP_PLACES, tc_place, xdp_place},
 };
 
 use crate::{
-    account::{Frames, MissFunctions, account_in, health},
+    account::{Frames, MissFunctions, account_in, epoch, health},
     maps::{FILTERED_TC, FILTERED_XDP, JUDGED},
     tc, xdp,
 };
@@ -47,14 +47,26 @@ impl FilterVerdict {
     }
 }
 
+/// Counts a frame that no filter could be asked about: user space sees to it that there is one, but a frame in no count would make the
+/// others doubtful. As the hook sees it, for the reading of super-packets and tags is a function, and before Linux 6.0 some machines have no
+/// tail calls in programs with functions.
+#[inline(always)]
+fn unjudged(length: u32, ifindex: u32, direction: Direction) {
+    health(ifindex, direction as u8, u64::from(epoch()), |health| {
+        health.untracked.add(Count { bytes: u64::from(length), packets: 1 });
+    });
+}
+
 macro_rules! tc_programs {
     ($($entry:ident, $judged:ident, $direction:ident, $layer:ident;)*) => {$(
         #[classifier]
         pub(crate) fn $entry(ctx: TcContext) -> i32 {
             const PLACE: u32 = tc_place(Direction::$direction, Layer::$layer);
-            // Without a filter there, which user space sees to, nothing would be counted.
             // SAFETY: what is called is of this kind.
             unsafe { FILTERED_TC.tail_call(&ctx, PLACE) };
+            // SAFETY: the context is valid as long as the program runs.
+            let skb = unsafe { &*ctx.skb.skb };
+            unjudged(skb.len, skb.ifindex, Direction::$direction);
             tc::NEXT
         }
 
@@ -78,6 +90,9 @@ macro_rules! xdp_programs {
             const PLACE: u32 = xdp_place(Layer::$layer);
             // SAFETY: what is called is of this kind.
             unsafe { FILTERED_XDP.tail_call(&ctx, PLACE) };
+            // SAFETY: the context is valid as long as the program runs.
+            let md = unsafe { &*ctx.ctx };
+            unjudged(xdp::linear(md).length(), md.ingress_ifindex, Direction::Ingress);
             XDP_PASS
         }
 

@@ -145,7 +145,7 @@ fn transport_xdp(ctx: *mut xdp_md, at: u32, end: u32, packet: *mut Packet) -> u3
 }
 
 #[inline(always)]
-fn linear(md: &xdp_md) -> Linear {
+pub(crate) fn linear(md: &xdp_md) -> Linear {
     // SAFETY: a packet's data lies between the two as long as the program runs and does not change it.
     unsafe { Linear::new(md.data as usize, md.data_end as usize) }
 }

@@ -349,9 +349,9 @@ fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Sche
     Ok(program)
 }
 
-/// The XDP program for a link layer, loaded into the kernel.
-pub(super) fn xdp(ebpf: &mut Ebpf, layer: Layer) -> Result<&mut Xdp, KernelError> {
-    xdp_named(ebpf, settings::xdp_program(layer))
+/// The XDP program for a link layer, or the entry to a filter, loaded into the kernel.
+pub(super) fn xdp(ebpf: &mut Ebpf, layer: Layer, entered: bool) -> Result<&mut Xdp, KernelError> {
+    xdp_named(ebpf, xdp_name(layer, entered))
 }
 
 fn xdp_named<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, KernelError> {
@@ -382,13 +382,14 @@ pub(super) fn patiently(mut load: impl FnMut() -> Result<(), ProgramError>) -> R
     result
 }
 
-/// A second handle of a TC program, which is loaded if it is not.
+/// A second handle of a TC program, or of the entry to a filter, which is loaded if it is not.
 pub(super) fn tc_handle(
     ebpf: &mut Ebpf,
     direction: Direction,
     layer: Layer,
+    entered: bool,
 ) -> Result<SchedClassifier, KernelError> {
-    let name = settings::tc_program(direction, layer);
+    let name = tc_name(direction, layer, entered);
     let program = classifier(ebpf, name)?;
     program
         .info()

@@ -164,7 +164,7 @@ impl Kernel {
     /// # Errors
     /// When the kernel refuses the program.
     pub fn tc_program(&mut self, direction: Direction, layer: Layer) -> Result<SchedClassifier, KernelError> {
-        attach::tc_handle(&mut self.ebpf, direction, layer)
+        attach::tc_handle(&mut self.ebpf, direction, layer, false)
     }
 
     /// The XDP program for a link layer, as [`tc_program`](Self::tc_program); borrowed, as aya gives out no second
@@ -173,7 +173,23 @@ impl Kernel {
     /// # Errors
     /// When the kernel refuses the program.
     pub fn xdp_program(&mut self, layer: Layer) -> Result<&Xdp, KernelError> {
-        attach::xdp(&mut self.ebpf, layer).map(|program| &*program)
+        attach::xdp(&mut self.ebpf, layer, false).map(|program| &*program)
+    }
+
+    /// What is attached in the place of [`tc_program`](Self::tc_program) where there is a filter: it calls the filter.
+    ///
+    /// # Errors
+    /// When the kernel refuses the program.
+    pub fn tc_entry(&mut self, direction: Direction, layer: Layer) -> Result<SchedClassifier, KernelError> {
+        attach::tc_handle(&mut self.ebpf, direction, layer, true)
+    }
+
+    /// The same for XDP, as [`xdp_program`](Self::xdp_program).
+    ///
+    /// # Errors
+    /// When the kernel refuses the program.
+    pub fn xdp_entry(&mut self, layer: Layer) -> Result<&Xdp, KernelError> {
+        attach::xdp(&mut self.ebpf, layer, true).map(|program| &*program)
     }
 
     /// The kernel's notes on who owns which socket; to be cloned by who reads them while this is borrowed.
