@@ -12,9 +12,9 @@ use flowtally_ebpf::{
 use crate::subject::{Books, LOOPBACK, ROOMY, context, run, tc, with_kernel};
 
 /// `TCX_NEXT`: no verdict.
-const NEXT: i32 = -1;
+pub(crate) const NEXT: i32 = -1;
 /// `XDP_PASS`.
-const PASS: i32 = 2;
+pub(crate) const PASS: i32 = 2;
 
 /// The shortest frame that a test run takes: the kernel removes an Ethernet header from it, whatever the program then
 /// sees, and some kernels refuse a frame of which nothing is left.

@@ -10,5 +10,6 @@ mod expressions;
 mod filters;
 mod flips;
 mod frames;
+mod judged;
 mod subject;
 mod verifier;

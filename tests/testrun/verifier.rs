@@ -24,6 +24,8 @@ fn no_program_takes_the_verifier_long() {
                 for direction in Direction::BOTH {
                     let program = kernel.tc_program(direction, layer).expect("load the TC program");
                     bounded(&program.info().expect("ask about the TC program"));
+                    let entry = kernel.tc_entry(direction, layer).expect("load the entry to a filter");
+                    bounded(&entry.info().expect("ask about the entry"));
                 }
                 let program = kernel.xdp_program(layer).expect("load the XDP program");
                 bounded(&program.info().expect("ask about the XDP program"));

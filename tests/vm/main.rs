@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 mod crossings;
+mod filtered;
 mod too_old;
 mod vrf;
 mod with_tcx;

@@ -33,8 +33,8 @@ use crate::{install, shell, test};
 const TESTS: [&str; 3] = [VM, "notes", "testrun"];
 const VM: &str = "vm";
 
-/// What the tests call.
-const TOOLS: [&str; 5] = ["ip", "tc", "ss", "ethtool", "socat"];
+/// What the tests call; tcpdump for the library that filters are compiled by.
+const TOOLS: [&str; 6] = ["ip", "tc", "ss", "ethtool", "socat", "tcpdump"];
 
 /// The oldest kernel that the programs run on, and the first that has TCX.
 const OLDEST: Version = Version(5, 15);
@@ -44,7 +44,7 @@ const FIRST_WITH_TCX: Version = Version(6, 6);
 const TOO_OLD: &str = "too_old::";
 const WITHOUT_TCX: &str = "without_tcx::";
 const WITH_TCX: &str = "with_tcx::";
-/// What compares filters with libpcap's in some million runs: too many for an emulated machine, in which there is no libpcap either.
+/// What compares filters with libpcap's in some million runs: too many for an emulated machine. A dozen filters are in another module.
 const FILTERS: &str = "filters::";
 
 const INIT: &str = include_str!("init.sh");
