@@ -27,8 +27,6 @@ use crate::{
 
 /// The lowest there is.
 const PRIORITY: i32 = 19;
-/// Window of Zstandard, as a power of 2: every reader takes up to 27 without being asked to.
-const WINDOW: u32 = 25;
 
 /// Something to do.
 #[derive(Debug)]
@@ -163,8 +161,6 @@ fn compress_into(source: File, path: &Path, how: Compression) -> io::Result<()> 
             let mut encoder = zstd::Encoder::new(&target, level.into())?;
             encoder.set_pledged_src_size(Some(metadata.len()))?;
             encoder.include_checksum(true)?;
-            encoder.long_distance_matching(true)?;
-            encoder.window_log(WINDOW)?;
             io::copy(&mut source, &mut encoder)?;
             encoder.finish()?;
         }

@@ -175,7 +175,7 @@ impl Compression {
     /// Of gzip, where none is named.
     pub const GZIP_LEVEL: u8 = 6;
     /// Of Zstandard, where none is named.
-    pub const ZSTD_LEVEL: u8 = 9;
+    pub const ZSTD_LEVEL: u8 = 11;
 
     /// What it adds to a file's name.
     #[must_use]
