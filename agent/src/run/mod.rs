@@ -23,6 +23,7 @@ mod history;
 mod iftop;
 mod inspect;
 mod lsof;
+mod progress;
 mod recover;
 mod replay;
 mod report;

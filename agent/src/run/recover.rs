@@ -1,7 +1,7 @@
 //! `flowtally recover`.
 
 use std::{
-    io::{self, IsTerminal as _, Write as _},
+    io::Write as _,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -12,7 +12,7 @@ use tokio::{
     time::{interval, timeout},
 };
 
-use super::{security, stdout, target};
+use super::{progress::ProgressLine, security, stdout, target};
 use crate::{
     cli::RecoverArgs,
     format::{Safe, numbers::Size},
@@ -53,7 +53,7 @@ pub(super) async fn recover(args: RecoverArgs) -> anyhow::Result<()> {
         let (source, progress) = (Arc::clone(&source), Arc::clone(&progress));
         move || source.copy_to(target, &progress)
     });
-    let bar = Bar { terminal: io::stderr().is_terminal(), started: Instant::now() };
+    let bar = Bar { line: ProgressLine::new(), started: Instant::now() };
     let mut looks = interval(LOOK);
     let copied = loop {
         tokio::select! {
@@ -71,7 +71,7 @@ pub(super) async fn recover(args: RecoverArgs) -> anyhow::Result<()> {
             _ = looks.tick() => bar.show(progress.state()),
         }
     };
-    bar.clear();
+    bar.line.clear();
     let copied = copied.context("copying")?;
     if copied.as_ref().is_err_and(RecoverError::is_broken_pipe) {
         // Whoever read it has enough: for a program in a pipe that is success.
@@ -128,21 +128,14 @@ fn warn_of_writers(source: &RecoverSource) {
 
 /// The line on a terminal that says how far the copy is.
 struct Bar {
-    terminal: bool,
+    line: ProgressLine,
     started: Instant,
 }
 
 impl Bar {
     fn show(&self, (done, total): (u64, u64)) {
-        if self.terminal && total > 0 {
-            let line = format!("\r\x1b[Kflowtally: {}", bar(done, total, self.started.elapsed()));
-            drop(io::stderr().write_all(line.as_bytes()));
-        }
-    }
-
-    fn clear(&self) {
-        if self.terminal {
-            drop(io::stderr().write_all(b"\r\x1b[K"));
+        if total > 0 {
+            self.line.show(format_args!("{}", bar(done, total, self.started.elapsed())));
         }
     }
 }

@@ -12,7 +12,10 @@ use std::{
 use anyhow::Context as _;
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::settings::{ReplayOrders, dictionary, services};
+use super::{
+    progress::ProgressLine,
+    settings::{ReplayOrders, dictionary, services},
+};
 use crate::{
     flow::{group::GroupBy, ledger::Ledger},
     format::Safe,
@@ -33,6 +36,8 @@ use crate::{
 
 /// How long records are read without looking for keys.
 const SLICE: Duration = Duration::from_millis(40);
+/// A log that is gone through faster needs no words.
+const SILENT: Duration = Duration::from_millis(500);
 /// Books are kept every so many rows, which are read again in a moment.
 const LIMITS: BooksLimits = BooksLimits { spacing: 50_000, size: 96 << 20, rows: MAX_ROWS };
 /// The groupings of a screen.
@@ -105,7 +110,14 @@ impl ReplaySource {
         for path in &chosen.twice {
             tell!("{} is left out: it is there without compression as well", Safe::os(path));
         }
-        let records = LogRecords::find(chosen, &orders.period).with_context(|| {
+        let (progress, began) = (ProgressLine::new(), Instant::now());
+        let found = LogRecords::find(chosen, &orders.period, |read, files| {
+            if began.elapsed() >= SILENT {
+                progress.show(format_args!("{read} of {files} files of the log are read; Ctrl-C to stop"));
+            }
+        });
+        progress.clear();
+        let records = found.with_context(|| {
             let paths: Vec<String> = orders.paths.iter().map(|path| Safe::os(path).to_string()).collect();
             format!("replaying {}", paths.join(", "))
         })?;

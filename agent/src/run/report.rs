@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    io::{self, IsTerminal as _, Write},
     net::IpAddr,
     time::{Duration, SystemTime},
 };
@@ -11,6 +10,7 @@ use anyhow::Context as _;
 
 use super::{
     announce,
+    progress::ProgressLine,
     settings::{report_plan, services},
     stdout, target, terminal_width,
 };
@@ -56,10 +56,10 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<()> {
     meter.look(true).await?;
     let started = SystemTime::now();
     announce(&meter);
-    let mut progress = ProgressLine { terminal: io::stderr().is_terminal(), seconds: args.seconds };
+    let mut progress = ReportProgress { line: ProgressLine::new(), seconds: args.seconds };
     let length = Duration::from_secs(args.seconds);
     let measured = meter.run_for(length, shutdown, &mut [&mut progress]).await;
-    progress.clear();
+    progress.line.clear();
     measured?;
     let snapshot = meter.finish().await?;
     let mut names = Names { services: services(), ..Names::default() };
@@ -118,32 +118,21 @@ fn addresses(snapshot: &Snapshot, request: &ReportRequest) -> HashSet<IpAddr> {
 }
 
 /// The line on a terminal that says how far the measurement is.
-struct ProgressLine {
-    terminal: bool,
+struct ReportProgress {
+    line: ProgressLine,
     seconds: u64,
 }
 
-impl Reader for ProgressLine {
+impl Reader for ReportProgress {
     fn take(&mut self, closed: &Closed<'_>) -> anyhow::Result<()> {
-        if self.terminal {
-            let seen = closed.ledger.total();
-            let line = format!(
-                "\r\x1b[Kflowtally: {:.0} of {} s, {} packets, {:.1} MB; Ctrl-C to end now",
-                closed.started.elapsed().as_secs_f64(),
-                self.seconds,
-                seen.packets(),
-                seen.bytes() as f64 / 1e6,
-            );
-            drop(io::stderr().write_all(line.as_bytes()));
-        }
+        let seen = closed.ledger.total();
+        self.line.show(format_args!(
+            "{:.0} of {} s, {} packets, {:.1} MB; Ctrl-C to end now",
+            closed.started.elapsed().as_secs_f64(),
+            self.seconds,
+            seen.packets(),
+            seen.bytes() as f64 / 1e6,
+        ));
         Ok(())
-    }
-}
-
-impl ProgressLine {
-    fn clear(&self) {
-        if self.terminal {
-            drop(io::stderr().write_all(b"\r\x1b[K"));
-        }
     }
 }

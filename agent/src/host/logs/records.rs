@@ -76,11 +76,16 @@ impl std::fmt::Debug for OpenRecords {
 }
 
 impl LogRecords {
-    /// Goes through files, and finds the records of a time.
+    /// Goes through files, and finds the records of a time. `read` is told of each file that has been gone through: how many have been, of
+    /// how many.
     ///
     /// # Errors
     /// A file that is not there, may not be read, or is no log; a log that has nothing to replay.
-    pub fn find(chosen: Chosen, period: &Period) -> Result<Self, RecordsError> {
+    pub fn find(
+        chosen: Chosen,
+        period: &Period,
+        read: impl Fn(usize, usize) + Sync,
+    ) -> Result<Self, RecordsError> {
         let files = chosen.files;
         let next = AtomicUsize::new(0);
         let all = Mutex::new((Vec::new(), None));
@@ -91,7 +96,10 @@ impl LogRecords {
                 let found = find_in(file, place, period);
                 let Ok(mut all) = all.lock() else { return };
                 match found {
-                    Ok(found) => all.0.push((place, found)),
+                    Ok(found) => {
+                        all.0.push((place, found));
+                        read(all.0.len(), files.len());
+                    }
                     Err(error) => {
                         // Nobody needs the rest any more.
                         next.store(files.len(), Ordering::Relaxed);
