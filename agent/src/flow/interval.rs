@@ -29,7 +29,7 @@ pub struct RowInterval<'a> {
 pub struct InterfaceInterval {
     /// The interface as it stands at the end of the interval, with what there has been since the start.
     pub view: InterfaceView,
-    /// Everything that was counted, by [`Direction`](flowtally_common::Direction): rows, unparsed and untracked.
+    /// Everything that was counted, by [`Direction`](flowtally_common::Direction): rows, unparsed, untracked and filtered.
     pub counted: [Count; 2],
     /// What its own counters went up by, by direction: what they said since they were last read, 0 where they were not read.
     pub kernel: [Count; 2],
@@ -39,6 +39,8 @@ pub struct InterfaceInterval {
     pub repeated: Difference,
     /// What a capture filter or a net boundary left out of the rows, both directions.
     pub left_out: Count,
+    /// What of that a capture filter left out, by direction.
+    pub filtered: [Count; 2],
 }
 
 /// An amount that may be below 0: what was taken for a repetition when an interval was closed may count in the next one.

@@ -197,9 +197,6 @@ impl Ledger {
         let kind = Kind::of(key.protocol, u16::from_be_bytes(key.src_port), u16::from_be_bytes(key.dst_port));
         let one_way = &mut interface.directions[usize::from(key.direction & 1)];
         one_way.rows.add(count);
-        if matches!(kind, Kind::Unparsed(_)) {
-            one_way.unparsed.add(count);
-        }
         let (layer, loopback) = (interface.attached.layer, interface.attached.loopback);
         let orientation = &self.terms.orientation;
         if let Some(filter) = &self.terms.filter
@@ -209,6 +206,11 @@ impl Ledger {
             one_way.filtered.add(count);
             self.filtered_out.add(count);
             return;
+        }
+        // What a filter left out is told as that alone, so that the parts add up.
+        let one_way = &mut interface.directions[usize::from(key.direction & 1)];
+        if matches!(kind, Kind::Unparsed(_)) {
+            one_way.unparsed.add(count);
         }
         let Some(placed) = orientation.place(key, kind, loopback) else {
             one_way.left_out.add(count);

@@ -123,6 +123,8 @@ pub(crate) struct World {
     /// All that there has been, by interface: what every granularity has to come to.
     pub(crate) rows: BTreeMap<String, [Count; 2]>,
     pub(crate) counted: Count,
+    /// What a filter left out, by interface and direction.
+    pub(crate) filtered: BTreeMap<String, [Count; 2]>,
 }
 
 impl World {
@@ -147,6 +149,7 @@ impl World {
             untracked: Count::default(),
             repeated: Difference::default(),
             left_out: Count::default(),
+            filtered: Default::default(),
         };
         let owners = (1..40)
             .map(|pid| owned(pid, Reason::Open))
@@ -159,6 +162,7 @@ impl World {
             clock: LogTick { wall: SystemTime::UNIX_EPOCH + BEGIN, mono: SECOND * 100, boot: SECOND * 100 },
             rows: BTreeMap::new(),
             counted: Count::default(),
+            filtered: BTreeMap::new(),
         }
     }
 
@@ -171,12 +175,18 @@ impl World {
         self.clock.wall += SECOND;
         self.clock.mono += SECOND;
         self.clock.boot += SECOND;
-        let Self { random, flows, interfaces, owners, .. } = self;
+        let Self { random, flows, interfaces, owners, filtered, .. } = self;
         for interface in &mut *interfaces {
             interface.counted = Default::default();
             interface.kernel = [random.count(), random.count()];
             interface.untracked = random.count();
+            // A net boundary leaves out what a filter does not.
+            let mut beside = Seeded(!random.0);
+            interface.filtered = [beside.count(), beside.count()];
             interface.left_out = random.count();
+            interface.filtered.iter().for_each(|count| interface.left_out.add(*count));
+            let sums = filtered.entry(interface.view.name.clone()).or_default();
+            sums.iter_mut().zip(interface.filtered).for_each(|(sum, count)| sum.add(count));
             interface.repeated = Difference {
                 bytes: random.below(2000).cast_signed() - 1000,
                 packets: random.below(20).cast_signed() - 10,
@@ -244,6 +254,8 @@ pub(crate) struct Sums {
     /// By granularity and interface, rests among them.
     pub(crate) by: BTreeMap<(String, String), [Count; 2]>,
     pub(crate) counted: Count,
+    /// By interface and direction.
+    pub(crate) filtered: BTreeMap<String, [Count; 2]>,
     pub(crate) intervals: u64,
     pub(crate) last_interval: u64,
     pub(crate) rows: u64,
@@ -317,9 +329,15 @@ impl Sums {
                 let parts = ["sent", "received", "untracked", "unparsed", "repeated", "left_out"];
                 assert_eq!(of("counted"), parts.into_iter().map(of).sum::<i128>(), "{interface}");
                 assert_eq!(of("counted"), of("ingress") + of("egress"));
+                assert_eq!(of("filtered"), of("filtered_ingress") + of("filtered_egress"));
+                assert!(of("filtered") <= of("left_out"), "{interface}");
             }
             let of = |what: &str| interface[what].as_u64().unwrap();
             self.counted.add(Count { bytes: of("counted_bytes"), packets: of("counted_packets") });
+            let sums = self.filtered.entry(name).or_default();
+            for (sum, way) in sums.iter_mut().zip(["filtered_ingress", "filtered_egress"]) {
+                sum.add(Count { bytes: of(&format!("{way}_bytes")), packets: of(&format!("{way}_packets")) });
+            }
         }
         for (key, counts) in sums {
             self.by.entry(key).or_default().iter_mut().zip(counts).for_each(|(sum, count)| sum.add(count));
@@ -329,6 +347,7 @@ impl Sums {
     /// Holds it to what was there.
     pub(crate) fn check(&self, world: &World) {
         assert_eq!(self.counted, world.counted);
+        assert_eq!(self.filtered, world.filtered);
         for by in self.by.keys().map(|(by, _)| by) {
             let sums: BTreeMap<String, [Count; 2]> = self
                 .by

@@ -85,6 +85,8 @@ pub(super) struct FoldedInterface {
     pub(super) untracked: Count,
     pub(super) repeated: Difference,
     pub(super) left_out: Count,
+    /// What of that a capture filter left out, by direction.
+    pub(super) filtered: [Count; 2],
     pub(super) residue: Difference,
     /// Of the rows that could not be parsed.
     pub(super) unparsed: Count,
@@ -113,6 +115,7 @@ impl FoldedInterface {
     pub(super) fn add(&mut self, later: &Self) {
         add_both(&mut self.counted, later.counted);
         add_both(&mut self.kernel, later.kernel);
+        add_both(&mut self.filtered, later.filtered);
         add_both(&mut self.rows, later.rows);
         add_both(&mut self.beyond, later.beyond);
         self.untracked.add(later.untracked);
@@ -206,7 +209,7 @@ impl LogFold {
 
     /// Adds what a tick brought an interface, and what its residue changed by.
     pub(super) fn add_interface(&mut self, interval: &InterfaceInterval, residue: Difference) {
-        let InterfaceInterval { view, counted, kernel, untracked, repeated, left_out, .. } = interval;
+        let InterfaceInterval { view, counted, kernel, untracked, repeated, left_out, filtered } = interval;
         let interface = slot(&mut self.interfaces, view.id);
         if interface.name != view.name {
             interface.name.clone_from(&view.name);
@@ -218,6 +221,7 @@ impl LogFold {
         add_both(&mut interface.kernel, *kernel);
         interface.untracked.add(*untracked);
         interface.left_out.add(*left_out);
+        add_both(&mut interface.filtered, *filtered);
         add_difference(&mut interface.repeated, *repeated);
         add_difference(&mut interface.residue, residue);
     }

@@ -116,6 +116,12 @@ columns! {
     TornBytes "torn_bytes",
     Crc32 "crc32",
     Reason "reason",
+    FilteredBytes "filtered_bytes",
+    FilteredPackets "filtered_packets",
+    FilteredIngressBytes "filtered_ingress_bytes",
+    FilteredIngressPackets "filtered_ingress_packets",
+    FilteredEgressBytes "filtered_egress_bytes",
+    FilteredEgressPackets "filtered_egress_packets",
 }
 
 /// The line of names of CSV.

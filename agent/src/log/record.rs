@@ -318,6 +318,15 @@ fn interface_fields(line: &mut LogLine, interface: &FoldedInterface) {
     line.signed(C::RepeatedPackets, interface.repeated.packets);
     line.number(C::LeftOutBytes, interface.left_out.bytes);
     line.number(C::LeftOutPackets, interface.left_out.packets);
+    let [ingress, egress] = interface.filtered;
+    for (bytes, packets, count) in [
+        (C::FilteredBytes, C::FilteredPackets, both(interface.filtered)),
+        (C::FilteredIngressBytes, C::FilteredIngressPackets, ingress),
+        (C::FilteredEgressBytes, C::FilteredEgressPackets, egress),
+    ] {
+        line.number(bytes, count.bytes);
+        line.number(packets, count.packets);
+    }
 }
 
 /// Sent and received.

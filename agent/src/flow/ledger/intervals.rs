@@ -118,6 +118,7 @@ impl LedgerInterface {
             untracked: both(|way| way.health.untracked),
             repeated: Difference::from_wrapped(difference(closed.repeated, before.repeated)),
             left_out: both(|way| way.left_out),
+            filtered: by_direction(|way| way.filtered),
         }
     }
 }

@@ -2,14 +2,17 @@
 
 use super::*;
 use crate::filter::Dictionary;
-use crate::flow::interval::{InterfaceInterval, RowInterval};
+use crate::flow::{
+    interval::{InterfaceInterval, RowInterval},
+    snapshot::Reconciliation,
+};
 
 /// The sum that holds in every interval, for every interface. The result is what all rows got.
 pub(super) fn add_up(ledger: &Ledger) -> Count {
     let interval = ledger.interval().unwrap();
     let mut all = Count::default();
     for interface in interval.interfaces() {
-        let InterfaceInterval { view, counted, untracked, repeated, left_out, .. } = interface;
+        let InterfaceInterval { view, counted, untracked, repeated, left_out, filtered, .. } = interface;
         let rows = sum(interval.rows().filter(|row| row.key.interface == view.id));
         let [mut counted, egress] = counted;
         counted.add(egress);
@@ -19,6 +22,9 @@ pub(super) fn add_up(ledger: &Ledger) -> Count {
         let of = |amount: u64, repeated: i64| amount.checked_add_signed(repeated).unwrap();
         let parts = count(of(parts.bytes, repeated.bytes), of(parts.packets, repeated.packets));
         assert_eq!(parts, counted, "{}", view.name);
+        let [mut filtered, egress] = filtered;
+        filtered.add(egress);
+        assert!(filtered.bytes <= left_out.bytes && filtered.packets <= left_out.packets, "{}", view.name);
         all.add(rows);
     }
     assert_eq!(sum(interval.rows()), all, "every row is on an interface");
@@ -81,16 +87,46 @@ fn what_is_in_no_row_is_told() {
     });
     let web = key(Direction::Egress, ("10.0.0.1", 40_000), ("192.0.2.53", 80));
     let other = key(Direction::Egress, ("10.0.0.1", 40_001), ("192.0.2.53", 53));
-    for (key, bytes) in [(query(), 100), (web, 20), (other, 3)] {
+    // What cannot be parsed has no port either, and matches.
+    let unparsed = FlowKey {
+        protocol: PROTOCOL_NOT_IP,
+        src_port: [0; 2],
+        dst_port: [0, Unparsed::Truncated as u8],
+        direction: Direction::Ingress as u8,
+        ..query()
+    };
+    for (key, bytes) in [(query(), 100), (web, 20), (other, 3), (unparsed, 7)] {
         ledger.record(&key, count(bytes, 1), SocketHint::NONE);
     }
-    let health = Health { untracked: count(4000, 40), ..Health::default() };
+    let health = Health { untracked: count(4000, 40), filtered: count(500, 5), ..Health::default() };
     ledger.record_health(HealthKey { ifindex: 7, direction: 0, bank: 0, padding: [0; 2] }, &health);
     ledger.close(SECOND);
     assert_eq!(add_up(&ledger), count(100, 1));
     let [interface] = &ledger.interval().unwrap().interfaces()[..] else { panic!("one interface") };
-    assert_eq!(interface.left_out, count(20, 1));
-    assert_eq!(interface.untracked, count(4003, 41), "a row without room, and flows without");
+    assert_eq!(interface.left_out, count(520, 6));
+    assert_eq!(interface.filtered, [count(500, 5), count(20, 1)], "in the kernel, and after counting");
+    assert_eq!(interface.untracked, count(4010, 42), "rows without room, and flows without");
+}
+
+/// What a filter on flows leaves out counts as that, whatever it is.
+#[test]
+fn what_is_filtered_is_not_unparsed_too() {
+    let filter = Filter::parse("port 53", &Dictionary::default()).unwrap();
+    let mut ledger = books(|terms| terms.filter = filter);
+    let unparsed = FlowKey {
+        protocol: PROTOCOL_NOT_IP,
+        src_port: [0; 2],
+        dst_port: [0, Unparsed::Truncated as u8],
+        ..query()
+    };
+    ledger.record(&query(), count(100, 1), SocketHint::NONE);
+    ledger.record(&unparsed, count(7, 1), SocketHint::NONE);
+    ledger.close(SECOND);
+    add_up(&ledger);
+    let [interface] = &ledger.interval().unwrap().interfaces()[..] else { panic!("one interface") };
+    let Reconciliation { counted, filtered, unparsed, untracked, .. } = interface.view.egress;
+    assert_eq!((counted, filtered), (count(107, 2), count(7, 1)));
+    assert!(unparsed.is_zero() && untracked.is_zero());
 }
 
 #[test]
