@@ -15,10 +15,12 @@ pub struct LoggedAmounts {
     pub unparsed: [Count; 2],
     /// Of that, what a filter or a net boundary left out of the rows.
     pub left_out: Count,
+    /// What of that a filter left out, by direction.
+    pub filtered: [Count; 2],
     /// By how much the interface's own counters went up beyond what explains them, in bytes and packets.
     pub residue: [i64; 2],
     /// What belongs to rows that the log does not have, sent and received.
     pub rest: [Count; 2],
 }
 
-wire_struct!(LoggedAmounts { counted, untracked, unparsed, left_out, residue, rest });
+wire_struct!(LoggedAmounts { counted, untracked, unparsed, left_out, filtered, residue, rest });

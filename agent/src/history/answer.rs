@@ -20,9 +20,9 @@ use crate::{
         row::{InterfaceId, Lane, RowKey, Traffic},
         snapshot::{InterfaceView, Reconciliation, Snapshot},
     },
-    format::{Name, Safe},
+    format::{Name, Safe, numbers::Many},
     model::owner::{Attribution, Common},
-    report::{self, OtherRows, ReportRequest, ReportTable},
+    report::{self, OtherRows, ReportRequest, ReportTable, TableKey},
 };
 
 /// Notes of one kind that are printed; what there are more of is counted.
@@ -207,6 +207,13 @@ impl LogAnswer {
         tables
     }
 
+    /// What the interface counted that a row of interfaces is of.
+    pub(super) fn logged(&self, key: TableKey<'_>) -> Option<&LoggedInterface> {
+        let TableKey::Group(GroupKey::Interface(id)) = key else { return None };
+        let place = self.snapshot.interfaces.iter().position(|interface| interface.id == *id)?;
+        self.interfaces.get(place).map(|(_, logged)| logged)
+    }
+
     fn add_interfaces(&mut self, tally: &LogTally, ids: &mut InterfaceIds) {
         let several = self.hosts.len() > 1;
         for ((host, name), sum) in &tally.interfaces {
@@ -342,12 +349,7 @@ impl LogAnswer {
         if tally.shared {
             notes.push("Shared: sockets of several processes count for the first of them, which is the one that the log names.".to_owned());
         }
-        for (filter, _) in tally.filters.iter().take(MOST_NOTES) {
-            notes.push(format!(
-                "Filter: the agent counted only what matches '{}' (--filter).",
-                Safe::new(filter)
-            ));
-        }
+        notes.extend(filter_note(tally));
         if tally.late_ticks > 0 {
             notes.push(format!(
                 "Late: {} ticks took more than half as long again as planned. No bytes are lost.",
@@ -405,6 +407,48 @@ pub(super) fn written(moment: Timestamp, zone: &TimeZone) -> String {
     let format =
         if moment.as_millisecond() % 1000 == 0 { "%Y-%m-%d %H:%M:%S%:z" } else { "%Y-%m-%d %H:%M:%S%.3f%:z" };
     local.strftime(format).to_string()
+}
+
+/// What the agent's filter was, and what it left out: rows before and after a change do not compare.
+fn filter_note(tally: &LogTally) -> Option<String> {
+    let mut filtered = Count::default();
+    for sum in tally.interfaces.values() {
+        sum.logged.filtered.iter().for_each(|count| filtered.add(*count));
+    }
+    let left_out = if filtered.is_zero() {
+        String::new()
+    } else {
+        format!(
+            " {} in {} did not match and are in no row.",
+            Many(filtered.bytes, "byte"),
+            Many(filtered.packets, "packet")
+        )
+    };
+    let what = |filter: &Option<String>| match filter {
+        Some(filter) => format!("what matches '{}'", Safe::new(filter)),
+        None => "everything".to_owned(),
+    };
+    let filters = &tally.filters;
+    match filters.first_key_value()? {
+        (None, _) if filters.len() == 1 => None,
+        (Some(filter), _) if filters.len() == 1 => Some(format!(
+            "Filter: the agent counted only what matches '{}' (--filter).{left_out}",
+            Safe::new(filter)
+        )),
+        _ => {
+            let parts: Vec<String> = filters
+                .iter()
+                .take(MOST_NOTES)
+                .map(|(filter, intervals)| format!("{} in {}", what(filter), Many(*intervals, "interval")))
+                .collect();
+            let more = filters.len().saturating_sub(MOST_NOTES);
+            let more = if more > 0 { format!(", and {more} more filters") } else { String::new() };
+            Some(format!(
+                "Filter: the agent's filter (--filter) changed in this time. It counted {}{more}.{left_out}",
+                parts.join(", ")
+            ))
+        }
+    }
 }
 
 /// Notes on files, those of one text together.

@@ -221,6 +221,10 @@ impl WholeLine<'_> {
             unparsed: self.count("unparsed_bytes", "unparsed_packets"),
             repeated: self.difference("repeated_bytes", "repeated_packets"),
             left_out: self.count("left_out_bytes", "left_out_packets"),
+            filtered: [
+                self.count("filtered_ingress_bytes", "filtered_ingress_packets"),
+                self.count("filtered_egress_bytes", "filtered_egress_packets"),
+            ],
         }
     }
 }

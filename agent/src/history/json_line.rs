@@ -285,6 +285,10 @@ struct RawInterface {
     repeated_packets: i64,
     left_out_bytes: u64,
     left_out_packets: u64,
+    filtered_ingress_bytes: u64,
+    filtered_ingress_packets: u64,
+    filtered_egress_bytes: u64,
+    filtered_egress_packets: u64,
 }
 
 fn interval(line: &[u8]) -> Result<IntervalLine, LineError> {
@@ -332,6 +336,10 @@ fn interface(raw: RawInterface) -> Result<LoggedInterface, LineError> {
         unparsed: count(raw.unparsed_bytes, raw.unparsed_packets),
         repeated: [raw.repeated_bytes, raw.repeated_packets],
         left_out: count(raw.left_out_bytes, raw.left_out_packets),
+        filtered: [
+            count(raw.filtered_ingress_bytes, raw.filtered_ingress_packets),
+            count(raw.filtered_egress_bytes, raw.filtered_egress_packets),
+        ],
     })
 }
 

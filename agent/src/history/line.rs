@@ -340,8 +340,10 @@ pub struct LoggedInterface {
     pub unparsed: Count,
     /// In rows of another interface, bytes and packets.
     pub repeated: [i64; 2],
-    /// Left out by a filter.
+    /// Left out by a filter or a net boundary.
     pub left_out: Count,
+    /// What of that a filter left out, of what came in and of what went out.
+    pub filtered: [Count; 2],
 }
 
 /// The last line of a file that is closed.

@@ -23,7 +23,7 @@ use crate::{
     report::{
         OtherRows, ReportContext, ReportRequest, ReportTable, TableKey, TableRow,
         fields::{IDENTITY, NAMES, OWNER, RowFields, Value},
-        rates,
+        rates, silent_interfaces,
     },
 };
 
@@ -162,10 +162,17 @@ struct InterfaceRecord<'a> {
     repeated_packets: i64,
     left_out_bytes: u64,
     left_out_packets: u64,
+    filtered_bytes: u64,
+    filtered_packets: u64,
+    filtered_ingress_bytes: u64,
+    filtered_ingress_packets: u64,
+    filtered_egress_bytes: u64,
+    filtered_egress_packets: u64,
 }
 
 impl<'a> InterfaceRecord<'a> {
     fn new(name: &'a str, logged: &'a LoggedInterface) -> Self {
+        let [ingress, egress] = logged.filtered;
         Self {
             name,
             index: logged.index,
@@ -189,6 +196,12 @@ impl<'a> InterfaceRecord<'a> {
             repeated_packets: logged.repeated[1],
             left_out_bytes: logged.left_out.bytes,
             left_out_packets: logged.left_out.packets,
+            filtered_bytes: ingress.bytes.saturating_add(egress.bytes),
+            filtered_packets: ingress.packets.saturating_add(egress.packets),
+            filtered_ingress_bytes: ingress.bytes,
+            filtered_ingress_packets: ingress.packets,
+            filtered_egress_bytes: egress.bytes,
+            filtered_egress_packets: egress.packets,
         }
     }
 }
@@ -287,6 +300,59 @@ impl Serialize for Other<'_> {
     }
 }
 
+/// What rows of interfaces have behind all other columns of CSV, in the names of the log.
+const INTERFACE: [&str; 24] = [
+    "counted_bytes",
+    "counted_packets",
+    "ingress_bytes",
+    "ingress_packets",
+    "egress_bytes",
+    "egress_packets",
+    "kernel_bytes",
+    "kernel_packets",
+    "residue_bytes",
+    "residue_packets",
+    "untracked_bytes",
+    "untracked_packets",
+    "unparsed_bytes",
+    "unparsed_packets",
+    "repeated_bytes",
+    "repeated_packets",
+    "left_out_bytes",
+    "left_out_packets",
+    "filtered_bytes",
+    "filtered_packets",
+    "filtered_ingress_bytes",
+    "filtered_ingress_packets",
+    "filtered_egress_bytes",
+    "filtered_egress_packets",
+];
+
+/// The values of [`INTERFACE`].
+fn interface_cells(logged: &LoggedInterface) -> [i128; 24] {
+    let LoggedInterface { counted, ingress, egress, kernel, untracked, unparsed, left_out, .. } = logged;
+    let [filtered_ingress, filtered_egress] = &logged.filtered;
+    let mut filtered = *filtered_ingress;
+    filtered.add(*filtered_egress);
+    let count = |count: &Count| [count.bytes.into(), count.packets.into()];
+    let difference = |[bytes, packets]: [i64; 2]| [bytes.into(), packets.into()];
+    let pairs: [[i128; 2]; 12] = [
+        count(counted),
+        count(ingress),
+        count(egress),
+        count(kernel),
+        difference(logged.residue),
+        count(untracked),
+        count(unparsed),
+        difference(logged.repeated),
+        count(left_out),
+        count(&filtered),
+        count(filtered_ingress),
+        count(filtered_egress),
+    ];
+    std::array::from_fn(|at| pairs[at / 2][at % 2])
+}
+
 /// Writes a header line, then every table's rows.
 pub(super) fn write_csv(
     out: &mut impl Write,
@@ -294,25 +360,37 @@ pub(super) fn write_csv(
     request: &ReportRequest,
     context: &ReportContext<'_>,
 ) -> io::Result<()> {
+    let nothing = Traffic::default();
+    // With a choice of rows nobody knows what would have been theirs.
+    let silent = if answer.is_everything { silent_interfaces(&answer.snapshot) } else { Vec::new() };
     let fields = RowFields::new(&answer.snapshot, context);
     let seconds = answer.snapshot.elapsed.as_secs_f64();
     let mut lines = Lines { writer: csv::Writer::from_writer(out), cell: String::new() };
     let about: Vec<&str> = NAMES.into_iter().filter(|_| fields.with_names()).chain(OWNER).collect();
+    let tables = answer.tables(request);
+    let beside = if tables.iter().any(|table| table.by == GroupBy::Interface) { INTERFACE.len() } else { 0 };
     let header =
         ["by", "key"].into_iter().chain(IDENTITY).chain(AVERAGES).chain(PEAKS).chain(about.iter().copied());
-    lines.header(header).map_err(into_io)?;
-    for table in answer.tables(request) {
-        for row in &table.rows {
+    lines.header(header.chain(INTERFACE.into_iter().take(beside))).map_err(into_io)?;
+    for table in &tables {
+        let silent = silent.iter().filter(|_| table.by == GroupBy::Interface);
+        let silent = silent.map(|key| TableRow::silent(key, &nothing));
+        for row in table.rows.iter().copied().chain(silent) {
             lines.cell(table.by).map_err(into_io)?;
             match row.key {
                 TableKey::Flow(_) => lines.cell(""),
                 TableKey::Group(key) => lines.cell(fields.key(key)),
             }
             .map_err(into_io)?;
-            let (identity, owner) = told(&fields, table.by, row);
+            let (identity, owner) = told(&fields, table.by, &row);
             lines.values(identity.iter().map(|(_, value)| value)).map_err(into_io)?;
             lines.values(amounts(row.traffic, seconds)).map_err(into_io)?;
             lines.values(owner.iter().map(|(_, value)| value)).map_err(into_io)?;
+            match answer.logged(row.key).filter(|_| table.by == GroupBy::Interface) {
+                Some(logged) => lines.values(interface_cells(logged).into_iter()),
+                None => lines.values(std::iter::repeat_n("", beside)),
+            }
+            .map_err(into_io)?;
             lines.end().map_err(into_io)?;
         }
         if let Some(other) = &table.other {
@@ -321,6 +399,7 @@ pub(super) fn write_csv(
             lines.values(IDENTITY.map(|_| "").iter()).map_err(into_io)?;
             lines.values(amounts(&other.traffic, seconds)).map_err(into_io)?;
             lines.values(about.iter().map(|_| "")).map_err(into_io)?;
+            lines.values(std::iter::repeat_n("", beside)).map_err(into_io)?;
             lines.end().map_err(into_io)?;
         }
     }

@@ -335,10 +335,6 @@ impl<'a> LogReading<'a> {
             self.tally.service_ports |= source.service_ports;
         }
         self.tally.top = self.tally.top.into_iter().chain(self.start.top).min();
-        if let Some(filter) = self.start.filter.clone().filter(|_| self.tally.filters.len() < MOST_SENTENCES)
-        {
-            *self.tally.filters.entry(filter).or_default() += 1;
-        }
         Ok(FilePlan { sources, wanted })
     }
 
@@ -463,6 +459,9 @@ impl<'a> LogReading<'a> {
         let tally = &mut *self.tally;
         tally.late_ticks += line.late_ticks;
         tally.carried += line.carried;
+        if tally.filters.len() < MOST_SENTENCES || tally.filters.contains_key(&self.start.filter) {
+            *tally.filters.entry(self.start.filter.clone()).or_default() += 1;
+        }
         if line.clock_step_seconds != 0.0 {
             tally.clock_steps += 1;
         }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    fold::RowFold,
+    fold::{self, RowFold},
     line::{LogOrigin, LoggedInterface},
     question::LogQuestion,
 };
@@ -71,8 +71,8 @@ pub struct LogTally {
     pub(super) gaps: u64,
     /// Intervals before which the clock was set.
     pub(super) clock_steps: u64,
-    /// Filters that the agent had.
-    pub(super) filters: BTreeMap<String, u64>,
+    /// Filters that the agent had, and in how many intervals; nothing where it had none.
+    pub(super) filters: BTreeMap<Option<String>, u64>,
     /// The fewest rows that an interval had at most.
     pub(super) top: Option<u64>,
     /// Whether a service's port stands for a port.
@@ -144,6 +144,7 @@ impl InterfaceSum {
         ] {
             to.add(from);
         }
+        fold::add(&mut sum.filtered, more.filtered);
         for at in 0..2 {
             sum.residue[at] = sum.residue[at].saturating_add(more.residue[at]);
             sum.repeated[at] = sum.repeated[at].saturating_add(more.repeated[at]);

@@ -9,16 +9,18 @@ use jiff::{Timestamp, tz::TimeZone};
 use proptest::prelude::*;
 
 use super::{
+    HistoryFormat,
     answer::LogAnswer,
     line::RowsOf,
     moment::Period,
     question::{LogQuestion, NamePattern, RowSelection},
     reading::{GoOn, LogReading},
     tally::LogTally,
+    write_tables,
 };
 use crate::{
     flow::group::GroupBy,
-    report::{ReportFormat, ReportRequest},
+    report::{ReportContext, ReportFormat, ReportRequest},
 };
 
 /// A conversation of an interval: a number that says who, and what it sent and received.
@@ -252,6 +254,89 @@ fn an_interval_that_is_not_whole_is_a_gap() {
             .any(|note| note.contains("interval 2") && note.contains("1 of 2 rows of process are there")),
         "{:?}",
         answer.notes
+    );
+}
+
+/// A file of an agent that had this filter, whose interface left out so much of each interval.
+fn filtered(file: &str, filter: &str, [ingress, egress]: [u64; 2]) -> String {
+    let text = file.replace("\"granularities\"", &format!("\"filter\":\"{filter}\",\"granularities\""));
+    let all = ingress + egress;
+    text.replace(
+        "{\"name\":\"eth0\"",
+        &format!(
+            "{{\"filtered_bytes\":{all},\"filtered_packets\":3,\"filtered_ingress_bytes\":{ingress},\"filtered_ingress_packets\":1,\
+             \"filtered_egress_bytes\":{egress},\"filtered_egress_packets\":2,\"left_out_bytes\":{all},\"left_out_packets\":3,\"name\":\"eth0\""
+        ),
+    )
+}
+
+fn written_as(format: HistoryFormat, answer: &LogAnswer, by: GroupBy) -> String {
+    let names = crate::flow::names::Names::default();
+    let started = std::time::SystemTime::UNIX_EPOCH;
+    let context = ReportContext { started, names: &names, resolve: false, width: 200 };
+    let request = ReportRequest { by: vec![by], ..ReportRequest::default() };
+    let mut out = Vec::new();
+    write_tables(&mut out, format, answer, &request, &context, &TimeZone::UTC).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn what_a_filter_left_out_is_told_and_where_it_changed() {
+    let intervals = [vec![(2, 10, 20)], vec![(2, 1, 2)], vec![(2, 3, 4)]];
+    let files = [
+        filtered(&log(&intervals[..2], 1), "udp", [10, 200]),
+        filtered(&log(&intervals[2..], 3), "tcp", [1000, 1]),
+    ];
+    let question = LogQuestion { by: vec![GroupBy::Interface], ..LogQuestion::default() };
+    let one = answer(&question, &files[..1]);
+    let note = "Filter: the agent counted only what matches 'udp' (--filter). 420 bytes in 6 packets did not match and are in no row.";
+    assert!(one.notes.iter().any(|found| found == note), "{:?}", one.notes);
+
+    let both = answer(&question, &files);
+    let note = "Filter: the agent's filter (--filter) changed in this time. It counted what matches 'tcp' in 1 interval, what \
+                matches 'udp' in 2 intervals. 1421 bytes in 9 packets did not match and are in no row.";
+    assert!(both.notes.iter().any(|found| found == note), "{:?}", both.notes);
+    let text = written_as(HistoryFormat::Text, &both, GroupBy::Interface);
+    assert!(text.contains("In no row of eth0: 1.39 KiB in 9 packets filtered."), "{text}");
+    let json: serde_json::Value =
+        serde_json::from_str(&written_as(HistoryFormat::Json, &both, GroupBy::Interface)).unwrap();
+    let of = |name: &str| json["interfaces"][0][name].as_u64().unwrap();
+    assert_eq!(
+        (of("filtered_ingress_bytes"), of("filtered_egress_bytes"), of("filtered_bytes")),
+        (1020, 401, 1421)
+    );
+    let csv = written_as(HistoryFormat::Csv, &both, GroupBy::Interface);
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let header = reader.headers().unwrap().clone();
+    let record = reader.records().next().unwrap().unwrap();
+    let cell = |name: &str| &record[header.iter().position(|column| column == name).unwrap()];
+    assert_eq!((cell("key"), cell("filtered_bytes"), cell("filtered_egress_packets")), ("eth0", "1421", "6"));
+
+    // Intervals without a filter are said too.
+    let rest = [log(&intervals[..2], 1), filtered(&log(&intervals[2..], 3), "tcp", [1, 0])];
+    let notes = answer(&question, &rest).notes;
+    assert!(
+        notes
+            .iter()
+            .any(|note| note
+                .contains("It counted everything in 2 intervals, what matches 'tcp' in 1 interval.")),
+        "{notes:?}"
+    );
+    assert_eq!(answer(&question, &[log(&intervals, 1)]).notes, Vec::<String>::new());
+}
+
+/// An interface that no row is of has a line of CSV, for what was filtered there.
+#[test]
+fn interfaces_without_rows_are_in_the_csv() {
+    let files = [filtered(&log(&[vec![]], 1), "udp", [10, 200])];
+    let question = LogQuestion { by: vec![GroupBy::Interface], ..LogQuestion::default() };
+    let csv = written_as(HistoryFormat::Csv, &answer(&question, &files), GroupBy::Interface);
+    let lines: Vec<&str> = csv.lines().collect();
+    assert!(
+        lines.len() == 2
+            && lines[1].starts_with("interface,eth0,eth0,")
+            && lines[1].ends_with(",210,3,10,1,200,2"),
+        "{csv}"
     );
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use flowtally_common::Count;
 use jiff::tz::TimeZone;
 
 use super::{
@@ -96,11 +97,21 @@ fn interfaces(out: &mut impl Write, answer: &LogAnswer, width: usize) -> io::Res
     }
     grid.write(out, width)?;
     for (name, logged) in &answer.interfaces {
-        let LoggedInterface { untracked, unparsed, left_out, repeated, .. } = logged;
+        let LoggedInterface { untracked, unparsed, left_out, filtered, repeated, .. } = logged;
+        let [mut filtered, egress] = *filtered;
+        filtered.add(egress);
+        // Of a log of an earlier version nobody knows which of the two it was.
+        let beyond = Count {
+            bytes: left_out.bytes.saturating_sub(filtered.bytes),
+            packets: left_out.packets.saturating_sub(filtered.packets),
+        };
         let mut parts = Vec::new();
-        for (count, what) in
-            [(untracked, "untracked"), (unparsed, "unparsed"), (left_out, "left out by a filter")]
-        {
+        for (count, what) in [
+            (*untracked, "untracked"),
+            (*unparsed, "unparsed"),
+            (filtered, "filtered"),
+            (beyond, "left out by a filter or a net boundary"),
+        ] {
             if !count.is_zero() {
                 parts.push(format!("{} in {} packets {what}", Size(count.bytes), Number(count.packets)));
             }

@@ -18,6 +18,7 @@ use std::{
     time::SystemTime,
 };
 
+pub(crate) use self::table::silent_interfaces;
 pub use self::{
     request::{DEFAULT_TOP, ReportDirection, ReportFormat, ReportRequest, ReportSort, default_groupings},
     table::{OtherRows, ReportTable, Rest, TableKey, TableRow, tables},

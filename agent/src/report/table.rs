@@ -77,6 +77,21 @@ pub fn tables<'a>(snapshot: &'a Snapshot, request: &ReportRequest) -> Vec<Report
     request.groupings().map(|by| table(snapshot, request, by)).collect()
 }
 
+/// The interfaces that no row is of: all that they counted is untracked, or was filtered.
+pub(crate) fn silent_interfaces(snapshot: &Snapshot) -> Vec<GroupKey> {
+    let rows = snapshot.groups.iter().find(|(by, _)| *by == GroupBy::Interface).map(|(_, rows)| rows);
+    let has_row = |id| rows.is_some_and(|rows| rows.iter().any(|(key, _)| *key == GroupKey::Interface(id)));
+    let silent = snapshot.interfaces.iter().map(|interface| interface.id).filter(|id| !has_row(*id));
+    silent.map(GroupKey::Interface).collect()
+}
+
+impl<'a> TableRow<'a> {
+    /// A row of an interface that sent and received `nothing`.
+    pub(crate) const fn silent(key: &'a GroupKey, nothing: &'a Traffic) -> Self {
+        Self { key: TableKey::Group(key), traffic: nothing, owner: None, crossings: &[], rank: 0 }
+    }
+}
+
 /// The table of one grouping.
 pub(super) fn table<'a>(snapshot: &'a Snapshot, request: &ReportRequest, by: GroupBy) -> ReportTable<'a> {
     if by == GroupBy::Flow {

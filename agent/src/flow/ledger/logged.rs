@@ -56,12 +56,14 @@ impl Ledger {
     /// Adds what a log has of an interface beside its rows: to the totals what is in no row.
     pub(super) fn take_logged(&mut self, index: u32, amounts: &LoggedAmounts) {
         let Some(&id) = self.by_index.get(&index) else { return };
-        let LoggedAmounts { counted, untracked, unparsed, left_out, residue, rest } = amounts;
+        let LoggedAmounts { counted, untracked, unparsed, left_out, filtered, residue, rest } = amounts;
         let interface = &mut self.interfaces[usize::from(id.0)];
         for (place, way) in interface.directions.iter_mut().enumerate() {
             way.rows.add(less(counted[place], untracked[place]));
             way.unparsed.add(unparsed[place]);
             way.health.untracked.add(untracked[place]);
+            way.filtered.add(filtered[place]);
+            self.filtered_out.add(filtered[place]);
             // The log has the residue of both directions together.
             let residue = if place == 0 { *residue } else { [0; 2] };
             way.kernel.add(Count {

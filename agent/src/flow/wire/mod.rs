@@ -24,7 +24,7 @@ use thiserror::Error;
 use crate::filter::Dictionary;
 
 /// The form that everything here has. It changes with every field of whatever travels.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Items for which room is made before they are there.
 const AHEAD: usize = 1024;

@@ -375,6 +375,7 @@ fn tell(
         untracked,
         unparsed,
         left_out: interface.left_out,
+        filtered: interface.filtered,
         residue: interface.residue,
         rest,
     };
