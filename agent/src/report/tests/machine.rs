@@ -6,6 +6,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use flowtally_common::Count;
 use serde_json::{Value, json};
 
 use super::{
@@ -16,8 +17,8 @@ use super::{
 use crate::{
     flow::{
         group::{GroupBy, GroupKey},
-        row::Counting,
-        snapshot::Snapshot,
+        row::{Counting, InterfaceId},
+        snapshot::{Reconciliation, Snapshot},
     },
     format::unescape,
     model::owner::{Attribution, Reason},
@@ -244,6 +245,40 @@ fn csv_of_groups_is_stacked() {
     let flows: Vec<_> = lines.iter().filter(|line| line[0] == "flow").collect();
     assert_eq!(flows.len(), busy().rows.len());
     assert_eq!(flows[0][1..4], ["", "eth0", "tcp"]);
+}
+
+/// Every frame that was counted is in one of the parts, also on an interface that no row is of.
+#[test]
+fn csv_of_interfaces_has_what_they_counted() {
+    let count = |bytes, packets| Count { bytes, packets };
+    let mut snapshot = busy();
+    snapshot.interfaces[0].egress.filtered = count(600, 10);
+    snapshot.interfaces[0].ingress.filtered = count(60, 1);
+    let mut silent = snapshot.interfaces[0].clone();
+    silent.id = InterfaceId(9);
+    silent.name = "silent0".to_owned();
+    silent.ingress =
+        Reconciliation { counted: count(70, 2), filtered: count(70, 2), ..Reconciliation::default() };
+    silent.egress = Reconciliation::default();
+    snapshot.interfaces.push(silent);
+    let lines = csv(&snapshot, &by(&[GroupBy::Interface, GroupBy::Protocol]), &names());
+    let cell = |key: &str, name: &str| {
+        let column = lines[0].iter().position(|column| column == name).unwrap();
+        lines.iter().find(|line| line[1] == key).unwrap()[column].clone()
+    };
+    assert_eq!(cell("eth0", "filtered_bytes"), "660");
+    assert_eq!(
+        (cell("eth0", "filtered_ingress_packets"), cell("eth0", "filtered_egress_packets")),
+        ("1".to_owned(), "10".to_owned())
+    );
+    assert_eq!(
+        (cell("silent0", "sent_bytes"), cell("silent0", "counted_bytes")),
+        ("0".to_owned(), "70".to_owned())
+    );
+    assert_eq!(
+        (cell("silent0", "filtered_bytes"), cell("tcp", "filtered_bytes")),
+        ("70".to_owned(), String::new())
+    );
 }
 
 #[test]

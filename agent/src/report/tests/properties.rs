@@ -110,6 +110,20 @@ fn sum(rows: &Value, field: &str) -> u64 {
     rows.as_array().unwrap().iter().map(|row| row[field].as_u64().unwrap()).sum()
 }
 
+/// What the report says of an interface in a column that CSV has of both directions, of one of them, or of one part of that.
+fn beside_of(report: &Value, row: &Value, field: &str) -> String {
+    let views = report["interfaces"].as_array().unwrap();
+    let Some(view) = views.iter().find(|view| view["name"] == row["key"]) else { return String::new() };
+    let (what, unit) = field.rsplit_once('_').unwrap();
+    let of = |way: &str, what: &str| i128::from(view[way][format!("{what}_{unit}")].as_i64().unwrap());
+    let sum = match what.rsplit_once('_') {
+        Some((what, way)) => of(way, what),
+        None if ["ingress", "egress"].contains(&what) => of(what, "counted"),
+        None => of("ingress", what) + of("egress", what),
+    };
+    sum.to_string()
+}
+
 proptest! {
     #[test]
     fn json_parses_back_and_adds_up(rows in rows(PLENTY)) {
@@ -140,6 +154,8 @@ proptest! {
         let lines = csv(&snapshot, &request, &names);
         let (header, lines) = lines.split_first().unwrap();
         let keyed = header[0] == "by";
+        let beside = header.iter().position(|name| name == "counted_bytes").unwrap_or(header.len());
+        let beside = &header[beside..];
         let by = if request.by.is_empty() { vec![GroupBy::Flow] } else { request.by.clone() };
         prop_assert_eq!(keyed, by != [GroupBy::Flow]);
 
@@ -149,7 +165,12 @@ proptest! {
             for row in report[&name].as_array().unwrap() {
                 let line = lines.next().unwrap();
                 for (field, cell) in header.iter().zip(line) {
+                    // What is behind the owner's is of interfaces alone.
                     let expected = match (field.as_str(), row.get(field)) {
+                        (_, None) if beside.contains(field) => match by {
+                            GroupBy::Interface => beside_of(&report, row, field),
+                            _ => String::new(),
+                        },
                         ("by", _) => by.to_string(),
                         ("key", None) | (_, Some(Value::Null)) => String::new(),
                         (_, Some(Value::String(text))) => text.clone(),
@@ -161,7 +182,17 @@ proptest! {
                 // The port of a group by port, all owners, and where a flow crossed.
                 let more = 1 + usize::from(by == GroupBy::Port || by == GroupBy::Flow);
                 let keys = if keyed { 1 + usize::from(by == GroupBy::Flow) } else { 0 };
-                prop_assert_eq!(row.as_object().unwrap().len() + keys, header.len() + more);
+                prop_assert_eq!(row.as_object().unwrap().len() + keys, header.len() - beside.len() + more);
+            }
+            if by == GroupBy::Interface {
+                let has_row = |view: &Value| snapshot.rows.iter().any(|(key, _)| {
+                    let at = snapshot.interfaces.iter().position(|known| known.id == key.interface);
+                    at.is_some_and(|at| view["name"] == snapshot.interfaces[at].name.as_str())
+                });
+                for view in report["interfaces"].as_array().unwrap().iter().filter(|view| !has_row(view)) {
+                    let line = lines.next().unwrap();
+                    prop_assert_eq!(&line[..3], ["interface", view["name"].as_str().unwrap(), view["name"].as_str().unwrap()]);
+                }
             }
         }
         prop_assert_eq!(lines.next(), None);
