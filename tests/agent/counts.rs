@@ -1,7 +1,10 @@
 //! What is in the log is what was sent.
 
+use std::{fs, process::Command};
+
 use harness::{
-    Way,
+    LoggedRecords, Way,
+    agent::program,
     frames::{
         IPV4, IPV6, ethernet, ipv4, ipv6,
         protocol::{TCP, UDP},
@@ -9,6 +12,9 @@ use harness::{
     },
     logged::{LoggedSum, add, amounts},
 };
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use super::Service;
 
@@ -37,7 +43,7 @@ fn every_byte_is_in_the_log_and_the_last_interval_too() {
         service.pair.far.send(&received);
         add(&mut expected, sum(&sent));
         add(&mut expected, sum(&received));
-        let written = |status: &serde_json::Value| status["exporters"][0]["intervals"].as_u64().unwrap();
+        let written = |status: &Value| status["exporters"][0]["intervals"].as_u64().unwrap();
         let before = written(&service.status());
         service.status_when("two more intervals are written", |status| written(status) >= before + 2);
     }
@@ -91,6 +97,78 @@ fn a_filter_leaves_out_and_the_sum_is_the_same() {
     assert_eq!(left_out, 3, "those of TCP");
     assert!(log.of("flow").all(|flow| flow["protocol"] == "udp"));
     assert_eq!(log.of("start").next().unwrap()["filter"], "udp");
+}
+
+/// What matched, what was filtered, what was untracked and unparsed are what the interface itself counted, to the byte, before and after
+/// another filter; `history` says so from either kind of log, and names the filters.
+#[test]
+fn what_is_filtered_adds_up_to_the_interface_in_the_log_and_in_history() {
+    for format in ["jsonl", "csv"] {
+        let service = Service::new();
+        let file = service.path("config.toml");
+        let write = |filter: &str| {
+            let text = format!(
+                "[capture]\ninterfaces = \"near\"\nfilter-code = \"{filter}\"\n\
+                 [agent]\ninterval = \"1s\"\nrows = \"flow,interface\"\nlog-format = \"{format}\"\n"
+            );
+            fs::write(&file, text).unwrap();
+        };
+        write("udp");
+        let mut command = service.command("");
+        command.arg("--config").arg(&file);
+        let mut agent = harness::Agent::start_command(&service.pair.near.namespace, command);
+        agent.wait_for("flowtally: measuring on near");
+        let intervals = |status: &Value| status["exporters"][0]["intervals"].as_u64().unwrap();
+        let two_more = || {
+            let before = intervals(&service.status());
+            service.status_when("two more intervals are written", |status| intervals(status) >= before + 2);
+        };
+        let (sent, received) = (frames(Way::Sent, 3), frames(Way::Received, 2));
+        let exchange = || {
+            service.pair.near.send(&sent);
+            service.pair.far.send(&received);
+        };
+        exchange();
+        two_more();
+        write("tcp");
+        agent.signal(Signal::SIGHUP);
+        agent.wait_for("the configuration was read again");
+        two_more();
+        exchange();
+        two_more();
+        agent.signal(Signal::SIGTERM);
+        let harness::Ended { status, stderr, .. } = agent.wait();
+        assert!(status.success(), "{status}: {stderr}");
+
+        // Of each way, half is of UDP and half of TCP, each filtered once.
+        let mut all = sum(&sent);
+        add(&mut all, sum(&received));
+        let all = all.map(|amount| 2 * amount);
+        if format == "jsonl" {
+            assert_eq!(LoggedRecords::read(&service.log()).add_up("near"), all);
+        }
+        let history = |arguments: &[&str]| {
+            let output =
+                Command::new(program()).arg("history").arg(service.log()).args(arguments).output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let history: Value =
+            serde_json::from_str(&history(&["--by", "interface", "--format", "json"])).unwrap();
+        let interface = &history["interfaces"][0];
+        let mut rows = amounts(&history["total"], "sent_");
+        add(&mut rows, amounts(&history["total"], "received_"));
+        assert_eq!(amounts(interface, "filtered_ingress_"), sum(&received), "{interface}");
+        assert_eq!(amounts(interface, "filtered_egress_"), sum(&sent), "{interface}");
+        let mut parts = rows;
+        for part in ["filtered_", "untracked_", "unparsed_"] {
+            add(&mut parts, amounts(interface, part));
+        }
+        assert_eq!((parts, amounts(interface, "kernel_")), (all, all), "{interface}");
+        assert_eq!(amounts(interface, "residue_"), [0, 0], "{interface}");
+        let notes = history["notes"].to_string();
+        assert!(notes.contains("changed in this time. It counted what matches 'tcp' in "), "{notes}");
+    }
 }
 
 /// An interface that comes later is counted from its first frame on, and one that goes keeps what it had.

@@ -118,6 +118,11 @@ fn settle(interval: Option<&Value>, rows: &BTreeMap<(String, String), LoggedSum>
                 add(&mut parts, amounts(interface, part));
             }
             assert_eq!(parts, amounts(interface, "counted_"), "{granularity} on {name}: {interval}");
+            // An agent has no net boundary: what is left out did not match the filter.
+            let mut filtered = amounts(interface, "filtered_ingress_");
+            add(&mut filtered, amounts(interface, "filtered_egress_"));
+            assert_eq!(filtered, amounts(interface, "filtered_"), "{interval}");
+            assert_eq!(filtered, amounts(interface, "left_out_"), "{interval}");
         }
     }
 }
