@@ -9,11 +9,14 @@ use memchr::memchr;
 use super::{
     json_line::{SCHEMA, row_counts},
     line::{
-        EndLine, IntervalLine, LineError, LogField, LogOrigin, LoggedInterface, ReadLine, RowLine, RowsOf,
-        StartLine, number,
+        EndLine, IntervalLine, LineError, LogField, LogOrigin, LoggedInterface, ReadLine, RowLine, StartLine,
+        number,
     },
 };
-use crate::format::{Name, unescape};
+use crate::{
+    format::{Name, unescape},
+    log::Granularity,
+};
 
 /// What the errors of this module are about.
 const CSV: LineError =
@@ -51,7 +54,7 @@ impl LogColumns {
     pub(super) fn read<'a>(
         &self,
         line: &'a [u8],
-        wanted: impl Fn(RowsOf) -> bool,
+        wanted: impl Fn(Granularity) -> bool,
     ) -> Result<ReadLine<'a>, LineError> {
         let mut first = [None, None];
         for (place, cell) in cells(line).enumerate().take(self.schema.max(self.record) + 1) {
@@ -65,12 +68,13 @@ impl LogColumns {
         if *schema != *SCHEMA.as_bytes() {
             return Err(LineError::Schema((*schema).into()));
         }
-        match (&*record, RowsOf::of_word(&record)) {
+        match (&*record, Granularity::of_code(&record)) {
             (_, Some(rows)) if !wanted(rows) => Ok(ReadLine::Skipped(rows)),
             (_, Some(rows)) => Ok(ReadLine::Row(rows, self.row(line)?)),
             (b"other", _) => {
                 let row = self.row(line)?;
-                let of = row.get(LogField::Of).and_then(RowsOf::of_word).ok_or(LineError::Field("of"))?;
+                let of =
+                    row.get(LogField::Of).and_then(Granularity::of_code).ok_or(LineError::Field("of"))?;
                 Ok(ReadLine::Other(of, row))
             }
             (b"start", _) => Ok(ReadLine::Start(self.whole(line)?.start())),
@@ -161,7 +165,7 @@ impl WholeLine<'_> {
         let granularities = self.text("granularities").or_else(|| self.text("rows")).unwrap_or_default();
         let words = granularities.split(|byte| matches!(byte, b' ' | b';' | b','));
         StartLine {
-            rows: words.filter_map(RowsOf::of_word).collect(),
+            rows: words.filter_map(Granularity::of_code).collect(),
             top: self.text("top").and_then(number),
             filter: self
                 .text("filter")
@@ -300,13 +304,13 @@ mod tests {
         let ReadLine::Start(start) = read(b"flowtally.log/1,start,web,b,r,7,flow process,,,,,,,,,,") else {
             panic!()
         };
-        assert_eq!(start.rows, [RowsOf::Flow, RowsOf::Process]);
+        assert_eq!(start.rows, [Granularity::Flow, Granularity::Process]);
         let ReadLine::Interval(interval) = read(
             b"flowtally.log/1,interval,web,b,r,7,,2026-11-29T03:00:00.000Z,2026-11-29T03:00:10.000Z,10,flow=2 other=1,,,,,,",
         ) else {
             panic!()
         };
-        assert_eq!((interval.number, interval.rows.unwrap().rows[RowsOf::Flow as usize]), (7, 2));
+        assert_eq!((interval.number, interval.rows.unwrap().rows[Granularity::Flow as usize]), (7, 2));
         let ReadLine::Interface(eth0) = read(b"flowtally.log/1,interval,web,b,r,7,,,,,,,eth0,,100,-4,")
         else {
             panic!()

@@ -10,9 +10,9 @@ use serde::Deserialize;
 
 use super::line::{
     EndLine, IntervalLine, LineError, LogField, LogOrigin, LoggedInterface, ReadLine, RowCounts, RowLine,
-    RowsOf, StartLine,
+    StartLine,
 };
-use crate::format::Name;
+use crate::{format::Name, log::Granularity};
 
 /// The schema that is read.
 pub(super) const SCHEMA: &str = "flowtally.log/1";
@@ -22,12 +22,12 @@ const BEGINNING: &[u8] = b"{\"schema\":\"flowtally.log/1\",\"record\":\"";
 const JSON: LineError = LineError::NotA("a line of JSON (a line that is cut off, or another kind of file)");
 
 /// Reads a line. Rows of granularities that are not `wanted` are not looked at.
-pub(super) fn read(line: &[u8], wanted: impl Fn(RowsOf) -> bool) -> Result<ReadLine<'_>, LineError> {
+pub(super) fn read(line: &[u8], wanted: impl Fn(Granularity) -> bool) -> Result<ReadLine<'_>, LineError> {
     // Nearly every line says at the same place what it is.
     if let Some(rest) = line.strip_prefix(BEGINNING)
         && let Some(end) = memchr(b'"', rest)
     {
-        match RowsOf::of_word(&rest[..end]) {
+        match Granularity::of_code(&rest[..end]) {
             Some(rows) if !wanted(rows) => return Ok(ReadLine::Skipped(rows)),
             Some(rows) => return Ok(ReadLine::Row(rows, row(line, BEGINNING.len() + end + 1)?)),
             None if &rest[..end] == b"other" => return other(row(line, BEGINNING.len() + end + 1)?),
@@ -55,7 +55,7 @@ fn between(line: &[u8]) -> Result<ReadLine<'_>, LineError> {
         "interval" => interval(line).map(|interval| ReadLine::Interval(Box::new(interval))),
         "end" => end(line).map(ReadLine::End),
         "other" => other(row_from_the_start(line)?),
-        word => match RowsOf::of_word(word.as_bytes()) {
+        word => match Granularity::of_code(word.as_bytes()) {
             Some(rows) => Ok(ReadLine::Row(rows, row_from_the_start(line)?)),
             None => Ok(ReadLine::Unknown),
         },
@@ -72,7 +72,7 @@ fn row_from_the_start(line: &[u8]) -> Result<RowLine<'_>, LineError> {
 }
 
 fn other(row: RowLine<'_>) -> Result<ReadLine<'_>, LineError> {
-    let of = row.get(LogField::Of).and_then(RowsOf::of_word).ok_or(LineError::Field("of"))?;
+    let of = row.get(LogField::Of).and_then(Granularity::of_code).ok_or(LineError::Field("of"))?;
     Ok(ReadLine::Other(of, row))
 }
 
@@ -208,7 +208,7 @@ fn start(line: &[u8]) -> Result<StartLine, LineError> {
     }
     let Raw { granularities, top, filter } =
         serde_json::from_slice(line).map_err(|_| LineError::Field("granularities"))?;
-    let rows = granularities.iter().filter_map(|word| RowsOf::of_word(word.as_bytes())).collect();
+    let rows = granularities.iter().filter_map(|word| Granularity::of_code(word.as_bytes())).collect();
     Ok(StartLine { rows, top, filter })
 }
 
@@ -347,7 +347,7 @@ fn interface(raw: RawInterface) -> Result<LoggedInterface, LineError> {
 pub(super) fn row_counts<'a>(words: impl Iterator<Item = (&'a [u8], u64)>) -> RowCounts {
     let mut counts = RowCounts::default();
     for (word, count) in words {
-        match RowsOf::of_word(word) {
+        match Granularity::of_code(word) {
             Some(rows) => counts.rows[rows as usize] = count,
             None if word == b"other" => counts.other = count,
             None => {}
@@ -369,7 +369,7 @@ mod tests {
         format!("{{\"schema\":\"flowtally.log/1\",\"record\":\"{record}\",{COMMON}{fields}}}")
     }
 
-    fn row_of(text: &str) -> (RowsOf, RowLine<'_>) {
+    fn row_of(text: &str) -> (Granularity, RowLine<'_>) {
         match read(text.as_bytes(), |_| true).unwrap() {
             ReadLine::Row(of, row) => (of, row),
             other => panic!("{other:?}"),
@@ -383,7 +383,7 @@ mod tests {
             ",\"interface\":\"eth0\",\"command\":\"a\\\"b\\u20ac\",\"user\":null,\"new\":{\"x\":[1,\"]\"]},\"vlan\":7,\"sent_bytes\":10",
         );
         let (of, row) = row_of(&text);
-        assert_eq!(of, RowsOf::Flow);
+        assert_eq!(of, Granularity::Flow);
         assert_eq!(row.get(LogField::Interface), Some(&b"eth0"[..]));
         assert_eq!(row.get(LogField::Command), Some("a\"b\u{20ac}".as_bytes()));
         assert_eq!(row.get(LogField::User), None);
@@ -398,10 +398,13 @@ mod tests {
             " {{ \"record\" : \"port\", \"schema\" : \"flowtally.log/1\", {COMMON} , \"port\" : 443 ,\"sent_bytes\": 5 }} "
         );
         let (of, row) = row_of(&text);
-        assert_eq!((of, row.number(LogField::Port, "port")), (RowsOf::Port, Ok(443)));
+        assert_eq!((of, row.number(LogField::Port, "port")), (Granularity::Port, Ok(443)));
         let text = line("other", ",\"of\":\"port\",\"count\":3");
-        assert!(matches!(read(text.as_bytes(), |_| true), Ok(ReadLine::Other(RowsOf::Port, _))));
-        assert!(matches!(read(line("flow", "").as_bytes(), |_| false), Ok(ReadLine::Skipped(RowsOf::Flow))));
+        assert!(matches!(read(text.as_bytes(), |_| true), Ok(ReadLine::Other(Granularity::Port, _))));
+        assert!(matches!(
+            read(line("flow", "").as_bytes(), |_| false),
+            Ok(ReadLine::Skipped(Granularity::Flow))
+        ));
         assert!(matches!(read(line("weather", "").as_bytes(), |_| true), Ok(ReadLine::Unknown)));
     }
 
@@ -436,7 +439,7 @@ mod tests {
         );
         let ReadLine::Interval(interval) = read(text.as_bytes(), |_| true).unwrap() else { panic!() };
         assert_eq!((interval.number, interval.carried, interval.late_ticks), (7, 1, 3));
-        assert_eq!(interval.rows.unwrap().rows[RowsOf::Flow as usize], 2);
+        assert_eq!(interval.rows.unwrap().rows[Granularity::Flow as usize], 2);
         assert_eq!(interval.rows.unwrap().other, 1);
         let eth0 = &interval.interfaces[0];
         assert_eq!((eth0.counted.bytes, eth0.residue[0], eth0.repeated[0]), (100, -4, -1));

@@ -3,7 +3,7 @@
 
 use std::{net::Ipv6Addr, sync::Arc};
 
-use super::line::{LineError, LogField, RowLine, RowsOf, number, system_time};
+use super::line::{LineError, LogField, RowLine, number, system_time};
 use crate::{
     flow::{
         group::{GroupBy, GroupKey, OwnerKey, OwnerPart},
@@ -11,6 +11,7 @@ use crate::{
         services::Services,
     },
     format::Name,
+    log::Granularity,
     model::{
         owner::{Attribution, Container, Netns, Owner, ProcessId, Reason, Runtime},
         protocol::Kind,
@@ -59,7 +60,7 @@ fn parts(mut key: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct KeyMaker<'a> {
     pub(super) by: GroupBy,
-    pub(super) rows: RowsOf,
+    pub(super) rows: Granularity,
     pub(super) services: &'a Services,
 }
 
@@ -82,7 +83,7 @@ impl KeyMaker<'_> {
                 push(key, host);
                 push_fields(key, row, &[LogField::Interface]);
             }
-            GroupBy::Port if self.rows == RowsOf::Port => {
+            GroupBy::Port if self.rows == Granularity::Port => {
                 push_fields(key, row, &[LogField::Protocol, LogField::Port]);
             }
             GroupBy::Port => {
@@ -135,7 +136,7 @@ impl KeyMaker<'_> {
     }
 
     fn service(&self, row: &RowLine<'_>) -> Result<Name, LineError> {
-        let key = if self.rows == RowsOf::Port {
+        let key = if self.rows == Granularity::Port {
             let port = row.parse(LogField::Port).unwrap_or(0);
             RowKey { kind: kind(row)?, local_port: port, remote_port: port, ..NOWHERE }
         } else {
@@ -160,12 +161,12 @@ pub(super) const NOWHERE: RowKey = RowKey {
 };
 
 /// Whether a row has no owner; it says why then.
-pub(super) fn is_nobody(row: &RowLine<'_>, rows: RowsOf) -> bool {
+pub(super) fn is_nobody(row: &RowLine<'_>, rows: Granularity) -> bool {
     let has = |field| row.get(field).is_some();
     has(LogField::OwnerReason)
         && !match rows {
-            RowsOf::User => has(LogField::Uid) || has(LogField::User),
-            RowsOf::Container => has(LogField::Container),
+            Granularity::User => has(LogField::Uid) || has(LogField::User),
+            Granularity::Container => has(LogField::Container),
             _ => has(LogField::Pid),
         }
 }
@@ -357,7 +358,7 @@ mod tests {
         row
     }
 
-    fn meaning(by: GroupBy, rows: RowsOf, row: &RowLine<'_>) -> KeyMeaning {
+    fn meaning(by: GroupBy, rows: Granularity, row: &RowLine<'_>) -> KeyMeaning {
         let services = Services::parse("https 443/tcp\n");
         let maker = KeyMaker { by, rows, services: &services };
         let mut key = Vec::new();
@@ -389,7 +390,9 @@ mod tests {
 
     #[test]
     fn a_flow_comes_back_whole() {
-        let KeyMeaning::Flow(key, owner) = meaning(GroupBy::Flow, RowsOf::Flow, &row(FLOW)) else { panic!() };
+        let KeyMeaning::Flow(key, owner) = meaning(GroupBy::Flow, Granularity::Flow, &row(FLOW)) else {
+            panic!()
+        };
         assert_eq!(key.remote_address(), Some("192.0.2.7".parse().unwrap()));
         assert_eq!(
             (key.local_port, key.remote_port, key.vlan, key.interface, key.kind),
@@ -410,40 +413,40 @@ mod tests {
             KeyMeaning::Group(group) => format!("{group:?}"),
             KeyMeaning::Flow(..) => panic!(),
         };
-        assert_eq!(title(GroupBy::Process, RowsOf::Flow, FLOW), "curl 812");
-        assert_eq!(title(GroupBy::Command, RowsOf::Flow, FLOW), "curl");
-        assert_eq!(title(GroupBy::User, RowsOf::Flow, FLOW), "alice");
-        assert_eq!(title(GroupBy::Container, RowsOf::Flow, FLOW), "docker:0123456789ab");
-        assert_eq!(title(GroupBy::Netns, RowsOf::Flow, FLOW), "net:[42]");
-        assert_eq!(title(GroupBy::Port, RowsOf::Flow, FLOW), "Some(443) tcp");
-        assert_eq!(title(GroupBy::Service, RowsOf::Flow, FLOW), "https");
+        assert_eq!(title(GroupBy::Process, Granularity::Flow, FLOW), "curl 812");
+        assert_eq!(title(GroupBy::Command, Granularity::Flow, FLOW), "curl");
+        assert_eq!(title(GroupBy::User, Granularity::Flow, FLOW), "alice");
+        assert_eq!(title(GroupBy::Container, Granularity::Flow, FLOW), "docker:0123456789ab");
+        assert_eq!(title(GroupBy::Netns, Granularity::Flow, FLOW), "net:[42]");
+        assert_eq!(title(GroupBy::Port, Granularity::Flow, FLOW), "Some(443) tcp");
+        assert_eq!(title(GroupBy::Service, Granularity::Flow, FLOW), "https");
         let port = &[(LogField::Protocol, "tcp"), (LogField::Port, "443")];
-        assert_eq!(title(GroupBy::Port, RowsOf::Port, port), "Some(443) tcp");
-        assert_eq!(title(GroupBy::Service, RowsOf::Port, port), "https");
-        assert_eq!(title(GroupBy::Protocol, RowsOf::Port, port), "Protocol(Ip(6))");
-        assert_eq!(title(GroupBy::Port, RowsOf::Port, &[(LogField::Protocol, "icmp")]), "None icmp");
+        assert_eq!(title(GroupBy::Port, Granularity::Port, port), "Some(443) tcp");
+        assert_eq!(title(GroupBy::Service, Granularity::Port, port), "https");
+        assert_eq!(title(GroupBy::Protocol, Granularity::Port, port), "Protocol(Ip(6))");
+        assert_eq!(title(GroupBy::Port, Granularity::Port, &[(LogField::Protocol, "icmp")]), "None icmp");
         assert_eq!(
-            title(GroupBy::Subnet { v4: 24, v6: 64 }, RowsOf::Flow, FLOW),
+            title(GroupBy::Subnet { v4: 24, v6: 64 }, Granularity::Flow, FLOW),
             "Subnet(Some((192.0.2.0, 24)))"
         );
-        assert_eq!(title(GroupBy::Remote, RowsOf::Remote, &[]), "Address(None)");
+        assert_eq!(title(GroupBy::Remote, Granularity::Remote, &[]), "Address(None)");
         let nobody = &[(LogField::OwnerReason, "forwarded")];
         for (by, rows) in [
-            (GroupBy::Process, RowsOf::Process),
-            (GroupBy::User, RowsOf::User),
-            (GroupBy::Container, RowsOf::Container),
+            (GroupBy::Process, Granularity::Process),
+            (GroupBy::User, Granularity::User),
+            (GroupBy::Container, Granularity::Container),
         ] {
             assert_eq!(title(by, rows, nobody), "forwarded");
         }
-        assert_eq!(title(GroupBy::Container, RowsOf::Container, &[]), "no container");
-        assert_eq!(title(GroupBy::User, RowsOf::User, &[(LogField::Uid, "7")]), "7");
+        assert_eq!(title(GroupBy::Container, Granularity::Container, &[]), "no container");
+        assert_eq!(title(GroupBy::User, Granularity::User, &[(LogField::Uid, "7")]), "7");
     }
 
     #[test]
     fn parts_are_told_apart_by_their_lengths() {
         let key = |local, remote| {
             let services = Services::default();
-            let maker = KeyMaker { by: GroupBy::Host, rows: RowsOf::Flow, services: &services };
+            let maker = KeyMaker { by: GroupBy::Host, rows: Granularity::Flow, services: &services };
             let mut key = Vec::new();
             maker
                 .make(

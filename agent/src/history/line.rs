@@ -1,63 +1,12 @@
 //! What a line of the log says, whichever way it is written: the fields of a row as they stand there, without a copy, and the few
 //! lines between rows in full.
 
-use std::{fmt, net::IpAddr, str::FromStr, time::SystemTime};
+use std::{net::IpAddr, str::FromStr, time::SystemTime};
 
 use flowtally_common::Count;
 use jiff::Timestamp;
 
-use crate::format::Name;
-
-/// What a row of the log is of. In this order the ones before are coarser than the ones after, where both have the same thing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum RowsOf {
-    /// Interfaces.
-    Interface,
-    /// Users.
-    User,
-    /// Containers and units.
-    Container,
-    /// Services' ports.
-    Port,
-    /// Remote addresses.
-    Remote,
-    /// Processes.
-    Process,
-    /// Conversations.
-    Flow,
-}
-
-impl RowsOf {
-    /// All there are, the coarsest first.
-    pub const ALL: [Self; 7] =
-        [Self::Interface, Self::User, Self::Container, Self::Port, Self::Remote, Self::Process, Self::Flow];
-
-    /// The word that the log and `--rows` have for it.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Interface => "interface",
-            Self::User => "user",
-            Self::Container => "container",
-            Self::Port => "port",
-            Self::Remote => "remote",
-            Self::Process => "process",
-            Self::Flow => "flow",
-        }
-    }
-
-    /// What a word stands for.
-    #[must_use]
-    pub fn of_word(word: &[u8]) -> Option<Self> {
-        Self::ALL.into_iter().find(|rows| rows.word().as_bytes() == word)
-    }
-}
-
-impl fmt::Display for RowsOf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
+use crate::{format::Name, log::Granularity};
 
 /// The fields of rows, by their places in a [`RowLine`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,7 +215,7 @@ pub struct LogOrigin {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StartLine {
     /// The granularities that the file has; none where it does not say.
-    pub rows: Vec<RowsOf>,
+    pub rows: Vec<Granularity>,
     /// How many rows of each are written at most.
     pub top: Option<u64>,
     /// The capture filter.
@@ -306,7 +255,7 @@ pub struct IntervalLine {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RowCounts {
     /// By the granularity's place.
-    pub rows: [u64; RowsOf::ALL.len()],
+    pub rows: [u64; Granularity::COARSEST_FIRST.len()],
     /// Lines of `other`.
     pub other: u64,
 }
@@ -367,11 +316,11 @@ pub enum ReadLine<'a> {
     /// What an interface counted in the interval, where that is a line of its own.
     Interface(Box<LoggedInterface>),
     /// A row.
-    Row(RowsOf, RowLine<'a>),
+    Row(Granularity, RowLine<'a>),
     /// What is in no row of this granularity.
-    Other(RowsOf, RowLine<'a>),
+    Other(Granularity, RowLine<'a>),
     /// A row that nobody asked for.
-    Skipped(RowsOf),
+    Skipped(Granularity),
     /// The last of a file.
     End(EndLine),
     /// Something that a later version may write.
@@ -393,9 +342,9 @@ mod tests {
 
     #[test]
     fn words_of_granularities_are_their_own() {
-        for rows in RowsOf::ALL {
-            assert_eq!(RowsOf::of_word(rows.to_string().as_bytes()), Some(rows));
+        for rows in Granularity::COARSEST_FIRST {
+            assert_eq!(Granularity::of_code(rows.to_string().as_bytes()), Some(rows));
         }
-        assert_eq!(RowsOf::of_word(b"other"), None);
+        assert_eq!(Granularity::of_code(b"other"), None);
     }
 }

@@ -7,13 +7,14 @@ use globset::{GlobBuilder, GlobMatcher};
 use thiserror::Error;
 
 use super::{
-    line::{LogField, RowLine, RowsOf, number},
+    line::{LogField, RowLine, number},
     moment::Period,
 };
 use crate::{
     filter::{Dictionary, Filter, FilterError},
     flow::{group::GroupBy, services::Services},
     format::Safe,
+    log::Granularity,
     model::protocol::Kind,
 };
 
@@ -150,47 +151,47 @@ fn filter(text: &str, names: &Dictionary, error: impl Fn() -> ChoiceError) -> Re
     "the log does not say it: {wish} takes rows of {takes}, and it has {has}. It will from when the agent runs with --rows {first}",
     takes = list(.suffice, " or "),
     has = if .has.is_empty() { "none".to_owned() } else { format!("rows of {}", list(.has, ", ")) },
-    first = .suffice.first().map_or("flow", |rows| rows.word())
+    first = .suffice.first().map_or("flow", |rows| rows.code())
 )]
 pub struct Unanswerable {
     /// What was asked.
     pub wish: String,
     /// Any of these would do.
-    pub suffice: Vec<RowsOf>,
+    pub suffice: Vec<Granularity>,
     /// What there is.
-    pub has: Vec<RowsOf>,
+    pub has: Vec<Granularity>,
 }
 
-fn list(rows: &[RowsOf], between: &str) -> String {
-    rows.iter().map(|rows| rows.word()).collect::<Vec<_>>().join(between)
+fn list(rows: &[Granularity], between: &str) -> String {
+    rows.iter().map(|rows| rows.code()).collect::<Vec<_>>().join(between)
 }
 
 /// Which rows answer a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RowSource {
     /// Which.
-    pub rows: RowsOf,
+    pub rows: Granularity,
     /// Whether a port that was asked for is compared with the service's alone, for want of flows.
     pub service_ports: bool,
 }
 
 /// Whether rows of a granularity say what a grouping is by.
 #[must_use]
-pub fn says(rows: RowsOf, by: GroupBy) -> bool {
+pub fn says(rows: Granularity, by: GroupBy) -> bool {
     match rows {
-        RowsOf::Flow => true,
+        Granularity::Flow => true,
         _ if by == GroupBy::Interface => true,
-        RowsOf::Process => {
+        Granularity::Process => {
             matches!(
                 by,
                 GroupBy::Process | GroupBy::Command | GroupBy::User | GroupBy::Container | GroupBy::Netns
             )
         }
-        RowsOf::Remote => matches!(by, GroupBy::Remote | GroupBy::Subnet { .. }),
-        RowsOf::Port => matches!(by, GroupBy::Port | GroupBy::Service | GroupBy::Protocol),
-        RowsOf::Container => by == GroupBy::Container,
-        RowsOf::User => by == GroupBy::User,
-        RowsOf::Interface => false,
+        Granularity::Remote => matches!(by, GroupBy::Remote | GroupBy::Subnet { .. }),
+        Granularity::Port => matches!(by, GroupBy::Port | GroupBy::Service | GroupBy::Protocol),
+        Granularity::Container => by == GroupBy::Container,
+        Granularity::User => by == GroupBy::User,
+        Granularity::Interface => false,
     }
 }
 
@@ -199,10 +200,13 @@ impl LogQuestion {
     ///
     /// # Errors
     /// None of them does.
-    pub fn source(&self, by: GroupBy, has: &[RowsOf]) -> Result<RowSource, Unanswerable> {
-        let can = |rows: &RowsOf, service_ports| says(*rows, by) && self.select.is_said(*rows, service_ports);
+    pub fn source(&self, by: GroupBy, has: &[Granularity]) -> Result<RowSource, Unanswerable> {
+        let can =
+            |rows: &Granularity, service_ports| says(*rows, by) && self.select.is_said(*rows, service_ports);
         let find = |service_ports| {
-            RowsOf::ALL.into_iter().find(|rows| has.contains(rows) && can(rows, service_ports))
+            Granularity::COARSEST_FIRST
+                .into_iter()
+                .find(|rows| has.contains(rows) && can(rows, service_ports))
         };
         let exact = find(false).map(|rows| RowSource { rows, service_ports: false });
         exact.or_else(|| find(true).map(|rows| RowSource { rows, service_ports: true })).ok_or_else(|| {
@@ -211,7 +215,7 @@ impl LogQuestion {
                 wish.push_str(" with ");
                 wish.push_str(option);
             }
-            let suffice = RowsOf::ALL.into_iter().filter(|rows| can(rows, false)).collect();
+            let suffice = Granularity::COARSEST_FIRST.into_iter().filter(|rows| can(rows, false)).collect();
             Unanswerable { wish, suffice, has: has.to_vec() }
         })
     }
@@ -255,9 +259,9 @@ impl RowSelection {
     }
 
     /// Whether rows of a granularity say what is asked for. Rows of ports have the service's port alone.
-    fn is_said(&self, rows: RowsOf, service_ports: bool) -> bool {
-        use RowsOf::{Container, Flow, Port, Process, Remote, User};
-        let any = |wanted: bool, all: &[RowsOf]| !wanted || all.contains(&rows);
+    fn is_said(&self, rows: Granularity, service_ports: bool) -> bool {
+        use Granularity::{Container, Flow, Port, Process, Remote, User};
+        let any = |wanted: bool, all: &[Granularity]| !wanted || all.contains(&rows);
         any(!self.processes.is_empty(), &[Process, Flow])
             && any(!self.users.is_empty(), &[User, Process, Flow])
             && any(!self.containers.is_empty(), &[Container, Process, Flow])
@@ -331,7 +335,7 @@ impl LoggedEnds {
             None => Ipv6Addr::UNSPECIFIED,
         };
         let port = |field| row.get(field).and_then(number).and_then(|port| u16::try_from(port).ok());
-        let ports = if around.source.rows == RowsOf::Flow {
+        let ports = if around.source.rows == Granularity::Flow {
             [LogField::LocalPort, LogField::RemotePort].map(|field| port(field).unwrap_or(0))
         } else {
             [port(LogField::Port).unwrap_or(0); 2]
@@ -412,13 +416,13 @@ mod tests {
     }
 
     const FLOWS: RowSurroundings =
-        RowSurroundings { index: 2, source: RowSource { rows: RowsOf::Flow, service_ports: false } };
+        RowSurroundings { index: 2, source: RowSource { rows: Granularity::Flow, service_ports: false } };
 
     #[test]
     fn the_coarsest_rows_that_say_it_answer() {
-        use RowsOf::{Container, Flow, Interface, Port, Process, Remote, User};
+        use Granularity::{Container, Flow, Interface, Port, Process, Remote, User};
         let all = question(RowSelection::default());
-        let rows = |question: &LogQuestion, by: GroupBy, has: &[RowsOf]| {
+        let rows = |question: &LogQuestion, by: GroupBy, has: &[Granularity]| {
             question.source(by, has).map(|source| source.rows)
         };
         assert_eq!(rows(&all, GroupBy::Process, &[Flow, Process]), Ok(Process));
@@ -452,13 +456,13 @@ mod tests {
     fn a_port_is_that_of_either_end_where_there_are_flows() {
         let ports = vec![parse_port("443", &dictionary()).unwrap()];
         let asked = question(RowSelection { ports, ..RowSelection::default() });
-        let source = |has: &[RowsOf]| asked.source(GroupBy::Port, has).unwrap();
+        let source = |has: &[Granularity]| asked.source(GroupBy::Port, has).unwrap();
         assert_eq!(
-            source(&[RowsOf::Port, RowsOf::Flow]),
-            RowSource { rows: RowsOf::Flow, service_ports: false }
+            source(&[Granularity::Port, Granularity::Flow]),
+            RowSource { rows: Granularity::Flow, service_ports: false }
         );
-        let service = source(&[RowsOf::Port]);
-        assert_eq!(service, RowSource { rows: RowsOf::Port, service_ports: true });
+        let service = source(&[Granularity::Port]);
+        assert_eq!(service, RowSource { rows: Granularity::Port, service_ports: true });
         let around = RowSurroundings { index: 0, source: service };
         let port = |port| row(&[(LogField::Protocol, "tcp"), (LogField::Port, port)]);
         assert_eq!(asked.select.passes(&port("443"), around), [true; 2]);

@@ -10,11 +10,11 @@ use super::{
     fold::{Both, RowFold, add},
     json_line,
     key::KeyMaker,
-    line::{EndLine, IntervalLine, LineError, LogField, ReadLine, RowCounts, RowLine, RowsOf, StartLine},
+    line::{EndLine, IntervalLine, LineError, LogField, ReadLine, RowCounts, RowLine, StartLine},
     question::{LogQuestion, RowSource, RowSurroundings, Unanswerable},
     tally::{FileNote, LogTally, MOST_SENTENCES, Stretch},
 };
-use crate::{flow::group::GroupBy, format::Name};
+use crate::{flow::group::GroupBy, format::Name, log::Granularity};
 
 /// What the last line of a file says that the agent did not end itself.
 const RECOVERED: &str = "recovered";
@@ -56,7 +56,7 @@ pub enum GoOn {
 struct FilePlan {
     sources: Vec<RowSource>,
     /// By the place of a granularity: whether a grouping wants its rows.
-    wanted: [bool; RowsOf::ALL.len()],
+    wanted: [bool; Granularity::COARSEST_FIRST.len()],
 }
 
 /// The interval that is being read.
@@ -65,7 +65,7 @@ struct OpenInterval {
     line: Box<IntervalLine>,
     seen: RowCounts,
     /// What rows and `other` of each granularity amount to.
-    sums: [Both; RowsOf::ALL.len()],
+    sums: [Both; Granularity::COARSEST_FIRST.len()],
     /// In milliseconds.
     began: i64,
     /// The indexes of interfaces by name: there are few.
@@ -95,7 +95,7 @@ pub struct LogReading<'a> {
 
 /// The granularities that the beginning of a file says it has; nothing where it does not say.
 #[must_use]
-pub fn granularities(beginning: &[u8]) -> Vec<RowsOf> {
+pub fn granularities(beginning: &[u8]) -> Vec<Granularity> {
     let mut columns = None;
     for line in beginning.split(|byte| *byte == b'\n') {
         let read = match &columns {
@@ -111,7 +111,10 @@ pub fn granularities(beginning: &[u8]) -> Vec<RowsOf> {
             Ok(ReadLine::Start(start)) => start.rows,
             Ok(ReadLine::Interval(interval)) => {
                 let counts = interval.rows.unwrap_or_default();
-                RowsOf::ALL.into_iter().filter(|rows| counts.rows[*rows as usize] > 0).collect()
+                Granularity::COARSEST_FIRST
+                    .into_iter()
+                    .filter(|rows| counts.rows[*rows as usize] > 0)
+                    .collect()
             }
             _ => Vec::new(),
         };
@@ -209,7 +212,7 @@ impl<'a> LogReading<'a> {
     }
 
     fn parse<'l>(&self, line: &'l [u8]) -> Result<ReadLine<'l>, LineError> {
-        let wanted = |rows: RowsOf| {
+        let wanted = |rows: Granularity| {
             !self.is_outside && self.plan.as_ref().is_some_and(|plan| plan.wanted[rows as usize])
         };
         match &self.shape {
@@ -322,14 +325,15 @@ impl<'a> LogReading<'a> {
     /// Which rows answer, of those that the file has.
     fn plan(&mut self, line: &IntervalLine) -> Result<FilePlan, Unanswerable> {
         let has = if self.start.rows.is_empty() {
-            let counts = line.rows.unwrap_or(RowCounts { rows: [1; RowsOf::ALL.len()], other: 0 });
-            RowsOf::ALL.into_iter().filter(|rows| counts.rows[*rows as usize] > 0).collect()
+            let counts =
+                line.rows.unwrap_or(RowCounts { rows: [1; Granularity::COARSEST_FIRST.len()], other: 0 });
+            Granularity::COARSEST_FIRST.into_iter().filter(|rows| counts.rows[*rows as usize] > 0).collect()
         } else {
             self.start.rows.clone()
         };
         let sources: Vec<RowSource> =
             self.question.by.iter().map(|by| self.question.source(*by, &has)).collect::<Result<_, _>>()?;
-        let mut wanted = [false; RowsOf::ALL.len()];
+        let mut wanted = [false; Granularity::COARSEST_FIRST.len()];
         for source in &sources {
             wanted[source.rows as usize] = true;
             self.tally.service_ports |= source.service_ports;
@@ -338,14 +342,14 @@ impl<'a> LogReading<'a> {
         Ok(FilePlan { sources, wanted })
     }
 
-    fn row(&mut self, rows: RowsOf, row: &RowLine<'_>) {
+    fn row(&mut self, rows: Granularity, row: &RowLine<'_>) {
         let result = self.add_row(rows, row);
         if let Err(error) = result {
             self.is_broken(error);
         }
     }
 
-    fn add_row(&mut self, rows: RowsOf, row: &RowLine<'_>) -> Result<(), LineError> {
+    fn add_row(&mut self, rows: Granularity, row: &RowLine<'_>) -> Result<(), LineError> {
         let (Some(open), Some(plan)) = (&mut self.open, &self.plan) else { return Ok(()) };
         let counts = check(open, row)?;
         open.seen.rows[rows as usize] += 1;
@@ -382,14 +386,14 @@ impl<'a> LogReading<'a> {
         Ok(())
     }
 
-    fn other(&mut self, of: RowsOf, row: &RowLine<'_>) {
+    fn other(&mut self, of: Granularity, row: &RowLine<'_>) {
         let result = self.add_other(of, row);
         if let Err(error) = result {
             self.is_broken(error);
         }
     }
 
-    fn add_other(&mut self, of: RowsOf, row: &RowLine<'_>) -> Result<(), LineError> {
+    fn add_other(&mut self, of: Granularity, row: &RowLine<'_>) -> Result<(), LineError> {
         let (Some(open), Some(plan)) = (&mut self.open, &self.plan) else { return Ok(()) };
         let counts = check(open, row)?;
         open.seen.other += 1;
@@ -518,18 +522,21 @@ fn check(open: &OpenInterval, row: &RowLine<'_>) -> Result<Both, LineError> {
 
 /// Whether the rows that were read are all there were by their sums: where the agent was killed, the next one writes what is missing
 /// as `other`, and there are other numbers of lines than the interval says.
-fn adds_up(line: &IntervalLine, sums: &[Both; RowsOf::ALL.len()], plan: &FilePlan) -> bool {
+fn adds_up(line: &IntervalLine, sums: &[Both; Granularity::COARSEST_FIRST.len()], plan: &FilePlan) -> bool {
     let mut all = Both::default();
     for interface in &line.interfaces {
         let Some(rows) = interface.rows else { return false };
         add(&mut all, rows);
     }
-    RowsOf::ALL.into_iter().filter(|rows| plan.wanted[*rows as usize]).all(|rows| sums[rows as usize] == all)
+    Granularity::COARSEST_FIRST
+        .into_iter()
+        .filter(|rows| plan.wanted[*rows as usize])
+        .all(|rows| sums[rows as usize] == all)
 }
 
 /// What is missing of an interval's rows, of those that were read.
 fn missing(counts: &RowCounts, seen: &RowCounts, plan: &FilePlan) -> Option<String> {
-    let wanted = RowsOf::ALL.into_iter().filter(|rows| plan.wanted[*rows as usize]);
+    let wanted = Granularity::COARSEST_FIRST.into_iter().filter(|rows| plan.wanted[*rows as usize]);
     for rows in wanted {
         let (should, are) = (counts.rows[rows as usize], seen.rows[rows as usize]);
         if should != are {

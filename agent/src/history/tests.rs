@@ -11,7 +11,6 @@ use proptest::prelude::*;
 use super::{
     HistoryFormat,
     answer::LogAnswer,
-    line::RowsOf,
     moment::Period,
     question::{LogQuestion, NamePattern, RowSelection},
     reading::{GoOn, LogReading},
@@ -20,6 +19,7 @@ use super::{
 };
 use crate::{
     flow::group::GroupBy,
+    log::Granularity,
     report::{ReportContext, ReportFormat, ReportRequest},
 };
 
@@ -365,5 +365,5 @@ fn what_is_in_no_row_is_not_of_a_selection() {
         "{:?}",
         answer.notes
     );
-    assert_eq!(question.source(GroupBy::Remote, &[RowsOf::Flow]).unwrap().rows, RowsOf::Flow);
+    assert_eq!(question.source(GroupBy::Remote, &[Granularity::Flow]).unwrap().rows, Granularity::Flow);
 }

@@ -5,29 +5,33 @@ use std::{fmt, str::FromStr};
 use super::error::LogSettingsError;
 use crate::flow::group::OwnerPart;
 
-/// What the rows of an interval are.
+/// What the rows of an interval are. In this order the ones before are coarser than the ones after, where both have the same thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Granularity {
-    /// Conversations.
-    Flow,
-    /// Processes, or the processes that share a socket.
-    Process,
-    /// Remote addresses.
-    Remote,
-    /// Protocols and ports of services.
-    Port,
-    /// Containers and systemd units.
-    Container,
-    /// Users.
-    User,
     /// Interfaces.
     Interface,
+    /// Users.
+    User,
+    /// Containers and systemd units.
+    Container,
+    /// Protocols and ports of services.
+    Port,
+    /// Remote addresses.
+    Remote,
+    /// Processes, or the processes that share a socket.
+    Process,
+    /// Conversations.
+    Flow,
 }
 
 impl Granularity {
     /// All there are.
     pub const ALL: [Self; 7] =
         [Self::Flow, Self::Process, Self::Remote, Self::Port, Self::Container, Self::User, Self::Interface];
+
+    /// The same in their order, for looking for what is enough.
+    pub const COARSEST_FIRST: [Self; 7] =
+        [Self::Interface, Self::User, Self::Container, Self::Port, Self::Remote, Self::Process, Self::Flow];
 
     /// Its name: what `record` says in a row.
     #[must_use]
@@ -41,6 +45,12 @@ impl Granularity {
             Self::User => "user",
             Self::Interface => "interface",
         }
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn of_code(code: &[u8]) -> Option<Self> {
+        Self::ALL.into_iter().find(|granularity| granularity.code().as_bytes() == code)
     }
 
     /// Which part of an owner it is by, if it is by owner.

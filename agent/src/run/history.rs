@@ -23,7 +23,6 @@ use crate::{
     history::{
         self, HistoryFormat, HistorySort,
         answer::LogAnswer,
-        line::RowsOf,
         moment::Period,
         place::{Chosen, choose},
         question::{ChoiceError, LogQuestion, NamePattern, RowSelection, parse_port, parse_remote},
@@ -31,6 +30,7 @@ use crate::{
         timeline::{TimelineOptions, reading_step, write_timeline},
     },
     host::{logs, names::Resolver, rights, shutdown::Shutdown},
+    log::Granularity,
     report::{self, ReportContext, ReportRequest, ReportSort},
 };
 
@@ -172,7 +172,7 @@ fn time(period: &Period, chosen: &Chosen, now: &ZonedDateTime) -> Duration {
 }
 
 /// The tables when none is asked for.
-fn tables(format: HistoryFormat, question: &LogQuestion, has: &[RowsOf]) -> Vec<GroupBy> {
+fn tables(format: HistoryFormat, question: &LogQuestion, has: &[Granularity]) -> Vec<GroupBy> {
     let (wanted, most) =
         if format == HistoryFormat::Csv { (&CSV[..], 1) } else { (&TABLES[..], TABLES.len()) };
     let answered = |wanted: &[GroupBy], most| {

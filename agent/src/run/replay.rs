@@ -20,7 +20,6 @@ use crate::{
     flow::{group::GroupBy, ledger::Ledger},
     format::Safe,
     history::{
-        line::RowsOf,
         place::choose,
         question::says,
         replay::{
@@ -30,6 +29,7 @@ use crate::{
         },
     },
     host::logs::{self, records::LogRecords},
+    log::Granularity,
     meter::MAX_ROWS,
     tui::{Display, DisplayMemory, TimeKey},
 };
@@ -62,7 +62,7 @@ pub(super) struct ReplaySource {
     books: ReplayBooks<DisplayMemory>,
     player: Player,
     /// The granularity that is read.
-    rows: RowsOf,
+    rows: Granularity,
     /// Where the way that is under way began, and whether books were taken from before.
     began_at: Option<(usize, bool)>,
     shown: ShownRecord,
@@ -122,7 +122,11 @@ impl ReplaySource {
             format!("replaying {}", paths.join(", "))
         })?;
         let has = &records.index.has;
-        let rows = RowsOf::ALL.into_iter().rev().find(|rows| has.contains(rows)).unwrap_or(RowsOf::Flow);
+        let rows = Granularity::COARSEST_FIRST
+            .into_iter()
+            .rev()
+            .find(|rows| has.contains(rows))
+            .unwrap_or(Granularity::Flow);
         Ok(Self {
             books: ReplayBooks::new(LIMITS, services(), dictionary()),
             player: Player::new(&records.index, Duration::ZERO),
@@ -155,9 +159,9 @@ impl ReplaySource {
     }
 
     /// The rows that a grouping is made of, if the log has them: the finest there are.
-    fn rows_for(&self, by: GroupBy) -> Option<RowsOf> {
+    fn rows_for(&self, by: GroupBy) -> Option<Granularity> {
         let has = &self.records.index.has;
-        RowsOf::ALL.into_iter().rev().find(|rows| has.contains(rows) && says(*rows, by))
+        Granularity::COARSEST_FIRST.into_iter().rev().find(|rows| has.contains(rows) && says(*rows, by))
     }
 
     /// Tells a display what can be shown.
@@ -174,8 +178,8 @@ impl ReplaySource {
     /// What rows are of, where they are not flows.
     const fn rows_of(&self) -> Option<&'static str> {
         match self.rows {
-            RowsOf::Flow => None,
-            rows => Some(rows.word()),
+            Granularity::Flow => None,
+            rows => Some(rows.code()),
         }
     }
 
@@ -324,7 +328,7 @@ impl ReplaySource {
     pub(super) fn message(&self) -> String {
         let index = &self.records.index;
         let rows = if self.rows_of().is_some() {
-            let has: Vec<&str> = index.has.iter().map(|rows| rows.word()).collect();
+            let has: Vec<&str> = index.has.iter().map(|rows| rows.code()).collect();
             format!("The log has rows of {}, not of flows. ", has.join(", "))
         } else {
             String::new()

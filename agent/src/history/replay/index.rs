@@ -9,11 +9,11 @@ use thiserror::Error;
 use super::super::{
     csv_line::LogColumns,
     json_line,
-    line::{IntervalLine, LineError, LogOrigin, ReadLine, RowsOf, StartLine},
+    line::{IntervalLine, LineError, LogOrigin, ReadLine, StartLine},
     moment::Period,
     reading::{GoOn, ReadingError},
 };
-use crate::format::Name;
+use crate::{format::Name, log::Granularity};
 
 /// What the last line of a file says that the agent did not end itself.
 const RECOVERED: &str = "recovered";
@@ -69,7 +69,7 @@ impl IndexedShape {
     pub(super) fn read<'a>(
         &self,
         line: &'a [u8],
-        wanted: impl Fn(RowsOf) -> bool,
+        wanted: impl Fn(Granularity) -> bool,
     ) -> Result<ReadLine<'a>, LineError> {
         match self {
             Self::Json => json_line::read(line, wanted),
@@ -100,7 +100,7 @@ pub struct FileIndexing<'a> {
     start: StartLine,
     is_recovered: bool,
     found: Vec<FoundRecord>,
-    seen: BTreeSet<RowsOf>,
+    seen: BTreeSet<Granularity>,
     is_open: bool,
     offset: u64,
     number: u64,
@@ -111,7 +111,7 @@ pub struct FileIndexing<'a> {
 pub struct FoundRecords {
     file: Option<IndexedFile>,
     records: Vec<FoundRecord>,
-    seen: BTreeSet<RowsOf>,
+    seen: BTreeSet<Granularity>,
 }
 
 #[derive(Debug)]
@@ -300,7 +300,7 @@ pub struct LogIndex {
     /// The records; there is one at least.
     pub records: Vec<IndexedRecord>,
     /// The granularities that all files with records have.
-    pub has: Vec<RowsOf>,
+    pub has: Vec<Granularity>,
     /// The host that it is of.
     pub host: Name,
 }
@@ -336,12 +336,12 @@ impl LogIndex {
             hosts => return Err(IndexError::Hosts(hosts.iter().map(ToString::to_string).collect())),
         };
         let (mut files, mut records) = (Vec::new(), Vec::new());
-        let mut has: Option<Vec<RowsOf>> = None;
+        let mut has: Option<Vec<Granularity>> = None;
         let mut before: Option<(Arc<LogOrigin>, IndexedRecord)> = None;
         for FoundRecords { file, records: found, seen } in found {
             let Some(file) = file else { continue };
             let place = u32::try_from(files.len()).unwrap_or(u32::MAX);
-            let own: Vec<RowsOf> =
+            let own: Vec<Granularity> =
                 if file.start.rows.is_empty() { seen.into_iter().collect() } else { file.start.rows.clone() };
             has = Some(match has {
                 None => own,

@@ -14,7 +14,7 @@ use super::{
     super::{
         fold::{Both, add},
         key::{NOWHERE, attribution, is_nobody, kind, mapped, of_part, push_fields},
-        line::{IntervalLine, LineError, LogField, LoggedInterface, ReadLine, RowCounts, RowLine, RowsOf},
+        line::{IntervalLine, LineError, LogField, LoggedInterface, ReadLine, RowCounts, RowLine},
     },
     index::{IndexedFile, IndexedRecord},
 };
@@ -28,6 +28,7 @@ use crate::{
         row::{InterfaceId, RowKey},
     },
     format::Name,
+    log::Granularity,
     model::{
         owner::{Attribution, Reason},
         protocol::Kind,
@@ -49,7 +50,7 @@ pub struct KnownOwners {
 
 impl KnownOwners {
     /// Whose a row is, and what its owner is called in the log.
-    fn of(&mut self, rows: RowsOf, row: &RowLine<'_>) -> Arc<Attribution> {
+    fn of(&mut self, rows: Granularity, row: &RowLine<'_>) -> Arc<Attribution> {
         self.key.clear();
         push_fields(&mut self.key, row, &LogField::OWNER);
         if let Some(known) = self.by_fields.get(&self.key[..]) {
@@ -70,14 +71,14 @@ impl KnownOwners {
     }
 }
 
-fn read_owner(rows: RowsOf, row: &RowLine<'_>) -> Attribution {
+fn read_owner(rows: Granularity, row: &RowLine<'_>) -> Attribution {
     let field = |field| row.get(field).unwrap_or_default();
     let all = LogField::OWNER.map(field);
     match rows {
-        RowsOf::User if !is_nobody(row, rows) => {
+        Granularity::User if !is_nobody(row, rows) => {
             of_part(OwnerPart::User, [field(LogField::Uid), field(LogField::User), &[]], &[])
         }
-        RowsOf::Container if !is_nobody(row, rows) => {
+        Granularity::Container if !is_nobody(row, rows) => {
             of_part(OwnerPart::Container, [field(LogField::Container), &[], &[]], &[])
         }
         _ => attribution(all),
@@ -106,7 +107,7 @@ pub struct ReplayedRecord {
 #[derive(Debug)]
 pub struct RecordReading<'a> {
     file: &'a IndexedFile,
-    rows: RowsOf,
+    rows: Granularity,
     owners: &'a mut KnownOwners,
     line: Option<Box<IntervalLine>>,
     found: Vec<ReplayedRow>,
@@ -119,7 +120,7 @@ pub struct RecordReading<'a> {
 
 impl<'a> RecordReading<'a> {
     /// Begins a record of a file. Of the granularities that it has, `rows` are read.
-    pub fn new(file: &'a IndexedFile, rows: RowsOf, owners: &'a mut KnownOwners) -> Self {
+    pub fn new(file: &'a IndexedFile, rows: Granularity, owners: &'a mut KnownOwners) -> Self {
         Self {
             file,
             rows,
@@ -157,10 +158,10 @@ impl<'a> RecordReading<'a> {
                 let counts = self.counts(&row)?;
                 let interface = self.interface(&row)?;
                 let owner = match rows {
-                    RowsOf::Flow | RowsOf::Process | RowsOf::User | RowsOf::Container => {
+                    Granularity::Flow | Granularity::Process | Granularity::User | Granularity::Container => {
                         self.owners.of(rows, &row)
                     }
-                    RowsOf::Interface | RowsOf::Port | RowsOf::Remote => self.owners.nobody(),
+                    Granularity::Interface | Granularity::Port | Granularity::Remote => self.owners.nobody(),
                 };
                 let key = RowKey { interface, ..key_of(rows, &row, &self.owners.key)? };
                 self.found.push(ReplayedRow { key, owner, counts });
@@ -227,11 +228,11 @@ impl<'a> RecordReading<'a> {
 }
 
 /// What a row is of, but for its interface: with its ends as far as the log has them. What has none, but an owner, is told apart by that.
-fn key_of(rows: RowsOf, row: &RowLine<'_>, owner: &[u8]) -> Result<RowKey, LineError> {
+fn key_of(rows: Granularity, row: &RowLine<'_>, owner: &[u8]) -> Result<RowKey, LineError> {
     let end = |field| row.address(field).map_or(Ipv6Addr::UNSPECIFIED, mapped);
     let port = |field| row.parse::<u16>(field).unwrap_or(0);
     Ok(match rows {
-        RowsOf::Flow => RowKey {
+        Granularity::Flow => RowKey {
             local: end(LogField::LocalAddress),
             remote: end(LogField::RemoteAddress),
             local_port: port(LogField::LocalPort),
@@ -240,18 +241,18 @@ fn key_of(rows: RowsOf, row: &RowLine<'_>, owner: &[u8]) -> Result<RowKey, LineE
             kind: kind(row)?,
             ..NOWHERE
         },
-        RowsOf::Remote if row.get(LogField::RemoteAddress).is_some() => {
+        Granularity::Remote if row.get(LogField::RemoteAddress).is_some() => {
             RowKey { remote: end(LogField::RemoteAddress), ..NOWHERE }
         }
-        RowsOf::Port => {
+        Granularity::Port => {
             let port = port(LogField::Port);
             RowKey { local_port: port, remote_port: port, kind: kind(row)?, ..NOWHERE }
         }
-        RowsOf::Process | RowsOf::User | RowsOf::Container => {
+        Granularity::Process | Granularity::User | Granularity::Container => {
             RowKey { local: number_of(owner), kind: Kind::Frame(0), ..NOWHERE }
         }
         // Whatever protocol a row without a remote address is of, it is not IP.
-        RowsOf::Remote | RowsOf::Interface => RowKey { kind: Kind::Frame(0), ..NOWHERE },
+        Granularity::Remote | Granularity::Interface => RowKey { kind: Kind::Frame(0), ..NOWHERE },
     })
 }
 

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 use proptest::prelude::*;
 
 use super::{
-    super::{line::RowsOf, moment::Period},
+    super::moment::Period,
     books::{BesideBooks, BooksLimits, ReplayBooks},
     index::{FileIndexing, FoundRecords, IndexError, LogIndex},
     player::{Player, PlayerKey},
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     filter::Dictionary,
     flow::{ledger::Ledger, row::Counting, services::Services},
+    log::Granularity,
 };
 
 const LIMITS: BooksLimits = BooksLimits { spacing: 5, size: 1 << 20, rows: 1 << 20 };
@@ -145,11 +146,11 @@ struct Replayed {
     books: ReplayBooks<Told>,
     told: Told,
     owners: KnownOwners,
-    rows: RowsOf,
+    rows: Granularity,
 }
 
 impl Replayed {
-    fn new(text: String, rows: RowsOf, limits: BooksLimits) -> Self {
+    fn new(text: String, rows: Granularity, limits: BooksLimits) -> Self {
         let index = index(&text);
         let books = ReplayBooks::new(limits, Services::default(), Dictionary::default());
         Self { text, index, books, told: Told::default(), owners: KnownOwners::default(), rows }
@@ -248,7 +249,7 @@ proptest! {
         size in prop_oneof![Just(0_usize), Just(4000), Just(1 << 20)],
         of_processes: bool,
     ) {
-        let rows = if of_processes { RowsOf::Process } else { RowsOf::Flow };
+        let rows = if of_processes { Granularity::Process } else { Granularity::Flow };
         let mut replayed = Replayed::new(text(&intervals), rows, BooksLimits { size, ..LIMITS });
         prop_assert_eq!(replayed.index.len(), intervals.len());
         for step in moves {
@@ -333,7 +334,7 @@ fn plain(bytes: u64) -> TestInterval {
 #[test]
 fn averages_are_of_whole_records() {
     let intervals: Vec<_> = [1000, 2000, 3000, 4000, 5000, 6000].map(plain).into();
-    let mut replayed = Replayed::new(text(&intervals), RowsOf::Flow, LIMITS);
+    let mut replayed = Replayed::new(text(&intervals), Granularity::Flow, LIMITS);
     replayed.go(6);
     let ledger = replayed.ledger();
     let overview = ledger.overview(|_| true, Counting::Once);
@@ -348,7 +349,7 @@ fn averages_are_of_whole_records() {
 fn what_is_not_known_is_a_gap_and_no_traffic() {
     let mut intervals: Vec<_> = [1000, 2000].map(plain).into();
     intervals[1].missing = 30;
-    let mut replayed = Replayed::new(text(&intervals), RowsOf::Flow, LIMITS);
+    let mut replayed = Replayed::new(text(&intervals), Granularity::Flow, LIMITS);
     let [first, second] = replayed.index.records[..] else { panic!() };
     assert_eq!((first.gap, second.gap, second.missing, second.over), (0, 300_000, 30, 320_000));
     replayed.go(2);
@@ -370,7 +371,7 @@ fn a_record_that_is_not_whole_does_not_count() {
     });
     let left = lines.iter().enumerate().filter(|(at, _)| Some(*at) != lost);
     let text = left.fold(String::new(), |text, (_, line)| text + line + "\n");
-    let mut replayed = Replayed::new(text, RowsOf::Flow, LIMITS);
+    let mut replayed = Replayed::new(text, Granularity::Flow, LIMITS);
     assert_eq!(replayed.read(1), Err("0 of 1 rows of flow are there".to_owned()));
     replayed.go(3);
     assert_eq!(replayed.ledger().total().bytes(), 5000);
@@ -379,7 +380,7 @@ fn a_record_that_is_not_whole_does_not_count() {
 #[test]
 fn totals_that_were_forgotten_are_not_kept() {
     let intervals: Vec<_> = (1..30).map(|number| plain(number * 10)).collect();
-    let mut replayed = Replayed::new(text(&intervals), RowsOf::Flow, LIMITS);
+    let mut replayed = Replayed::new(text(&intervals), Granularity::Flow, LIMITS);
     replayed.go(10);
     replayed.books.ledger().forget_totals();
     replayed.go(29);
@@ -425,7 +426,7 @@ fn owners_of_one_conversation_have_a_row_each() {
         let row = |pid, sent| TestRow { flow: 1, pid, sent, received: 0 };
         TestInterval { rows: vec![row(7, first), row(8, second)], ..plain(0) }
     };
-    let mut replayed = Replayed::new(text(&[both(100, 20), both(3000, 400)]), RowsOf::Flow, LIMITS);
+    let mut replayed = Replayed::new(text(&[both(100, 20), both(3000, 400)]), Granularity::Flow, LIMITS);
     replayed.go(2);
     let mut owned: Vec<_> = replayed
         .ledger()

@@ -16,7 +16,6 @@ use thiserror::Error;
 
 use super::{BLOCK, Blocks, LogsError, THREADS, decompressed};
 use crate::history::{
-    line::RowsOf,
     moment::Period,
     place::{Chosen, FoundLogFile},
     reading::{GoOn, ReadingError},
@@ -25,6 +24,7 @@ use crate::history::{
         record::{KnownOwners, RecordReading, ReplayedRecord},
     },
 };
+use crate::log::Granularity;
 
 /// Text that is kept of what was read last, in bytes: going back reads it again.
 const KEPT: usize = 64 << 20;
@@ -135,7 +135,11 @@ impl LogRecords {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub fn read(&mut self, place: usize, rows: RowsOf) -> Result<Result<ReplayedRecord, String>, LogsError> {
+    pub fn read(
+        &mut self,
+        place: usize,
+        rows: Granularity,
+    ) -> Result<Result<ReplayedRecord, String>, LogsError> {
         let Some(record) = self.index.records.get(place).copied() else {
             return Ok(Err("it is not there".to_owned()));
         };
