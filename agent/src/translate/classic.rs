@@ -4,9 +4,6 @@ use super::Untranslatable;
 
 /// Most instructions of a program (`BPF_MAXINSNS`).
 const MAX_LENGTH: usize = 4096;
-/// How often a loop goes round (`protochain`: once a header) before the frame is rejected. libpcap's interpreter goes on to the end of
-/// the frame; the kernel's verifier wants an end that it can see.
-pub(super) const ROUNDS: usize = 32;
 /// Most steps once loops are written out.
 const MAX_STEPS: usize = 16_384;
 /// Words of scratch memory (`BPF_MEMWORDS`).
@@ -137,6 +134,10 @@ pub(super) enum Metadata {
 }
 
 impl ClassicProgram {
+    /// How often a loop goes round (`protochain`: once a header) before the frame is rejected. libpcap's interpreter goes on to the end of
+    /// the frame; the kernel's verifier wants an end that it can see.
+    pub const ROUNDS: usize = 32;
+
     /// Checks a program.
     ///
     /// # Errors
@@ -230,7 +231,7 @@ impl ClassicProgram {
             places.push(next);
             next += 1;
             if let Some((from, to)) = loops.iter().find(|(_, to)| *to == at) {
-                next += (ROUNDS - 1) * (to + 1 - from);
+                next += (Self::ROUNDS - 1) * (to + 1 - from);
             }
         }
         if next + 1 > MAX_STEPS {
@@ -241,7 +242,7 @@ impl ClassicProgram {
         let mut at = 0;
         while at < length {
             let (from, to, rounds) = match loops.iter().find(|(from, _)| *from == at) {
-                Some((from, to)) => (*from, *to, ROUNDS),
+                Some((from, to)) => (*from, *to, Self::ROUNDS),
                 None => (at, at, 1),
             };
             let size = to + 1 - from;

@@ -1,16 +1,15 @@
 //! What is translated says the same as what it was translated from.
 
+mod agreement;
 mod machine;
 mod reference;
 
 use proptest::prelude::*;
 
-use super::{
-    ClassicInstruction, ClassicProgram, FilterEntry, FilterHook, PacketAccess, Untranslatable,
-    classic::ROUNDS,
-};
+use super::{ClassicInstruction, ClassicProgram, FilterEntry, FilterHook, PacketAccess, Untranslatable};
+use agreement::agrees;
 use machine::Machine;
-use reference::{Beside, Verdict, interpret};
+use reference::Beside;
 
 /// One instruction.
 const fn op(code: u16, on_true: u8, on_false: u8, operand: u32) -> ClassicInstruction {
@@ -19,43 +18,6 @@ const fn op(code: u16, on_true: u8, on_false: u8, operand: u32) -> ClassicInstru
 
 const ACCEPT: ClassicInstruction = op(0x06, 0, 0, 262_144);
 const REJECT: ClassicInstruction = op(0x06, 0, 0, 0);
-
-const WAYS: [(FilterHook, PacketAccess); 6] = [
-    (FilterHook::Received, PacketAccess::Direct),
-    (FilterHook::Received, PacketAccess::Asking),
-    (FilterHook::Sent, PacketAccess::Direct),
-    (FilterHook::Xdp, PacketAccess::Direct),
-    (FilterHook::Xdp, PacketAccess::InOnePiece),
-    (FilterHook::Xdp, PacketAccess::Asking),
-];
-
-/// Runs a program in every way on a frame of which `linear` bytes can be read directly.
-fn agrees(instructions: &[ClassicInstruction], frame: &[u8], linear: usize) {
-    let Ok(program) = ClassicProgram::check(instructions) else { return };
-    for (hook, access) in WAYS {
-        let entry = FilterEntry { hook, access, judgement: Some(&program), before: None };
-        let Ok(code) = entry.alone() else { continue };
-        let linear = if access == PacketAccess::InOnePiece { frame.len() } else { linear };
-        // XDP's length is that of what can be read directly.
-        let linear = if hook == FilterHook::Xdp { frame.len() } else { linear };
-        let beside = Beside {
-            packet_type: match hook {
-                FilterHook::Sent => 4,
-                FilterHook::Received => 3,
-                FilterHook::Xdp => 0,
-            },
-            vlan: (hook != FilterHook::Xdp).then_some(0x2007),
-            interface: 7,
-            protocol: 0x0800,
-        };
-        let expected = interpret(instructions, frame, &beside, ROUNDS);
-        if expected == Verdict::Endless {
-            continue;
-        }
-        let found = Machine::new(frame, linear, hook, &beside).run(&code);
-        assert_eq!(found, expected == Verdict::Accept, "{hook:?} {access:?} {instructions:?}");
-    }
-}
 
 /// `tcp port 80 or 443` as libpcap 1.10 compiles it for Ethernet.
 fn ports() -> Vec<ClassicInstruction> {
@@ -204,10 +166,13 @@ fn what_is_no_program_is_refused_in_words() {
         .join("\n")
     );
     let endless = [op(0x05, 0, 0, u32::MAX)];
-    assert_eq!(ClassicProgram::check(&endless).map(|program| program.length()), Ok(ROUNDS + 1));
+    assert_eq!(
+        ClassicProgram::check(&endless).map(|program| program.length()),
+        Ok(ClassicProgram::ROUNDS + 1)
+    );
     let long: Vec<_> =
         (0..1000).map(|_| op(0x04, 0, 0, 1)).chain([op(0x05, 0, 0, (-1001_i32).cast_unsigned())]).collect();
-    assert_eq!(ClassicProgram::check(&long), Err(Untranslatable::TooLong(1001 * ROUNDS)));
+    assert_eq!(ClassicProgram::check(&long), Err(Untranslatable::TooLong(1001 * ClassicProgram::ROUNDS)));
 }
 
 /// Instructions that are likely to be a program: codes that exist, places near the beginning.
