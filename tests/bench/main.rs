@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod filters;
 mod history;
 mod idle;
 mod links;
@@ -58,6 +59,8 @@ struct Options {
 enum Part {
     /// The cost of a frame with everything in the cache (`BPF_PROG_TEST_RUN`)
     Testrun,
+    /// The cost of a filter of ten terms, beside the same as a socket's, and iftop's
+    Filters,
     /// The cost of a frame in live traffic
     Live,
     /// From the execution of the program to the first frame counted, and what the verifier goes through
@@ -113,6 +116,9 @@ fn main() {
     let wanted = |part| options.only.is_none_or(|only| only == part);
     if wanted(Part::Testrun) {
         testrun::run(options.quick);
+    }
+    if wanted(Part::Filters) {
+        filters::run(options.quick);
     }
     if wanted(Part::Live) {
         live::run(options.quick);

@@ -1,6 +1,6 @@
 //! The programs that are measured: the product's, and those it is compared with.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use aya::{
     Ebpf, EbpfLoader,
@@ -12,6 +12,7 @@ use aya::{
 use flowtally::{
     kernel::{AttachTarget, Capacity, Kernel},
     model::hook::HookChoice,
+    translate::FrameJudge,
 };
 use flowtally_common::settings::{DEFAULT_SPILL, Layer, MIN_NOTES};
 use harness::Host;
@@ -74,8 +75,14 @@ pub(crate) fn attach(program: &mut SchedClassifier, interface: &str) -> SchedCla
 /// The product's kernel side on a host's interface, and its program there for what the interface sends. To be called
 /// in the host's namespace.
 pub(crate) fn flowtally(host: &Host, slots: u32) -> (Kernel, SchedClassifier) {
+    filtered(host, slots, None)
+}
+
+/// The same with a filter.
+pub(crate) fn filtered(host: &Host, slots: u32, judge: Option<Arc<FrameJudge>>) -> (Kernel, SchedClassifier) {
     let mut kernel = Kernel::load(Capacity { slots, flows: DEFAULT_SPILL, notes: MIN_NOTES }, false)
         .expect("load flowtally");
+    kernel.set_filter(judge).expect("load the filter");
     let target = AttachTarget {
         index: if_nametoindex(host.interface).expect("the interface has an index"),
         name: host.interface.to_owned(),

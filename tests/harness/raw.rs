@@ -68,7 +68,9 @@ impl RawSocket {
     }
 }
 
-fn link_address(interface: &str) -> LinkAddr {
+/// Where packet sockets are bound to for an interface of this thread's namespace.
+#[must_use]
+pub fn link_address(interface: &str) -> LinkAddr {
     getifaddrs()
         .expect("list interfaces")
         .filter(|entry| entry.interface_name == interface)
