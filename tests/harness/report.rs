@@ -67,6 +67,8 @@ pub struct Side {
     pub untracked_packets: u64,
     pub unparsed_bytes: u64,
     pub unparsed_packets: u64,
+    pub filtered_bytes: u64,
+    pub filtered_packets: u64,
     pub gso_extra_bytes: u64,
     pub gso_extra_packets: u64,
     pub residue_bytes: i64,

@@ -23,6 +23,7 @@ mod ends;
 mod environment;
 mod errors;
 mod extensions;
+mod filters;
 mod hooks;
 mod lifecycle;
 mod link;
