@@ -4,7 +4,11 @@ use std::fs;
 
 use harness::{
     Agent, Way,
-    frames::{IPV4, ethernet, ipv4, protocol::UDP, udp},
+    frames::{
+        IPV4, ethernet, ipv4,
+        protocol::{TCP, UDP},
+        tcp, udp,
+    },
 };
 use nix::sys::signal::Signal;
 
@@ -48,6 +52,46 @@ fn the_configuration_is_read_again() {
     let starts: Vec<_> = log.of("start").map(|start| start["seconds"].as_u64().unwrap()).collect();
     assert_eq!(starts, [1, 2], "a file is of one setting");
     assert!(log.of("remote").count() > 0);
+}
+
+/// What is wrong is named, be it found when the file is read or by the kernel.
+#[test]
+fn a_filter_that_is_refused_leaves_the_old_one() {
+    let service = Service::new();
+    let file = service.path("config.toml");
+    let write = |filter: &str| {
+        let text = format!(
+            "[capture]\ninterfaces = \"near\"\nfilter-code = \"{filter}\"\n[agent]\ninterval = \"1s\"\n"
+        );
+        fs::write(&file, text).unwrap();
+    };
+    write("udp");
+    let mut command = service.command("");
+    command.arg("--config").arg(&file);
+    let mut agent = Agent::start_command(&service.pair.near.namespace, command);
+    agent.wait_for("flowtally: measuring on near");
+    let chains: Vec<_> = (1..=12).map(|number| format!("ip6 protochain {number}")).collect();
+    for (filter, message) in [
+        (
+            chains.join(" or ").as_str(),
+            "the capture filter is left as it was: the filter is too complex for the kernel (",
+        ),
+        ("udp and", "the configuration is left as it was: "),
+        ("ip and arp", "filter-code: expression rejects all packets"),
+    ] {
+        write(filter);
+        agent.signal(Signal::SIGHUP);
+        agent.wait_for(message);
+        assert_eq!(service.status()["filter"].as_str(), Some("udp"), "{filter}");
+    }
+    let tcp = ethernet(Way::Sent, IPV4, &ipv4(Way::Sent, TCP, &tcp(Way::Sent, 100)));
+    service.pair.near.send(&[frames(3), vec![tcp; 2]].concat());
+    let status = service.status_when("all are counted", |status| {
+        let near = &status["interfaces"][0];
+        near["counted_packets"].as_u64() == Some(5)
+    });
+    assert_eq!(status["interfaces"][0]["filtered_packets"].as_u64(), Some(2), "{status}");
+    drop(service.stop(agent));
 }
 
 /// logrotate renames a file and sends SIGHUP.

@@ -159,5 +159,5 @@ fn a_filter_that_no_jump_spans_is_refused_in_words() {
     // Each is a loop of 30 instructions, written out.
     let chains: Vec<_> = (0..40).map(|number| format!("ip6 protochain {number}")).collect();
     let refusal = load(&chains.join(" or ")).unwrap_err();
-    assert!(["too complex", "too long"].iter().any(|words| refusal.contains(words)), "{refusal}");
+    assert!(refusal.contains("too long"), "{refusal}");
 }

@@ -79,9 +79,9 @@ pub enum KernelError {
         /// The chain of causes, without the rest of the verifier's log: what the kernel lacks is in its first line.
         reason: String,
     },
-    /// A filter that the verifier does not follow to its end.
+    /// A filter whose program is too long, or that the verifier does not follow to its end.
     #[error(
-        "the filter is too complex for the kernel's verifier ({instructions} instructions): name fewer hosts, networks or ports, \
+        "the filter is too complex for the kernel ({instructions} instructions): name fewer hosts, networks, ports or protochains, \
          or put those that are next to each other into one net or portrange"
     )]
     FilterTooComplex {

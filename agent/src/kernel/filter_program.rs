@@ -41,7 +41,8 @@ impl FilterProgram {
             loaded = sys::load_program(kind, &code, &mut []);
         }
         let descriptor = loaded.map_err(|error| match error.raw_os_error() {
-            Some(libc::E2BIG) => KernelError::FilterTooComplex { instructions: code.len() },
+            // Too many instructions to follow; too many ways that are still to be followed.
+            Some(libc::E2BIG | libc::EFAULT) => KernelError::FilterTooComplex { instructions: code.len() },
             Some(libc::EACCES | libc::EINVAL) => {
                 // Once more, for what the verifier says of it.
                 let mut log = vec![0; 1 << 20];

@@ -132,7 +132,10 @@ impl Filters {
             .map(|(epoch, judgement)| FilterStage { epoch: *epoch, judgement: judgement.as_ref() });
         let load = |access| {
             let entry = FilterEntry { hook, access, judgement: now.as_ref(), before };
-            let failed = |error: Untranslatable| KernelError::explain("translating the filter", &error);
+            let failed = |error| match error {
+                Untranslatable::TooLong(instructions) => KernelError::FilterTooComplex { instructions },
+                other => KernelError::explain("translating the filter", &other),
+            };
             FilterProgram::load(hook, &entry.assemble(self.maps(hook, layer)).map_err(failed)?)
         };
         match load(PacketAccess::Direct) {
