@@ -22,7 +22,7 @@ const PLAIN: &[&str] = &["flowtally", "flowtally-common", "flowtally-ebpf", "xta
 
 /// The test programs of the package that needs root which are about the kernel.
 const IN_KERNEL: &[&str] =
-    &["agent", "files", "kernel", "log", "notes", "owners", "sandbox", "testrun", "walk"];
+    &["agent", "files", "filters", "kernel", "log", "notes", "owners", "sandbox", "testrun", "walk"];
 
 /// The test program that compares with the original lsof: it is about processes and files, no kernel object.
 const LISTING: &str = "lsof";

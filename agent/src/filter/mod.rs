@@ -1,7 +1,7 @@
 //! Capture filters: `-f`, the key `f` and the directive `filter-code`, in the language of pcap-filter(7) as far as the
 //! fields of a flow can answer it. Pure: no input or output, no clock, and matching cannot fail.
 //!
-//! Differences from libpcap, all on purpose:
+//! Differences from libpcap, all on purpose (the table of docs/filters.md has every one, and `tests/filters` holds both to it):
 //! - A VLAN tag hides nothing: `port 80` matches inside a VLAN too, and `vlan 7` is a test like any other, of the
 //!   innermost tag, that changes nothing about the rest of the expression.
 //! - An extension header hides nothing: `tcp` and `proto 6` match what an IPv6 packet carries after all of them.
