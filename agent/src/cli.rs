@@ -305,7 +305,10 @@ pub struct CaptureArgs {
     /// [default: by the host's memory, 16384 to 1048576]
     #[arg(long, value_name = "N", value_parser = max_flows)]
     pub max_flows: Option<u32>,
-    /// Count only what matches, in the language of pcap-filter(7): 'host 10.0.0.1 and not port 22'
+    /// Count only what matches, in the language of pcap-filter(7)
+    ///
+    /// 'host 10.0.0.1 and not port 22', 'src net 10.0.0.0/8 and tcp port 443', 'tcp[tcpflags] & tcp-syn != 0'.
+    /// docs/filters.md has more, and says what it needs.
     #[arg(short, long, value_name = "FILTER")]
     pub filter: Option<String>,
     /// Count a frame on each interface that it crosses (bridge and port, bond and slave, in and out), not once
@@ -473,6 +476,9 @@ pub struct HistoryRowsArgs {
     #[arg(short, long, value_name = "NAME")]
     pub interface: Vec<String>,
     /// That match, in the language of pcap-filter(7): what was sent is outbound, what was received inbound
+    ///
+    /// 'net 10.0.0.0/8 and not port 22', 'outbound and tcp dst port 443', 'udp and portrange 5000-5100'.
+    /// A log has flows: docs/filters.md says what can be asked of them, and has more.
     #[arg(short, long, value_name = "FILTER")]
     pub filter: Option<String>,
 }

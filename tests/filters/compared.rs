@@ -258,6 +258,25 @@ fn what_can_match_nothing_is_refused_by_one_of_the_two() {
     }
 }
 
+/// What is typed from the documentation is taken by the language that serves there.
+#[test]
+fn the_examples_of_the_documentation_are_taken() {
+    let pcap = Libpcap::get().expect("libpcap0.8 is installed");
+    let mut count = [0; 2];
+    for line in include_str!("../../docs/filters.md").lines().filter(|line| line.starts_with("flowtally ")) {
+        let Some((_, expression)) = line.split_once("-f '") else { continue };
+        let (expression, _) = expression.split_once('\'').unwrap();
+        if line.starts_with("flowtally history") {
+            assert!(Filter::parse(expression, &names()).unwrap().is_some(), "{line}");
+            count[1] += 1;
+        } else {
+            pcap.compile(expression, Layer::Ethernet).unwrap_or_else(|error| panic!("{line}: {error}"));
+            count[0] += 1;
+        }
+    }
+    assert!(count[0] >= 20 && count[1] >= 2, "{count:?}");
+}
+
 /// What a reader is told is what the comparison allows, row by row.
 #[test]
 fn the_table_of_the_documentation_is_the_one_that_is_held_to() {

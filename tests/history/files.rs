@@ -287,3 +287,22 @@ fn several_hosts_are_read_together_and_told_apart() {
     let points = json(&["--timeline", "--step", "1m", "--by", "interface"], &[folder]);
     assert_eq!(points["points"].as_array().unwrap().iter().map(both).sum::<u64>(), all);
 }
+
+/// As of a measurement: all of the expression, and a mark where it is wrong.
+#[test]
+fn what_is_wrong_in_a_filter_is_marked() {
+    for (text, message, mark) in [
+        (
+            "tcp and (tcp[tcpflags] & (tcp-syn|tcp-fin) != 0)",
+            "'tcp[tcpflags] & (tcp-syn|tcp-fin) != 0' cannot be answered: lengths and contents of single packets are not kept",
+            10,
+        ),
+        ("port 80 (", "syntax error: expected 'and', 'or' or the end, found '('", 9),
+    ] {
+        let output = history(&["-f", text], &[]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(message), "{said}");
+        assert!(said.contains(&format!("\n  {text}\n  {}^", " ".repeat(mark - 1))), "{said}");
+    }
+}

@@ -435,9 +435,22 @@ impl<'a> FilterParser<'a> {
     /// The words from this token to the next that begins something else cannot be answered.
     fn unsupported_from(&self, start: usize, reason: &'static str) -> FilterError {
         let begin = self.tokens.get(start).map_or(self.text.len(), |token| token.at);
-        let joint =
-            |token: &&Token<'_>| matches!(token.kind, TokenKind::And | TokenKind::Or | TokenKind::Close);
-        let end = self.tokens.iter().skip(start + 1).find(joint).map_or(self.text.len(), |token| token.at);
+        // A parenthesis of its own belongs to it, with all that is inside.
+        let mut depth = 0_usize;
+        let is_joint = |token: &&Token<'_>| match token.kind {
+            TokenKind::Open => {
+                depth += 1;
+                false
+            }
+            TokenKind::Close if depth > 0 => {
+                depth -= 1;
+                false
+            }
+            TokenKind::Close => true,
+            TokenKind::And | TokenKind::Or => depth == 0,
+            _ => false,
+        };
+        let end = self.tokens.iter().skip(start + 1).find(is_joint).map_or(self.text.len(), |token| token.at);
         let part = self.text[begin..end].trim().to_owned();
         self.error_at(start, FilterProblem::Unsupported { part, reason })
     }

@@ -211,6 +211,8 @@ fn what_cannot_be_answered_is_named_with_the_reason() {
     part("len > 100", "len > 100", payload);
     part("tcp[13] & 2 != 0", "tcp[13] & 2 != 0", payload);
     part("udp or tcp[tcpflags] = 2", "tcp[tcpflags] = 2", payload);
+    part("tcp[tcpflags] & (tcp-syn|tcp-fin) != 0", "tcp[tcpflags] & (tcp-syn|tcp-fin) != 0", payload);
+    part("(udp and ip[(2)] = 5) or tcp", "ip[(2)] = 5", payload);
     part("mpls 100", "mpls 100", "what a tunnel or a label carries is not looked into");
     part("arp host 10.0.0.1", "arp host 10.0.0.1", "addresses inside frames that are not IP are not kept");
     part("ip6 broadcast", "ip6 broadcast", "IPv6 has no broadcast, only multicast");

@@ -11,7 +11,7 @@ use super::{
     moment::Period,
 };
 use crate::{
-    filter::{Dictionary, Filter, FilterError},
+    filter::{Dictionary, Filter, MarkedError},
     flow::{group::GroupBy, services::Services},
     format::Safe,
     log::Granularity,
@@ -67,16 +67,9 @@ pub enum ChoiceError {
         /// What is wrong with it.
         why: String,
     },
-    /// No port, address or filter.
-    #[error("{option} '{text}': {error}", text = Safe::new(.text))]
-    Filter {
-        /// The option.
-        option: &'static str,
-        /// Its value.
-        text: String,
-        /// What is wrong with it.
-        error: FilterError,
-    },
+    /// No filter: what is wrong with it, with all of it and a mark.
+    #[error("-f: {0}")]
+    Filter(MarkedError),
     /// A port that is none.
     #[error("--port '{text}': write a port or a service's name, and after a slash the protocol if one is meant: 443, https, 53/udp", text = Safe::new(.0))]
     Port(String),

@@ -204,10 +204,10 @@ fn selection(args: &HistoryRowsArgs, names: &Dictionary) -> Result<RowSelection,
     let patterns = |option, texts: &[String]| -> Result<Vec<NamePattern>, ChoiceError> {
         texts.iter().map(|text| NamePattern::parse(option, text)).collect()
     };
-    let filter = args.filter.as_ref().map(|text| {
-        let error = |error| ChoiceError::Filter { option: "-f", text: text.clone(), error };
-        Filter::parse(text, names).map_err(error)
-    });
+    let filter = args
+        .filter
+        .as_ref()
+        .map(|text| Filter::parse(text, names).map_err(|error| ChoiceError::Filter(error.marked(text))));
     Ok(RowSelection {
         processes: patterns("--process", &args.process)?,
         users: patterns("--user", &args.user)?,
