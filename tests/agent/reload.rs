@@ -5,9 +5,9 @@ use std::fs;
 use harness::{
     Agent, Way,
     frames::{
-        IPV4, ethernet, ipv4,
+        DOT1Q, IPV4, ethernet, ipv4,
         protocol::{TCP, UDP},
-        tcp, udp,
+        tagged, tcp, udp,
     },
 };
 use nix::sys::signal::Signal;
@@ -91,6 +91,48 @@ fn a_filter_that_is_refused_leaves_the_old_one() {
         near["counted_packets"].as_u64() == Some(5)
     });
     assert_eq!(status["interfaces"][0]["filtered_packets"].as_u64(), Some(2), "{status}");
+    drop(service.stop(agent));
+}
+
+/// In its sandbox the agent begins no capture, which libpcap compiles `vlan` for: what was compiled before stays, and what becomes of
+/// anything else is said.
+#[test]
+fn a_filter_of_vlans_is_changed_as_far_as_the_sandbox_allows() {
+    const KEPT: &str = "vlan 5 and ether host 02:00:00:00:00:12";
+    let service = Service::new();
+    let file = service.path("config.toml");
+    let write = |filter: &str, interval: &str| {
+        let text = format!(
+            "[capture]\ninterfaces = \"near\"\nfilter-code = \"{filter}\"\n[agent]\ninterval = \"{interval}\"\n"
+        );
+        fs::write(&file, text).unwrap();
+    };
+    write(KEPT, "1s");
+    let mut command = service.command("");
+    command.arg("--config").arg(&file);
+    let mut agent = Agent::start_command(&service.pair.near.namespace, command);
+    agent.wait_for("flowtally: measuring on near");
+
+    write(KEPT, "2s");
+    agent.signal(Signal::SIGHUP);
+    agent.wait_for("the configuration was read again");
+    let tagged = |id| tagged(Way::Sent, &[(DOT1Q, id)], IPV4, &ipv4(Way::Sent, UDP, &udp(Way::Sent, 100)));
+    service.pair.near.send(&[vec![tagged(5); 3], vec![tagged(7); 2]].concat());
+    service.status_when("the other tag is filtered", |status| {
+        status["interfaces"][0]["filtered_packets"].as_u64() == Some(2)
+    });
+
+    write("vlan 7", "2s");
+    agent.signal(Signal::SIGHUP);
+    agent.wait_for("the capture filter 'vlan 7' is applied to flows, after counting, and not to packets: ");
+    assert_eq!(service.status()["filter"].as_str(), Some("vlan 7"));
+    assert!(!agent.said().contains("left as it was"), "{}", agent.said());
+
+    write("vlan 7 and less 100", "2s");
+    agent.signal(Signal::SIGHUP);
+    agent.wait_for("capture.filter-code: 'vlan' is compiled for a live capture, and none can be begun: ");
+    assert!(agent.said().contains("restart it, or start it with --no-sandbox"), "{}", agent.said());
+    assert_eq!(service.status()["filter"].as_str(), Some("vlan 7"));
     drop(service.stop(agent));
 }
 

@@ -37,6 +37,8 @@ use crate::translate::FrameJudge;
 pub struct Filter {
     text: String,
     judge: Judge,
+    /// Why packets are not judged.
+    because: Option<String>,
 }
 
 /// What decides.
@@ -56,14 +58,29 @@ impl Filter {
     /// What is no expression of the language, or asks for what a flow does not keep.
     pub fn parse(text: &str, names: &Dictionary) -> Result<Option<Self>, FilterError> {
         let expression = parse::parse(text, names)?;
-        Ok(expression
-            .map(|expression| Self { text: text.trim().to_owned(), judge: Judge::Flows(expression) }))
+        Ok(expression.map(|expression| Self {
+            text: text.trim().to_owned(),
+            judge: Judge::Flows(expression),
+            because: None,
+        }))
+    }
+
+    /// The same with the reason why flows are judged and not packets.
+    #[must_use]
+    pub fn because(self, reason: String) -> Self {
+        Self { because: Some(reason), ..self }
+    }
+
+    /// Why flows are judged and not packets, where there was a choice.
+    #[must_use]
+    pub fn why_by_flows(&self) -> Option<&str> {
+        self.because.as_deref()
     }
 
     /// A filter that the kernel decides on, packet by packet. Without a judge it is somebody else's.
     #[must_use]
     pub fn by_packets(text: &str, judge: Option<FrameJudge>) -> Self {
-        Self { text: text.trim().to_owned(), judge: Judge::Packets(judge.map(Arc::new)) }
+        Self { text: text.trim().to_owned(), judge: Judge::Packets(judge.map(Arc::new)), because: None }
     }
 
     /// Whether the kernel decides.

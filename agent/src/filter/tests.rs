@@ -436,7 +436,7 @@ proptest! {
         left in any_expression(any_test()), right in any_expression(any_test()), key in any_key()
     ) {
         let is = |expression: &Expression| {
-            matches(&Filter { text: String::new(), judge: Judge::Flows(expression.clone()) }, &key)
+            matches(&Filter { text: String::new(), judge: Judge::Flows(expression.clone()), because: None }, &key)
         };
         prop_assert_eq!(is(&left.clone().not()), !is(&left));
         prop_assert_eq!(is(&left.clone().and(right.clone())), is(&left) && is(&right));

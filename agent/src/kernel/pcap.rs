@@ -51,6 +51,8 @@ pub struct Libpcap {
     calls: Calls,
     /// Before 1.8 its compiler keeps what it does in variables of its own.
     one_at_a_time: Mutex<()>,
+    /// What was last compiled for a live capture, and of what: in the agent's sandbox none can be begun, and the configuration is read again.
+    last_live: Mutex<Option<(String, Vec<ClassicInstruction>)>>,
 }
 
 struct Calls {
@@ -88,7 +90,7 @@ pub enum CompileError {
     /// The expression asks for what libpcap compiles for a live capture alone, and none can be begun.
     #[error(
         "'vlan' is compiled for a live capture, and none can be begun: {0}. Run as root, or give the program cap_net_raw \
-         (setcap) too"
+         (setcap) too; an agent that runs is refused it by its sandbox: restart it, or start it with --no-sandbox"
     )]
     NoCapture(String),
 }
@@ -114,7 +116,13 @@ impl Libpcap {
                     // It stays to the end of the process: the functions must.
                     std::mem::forget(library);
                     match calls {
-                        Ok(calls) => return Ok(Self { calls, one_at_a_time: Mutex::new(()) }),
+                        Ok(calls) => {
+                            return Ok(Self {
+                                calls,
+                                one_at_a_time: Mutex::default(),
+                                last_live: Mutex::default(),
+                            });
+                        }
                         Err(error) => refusal = refusal.or(Some(error)),
                     }
                 }
@@ -152,9 +160,23 @@ impl Libpcap {
         let compiled = dead.compile(&text)?;
         // A tag that the kernel keeps beside the frame is looked for in live captures alone.
         if layer == Layer::Ethernet && has_word(expression, "vlan") {
-            return self.live()?.compile(&text);
+            return self.compile_live(expression, &text);
         }
         Ok(compiled)
+    }
+
+    /// The program for a live capture; that of the last time where none can be begun any more.
+    fn compile_live(&self, expression: &str, text: &CStr) -> Result<Vec<ClassicInstruction>, CompileError> {
+        let mut last = self.last_live.lock().unwrap_or_else(PoisonError::into_inner);
+        match (self.live(), &*last) {
+            (Ok(capture), _) => {
+                let program = capture.compile(text)?;
+                *last = Some((expression.to_owned(), program.clone()));
+                Ok(program)
+            }
+            (Err(_), Some((same, program))) if same == expression => Ok(program.clone()),
+            (Err(error), _) => Err(error),
+        }
     }
 
     /// Compiles an expression for both kinds of devices; `None` for a blank one.

@@ -336,10 +336,12 @@ pub(super) fn parse_filter(text: &str) -> Result<Option<Filter>, MarkedError> {
         },
         Err(error) => error.to_string(),
     };
-    Filter::parse(text, &dictionary()).map_err(|error| {
+    match Filter::parse(text, &dictionary()) {
+        Ok(filter) => Ok(filter.map(|filter| filter.because(refusal))),
         // What libpcap would have taken.
-        if error.is_beyond_flows() { marked(refusal, Some(error.column)) } else { error.marked(text) }
-    })
+        Err(error) if error.is_beyond_flows() => Err(marked(refusal, Some(error.column))),
+        Err(error) => Err(error.marked(text)),
+    }
 }
 
 fn typed_filter(text: &str) -> Result<Option<Filter>, Usage> {

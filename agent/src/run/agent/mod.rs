@@ -190,6 +190,7 @@ async fn start(
         meter.look(true).await?;
     }
     announce(&meter);
+    reload::tell_what_is_judged(&orders);
     if orders.settings.has_log {
         tell!("the log is written to {}", Safe::os(&orders.settings.log.folder));
     }

@@ -3,8 +3,19 @@
 use super::{Agent, log::filter_text};
 use crate::{
     agent::settings::AgentKey,
+    format::Safe,
     run::settings::{AgentOrders, agent_orders},
 };
+
+/// Says it where a filter is applied to flows, which reads some expressions otherwise than libpcap does, and why.
+pub(super) fn tell_what_is_judged(orders: &AgentOrders) {
+    if let Some(filter) = &orders.plan.terms.filter
+        && let Some(why) = filter.why_by_flows()
+    {
+        let text = Safe::new(filter.text());
+        tell!("the capture filter '{text}' is applied to flows, after counting, and not to packets: {why}");
+    }
+}
 
 impl Agent {
     /// Reads the configuration again. Nothing is lost meanwhile; what is wrong in it is said, and everything stays as it was.
@@ -28,6 +39,7 @@ impl Agent {
                 tell!("the capture filter is left as it was: {error:#}");
             } else {
                 changed.plan.terms.filter.clone_from(&new.plan.terms.filter);
+                tell_what_is_judged(&changed);
             }
         }
         if new.plan.interfaces != self.orders.plan.interfaces {
