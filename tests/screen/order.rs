@@ -1,9 +1,12 @@
 //! What is listed, and in which order.
 
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use harness::{
-    NetPair, Sender, Way,
+    NetPair, Sender, Terminal, Way,
     frames::{FAR_V4, NEAR_V4, protocol::UDP},
     screen::{Row, amount, is_near},
 };
@@ -186,6 +189,43 @@ fn the_capture_filter_acts_on_what_is_counted() {
 /// A filter that libpcap takes, and that is too long when it is written out: each part is a loop.
 fn chains() -> String {
     (1..=12).map(|number| format!("ip6 protochain {number}")).collect::<Vec<_>>().join(" or ")
+}
+
+/// A name server that does not answer holds up no key: what is pressed meanwhile happens before the filter is refused.
+#[test]
+fn a_filter_whose_names_are_looked_up_holds_up_nothing() {
+    let pair = NetPair::new();
+    pair.near.namespace.ip("route add default via 10.77.0.2");
+    let terminal = Terminal::open(&pair.near.namespace, USUAL);
+    // Behind the other host, which forwards nothing and says nothing.
+    let servers = "nameserver 192.0.2.53\noptions timeout:2 attempts:1\n";
+    fs::write(terminal.home().join("resolv.conf"), servers).unwrap();
+    fs::write(terminal.home().join("nsswitch.conf"), "hosts: files dns\n").unwrap();
+    terminal.enter(&format!(
+        "unshare --mount sh -c 'for name in resolv.conf nsswitch.conf; do mount --bind $HOME/$name /etc/$name; done; \
+         exec flowtally -i {} -n -N -P'; echo ended $?",
+        pair.near.interface
+    ));
+    terminal.wait("the screen", |screen| screen.totals().map(drop));
+    let said = |message: &str| {
+        terminal.wait(message, |screen| screen.message().filter(|said| said.contains(message)).map(|_| ()));
+    };
+    let filter = || {
+        terminal.press("f");
+        terminal.wait_for("Net filter>");
+        terminal.enter("host nowhere.example");
+    };
+    filter();
+    terminal.press("P");
+    said("Display paused");
+    terminal.press("P");
+    said("Display unpaused");
+    said("unknown host");
+    // Nor does it hold up the end.
+    filter();
+    said("is being compiled");
+    terminal.press("q");
+    terminal.wait_for("ended 0");
 }
 
 /// The keys that a prompt is edited with.

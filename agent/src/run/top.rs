@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    future::poll_fn,
+    future::{pending, poll_fn},
     io::BufWriter,
     path::Path,
     task::Poll,
@@ -15,7 +15,7 @@ use futures_util::StreamExt as _;
 use rustix::process::{Signal, kill_current_process_group};
 use tokio::{
     signal::unix::{SignalKind, signal},
-    task::spawn_blocking,
+    task::{JoinError, JoinHandle, spawn_blocking},
     time::timeout,
 };
 
@@ -27,6 +27,7 @@ use super::{
     terminal::{self, TerminalScreen},
 };
 use crate::{
+    filter::{Filter, MarkedError},
     flow::{
         names::Names,
         row::{Counting, InterfaceId},
@@ -47,6 +48,9 @@ use crate::{
 
 /// How long a stopped process may take to notice it: other threads may run on for a moment.
 const STOPPING: Duration = Duration::from_millis(200);
+
+/// How long a filter may take to compile before that is said: nobody notices it at a key.
+const AT_ONCE: Duration = Duration::from_millis(50);
 
 /// Shows the screen until the user or a signal ends it.
 pub(super) async fn top(options: IftopOptions, mut plan: Plan) -> anyhow::Result<()> {
@@ -115,7 +119,8 @@ async fn show(
     display.say(said, source.elapsed());
     source.prepare(&mut display);
     let continued = signal(SignalKind::from_raw(Signal::CONT.as_raw())).context("listening for SIGCONT")?;
-    let mut top = Top { source, display, screen: TerminalScreen::take()?, resolver, continued };
+    let mut top =
+        Top { source, display, screen: TerminalScreen::take()?, resolver, continued, compiling: None };
     let ended = top.run(shutdown).await;
     let Top { source, screen, .. } = top;
     drop(screen);
@@ -136,6 +141,19 @@ struct Top {
     resolver: Resolver,
     /// SIGCONT: whoever had the terminal meanwhile left it in another state.
     continued: tokio::signal::unix::Signal,
+    /// The capture filter that was typed last, while it is being compiled.
+    compiling: Option<JoinHandle<CompiledFilter>>,
+}
+
+/// A filter as it was typed, and what became of it.
+type CompiledFilter = (String, Result<Option<Filter>, MarkedError>);
+
+/// Waits for a filter that is being compiled; for ever where none is.
+async fn compiled(compiling: &mut Option<JoinHandle<CompiledFilter>>) -> Result<CompiledFilter, JoinError> {
+    let Some(handle) = compiling else { return pending().await };
+    let filter = handle.await;
+    *compiling = None;
+    filter
 }
 
 /// Whether to go on.
@@ -185,6 +203,7 @@ impl Top {
                 }
                 // What has been found out is taken up where the screen is drawn.
                 () = self.resolver.answered() => {}
+                filter = compiled(&mut self.compiling) => self.install(filter)?,
                 event = self.source.wait() => match self.source.take(event, &mut self.display).await? {
                     SourceNews::Nothing => {}
                     SourceNews::Closed { compared } => {
@@ -267,13 +286,7 @@ impl Top {
             Wish::Quit => return Ok(Next::End),
             Wish::Suspend => self.suspend().await?,
             Wish::Repaint => self.screen.repaint()?,
-            Wish::NetFilter(text) => match parse_filter(&text) {
-                Ok(filter) => match self.source.set_filter(filter) {
-                    Ok(()) => self.display.filter_installed(&text, self.source.elapsed()),
-                    Err(error) => self.say(format!("{error:#}")),
-                },
-                Err(error) => self.say(error.line()),
-            },
+            Wish::NetFilter(text) => self.compile(text).await?,
             Wish::Export(name, format) => match self.export(&name, format) {
                 Ok(count) => self.say(format!("Wrote {count} rows to {}", Safe::new(&name))),
                 Err(error) => self.say(format!("Not written: {error:#}")),
@@ -287,6 +300,32 @@ impl Top {
             }
         }
         Ok(Next::GoOn)
+    }
+
+    /// Has a filter compiled, and goes on meanwhile: names in it are asked of name servers, which may not answer. One that is not ready
+    /// yet is given up.
+    async fn compile(&mut self, text: String) -> anyhow::Result<()> {
+        self.compiling = Some(spawn_blocking(move || {
+            let parsed = parse_filter(&text);
+            (text, parsed)
+        }));
+        match timeout(AT_ONCE, compiled(&mut self.compiling)).await {
+            Ok(filter) => self.install(filter)?,
+            Err(_) => self.say("The new filter is being compiled; until it is there, the one before counts"),
+        }
+        Ok(())
+    }
+
+    fn install(&mut self, filter: Result<CompiledFilter, JoinError>) -> anyhow::Result<()> {
+        let (text, parsed) = filter.context("compiling the filter")?;
+        match parsed {
+            Ok(filter) => match self.source.set_filter(filter) {
+                Ok(()) => self.display.filter_installed(&text, self.source.elapsed()),
+                Err(error) => self.say(format!("{error:#}")),
+            },
+            Err(error) => self.say(error.line()),
+        }
+        Ok(())
     }
 
     /// Gives the terminal back and stops, with everything in the foreground, until it is continued.
