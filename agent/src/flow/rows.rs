@@ -42,6 +42,9 @@ pub(crate) struct Rows<S> {
     pub(crate) ownership: Ownership,
     /// For each row, the numbers of its groups.
     row_groups: Vec<u32>,
+    /// For each of `groups`, how many rows each group has: it is kept as long as it has any, also when nothing of these counts on their
+    /// interface.
+    group_sizes: Vec<Vec<u32>>,
     services: Services,
     waiting: Vec<RowAmount<S>>,
     numbers: Vec<Option<u32>>,
@@ -77,16 +80,18 @@ pub(crate) struct RowAmount<S> {
 impl<S> Rows<S> {
     /// No rows, and never more than `limit`; nor groups of each of `groups`.
     pub(crate) fn new(limit: usize, groups: Vec<GroupBy>, services: Services) -> Self {
+        let by_key: Vec<_> = groups
+            .iter()
+            .filter(|by| by.of_owner().is_none())
+            .map(|by| (*by, AccountTable::new(limit)))
+            .collect();
         Self {
             table: AccountTable::new(limit),
             crossings: CrossingAccounts::default(),
-            groups: groups
-                .iter()
-                .filter(|by| by.of_owner().is_none())
-                .map(|by| (*by, AccountTable::new(limit)))
-                .collect(),
             ownership: Ownership::new(&groups),
             groupings: groups,
+            group_sizes: vec![Vec::new(); by_key.len()],
+            groups: by_key,
             row_groups: Vec::new(),
             services,
             waiting: Vec::with_capacity(BATCH),
@@ -143,8 +148,20 @@ impl<S> Rows<S> {
                 let group = by.key(row, &self.services).and_then(|key| table.number(&key));
                 self.row_groups[first + place] = group.map_or(NO_GROUP, |(group, _)| group);
             }
+            self.join_groups(number);
         }
         Some(number)
+    }
+
+    /// A row has its groups.
+    fn join_groups(&mut self, row: u32) {
+        let groups = &self.row_groups[row as usize * self.groups.len()..];
+        for (group, rows) in groups.iter().zip(&mut self.group_sizes) {
+            if *group != NO_GROUP {
+                rows.resize(rows.len().max(*group as usize + 1), 0);
+                rows[*group as usize] += 1;
+            }
+        }
     }
 
     /// Finds out what of the open interval is the same frames on several interfaces; to be called before it is closed. In the
@@ -164,7 +181,7 @@ impl<S> Rows<S> {
         if keep {
             self.keep();
         }
-        let Self { table, crossings, groups, row_groups, departed, ownership, .. } = self;
+        let Self { table, crossings, groups, row_groups, group_sizes, departed, ownership, .. } = self;
         // Groups count once, but for those that are interfaces.
         let once = |(number, pending)| (number, pending, crossings.pending_once(number, pending));
         let late = || crossings.late().iter().map(|(number, once)| (*number, [Count::default(); 2], *once));
@@ -188,14 +205,28 @@ impl<S> Rows<S> {
         ownership.close_interval();
         departed.clear();
         crossings.close(length, closed, table);
-        table.close(length, closed, evict, |number, key, traffic| {
-            let once = crossings.depart(number, key, traffic);
-            let owner = ownership.close(number, key, &once);
-            departed.push(DepartedRow { key: *key, traffic: *traffic, once, owner });
-        });
+        table.close(
+            length,
+            closed,
+            |_| evict,
+            |number, key, traffic| {
+                let numbers = &row_groups[number as usize * groups.len()..];
+                for ((group, rows), (_, table)) in numbers.iter().zip(&mut *group_sizes).zip(&mut *groups) {
+                    if *group != NO_GROUP {
+                        rows[*group as usize] -= 1;
+                        if rows[*group as usize] == 0 {
+                            table.forget_idle(*group);
+                        }
+                    }
+                }
+                let once = crossings.depart(number, key, traffic);
+                let owner = ownership.close(number, key, &once);
+                departed.push(DepartedRow { key: *key, traffic: *traffic, once, owner });
+            },
+        );
         crossings.refresh(table);
-        for (_, table) in groups {
-            table.close(length, closed, evict, |_, _, _| ());
+        for ((_, table), rows) in groups.iter_mut().zip(&*group_sizes) {
+            table.close(length, closed, |group| evict && rows[group as usize] == 0, |_, _, _| ());
         }
     }
 
@@ -313,6 +344,7 @@ impl<S> Rows<S> {
         let (from, first, groups) = (number as usize, to as usize, self.groups.len());
         self.row_groups.resize(self.row_groups.len().max((first + 1) * groups), NO_GROUP);
         self.row_groups.copy_within(from * groups..(from + 1) * groups, first * groups);
+        self.join_groups(to);
         Some(to)
     }
 
@@ -488,6 +520,10 @@ impl<S> Rows<S> {
             let mut known = numbers.filter(|number| **number != NO_GROUP);
             check(known.all(|number| (*number as usize) < group.numbered()), "groups of rows")?;
         }
+        self.group_sizes = self.groups.iter().map(|(_, table)| vec![0; table.numbered()]).collect();
+        for row in self.table.numbers().collect::<Vec<_>>() {
+            self.join_groups(row);
+        }
         Ok(())
     }
 
@@ -518,5 +554,5 @@ impl<S> Rows<S> {
 wire_struct!(DepartedRow { key, traffic, once, owner });
 wire_struct!([S] Rows<S> {
     table, crossings, groups, groupings, ownership, row_groups, departed, brought, brought_late;
-    services, waiting, numbers
+    group_sizes, services, waiting, numbers
 });

@@ -191,28 +191,50 @@ impl<K: Eq + Hash + Clone> AccountTable<K> {
         self.accounts.pending()
     }
 
-    /// Closes the interval. With `evict`, what has been idle for the longest window is forgotten, and told.
+    /// Closes the interval. What has been idle for the longest window is forgotten where `evict` says so, and told.
     pub(crate) fn close(
         &mut self,
         length: Duration,
         closed: &ClosedWindow,
-        evict: bool,
+        evict: impl Fn(u32) -> bool,
         mut evicted: impl FnMut(u32, &K, &Traffic),
     ) {
-        let Self { index, hasher, keys, used, accounts, free, retired, .. } = self;
-        accounts.close(length, closed, |number, traffic| {
-            if evict {
-                let key = &keys[number as usize];
-                let hash = (hasher.hash_one(key) >> 32) as u32;
-                match index.find_entry(filed(hash), |place| place.number == number) {
-                    Ok(entry) => drop(entry.remove()),
-                    Err(_) => *retired -= 1,
-                }
-                used[number as usize / 64] &= !(1 << (number % 64));
-                free.push(number);
-                evicted(number, key, traffic);
+        let mut idle = Vec::new();
+        self.accounts.close(length, closed, |number, _| {
+            if evict(number) {
+                idle.push(number);
             }
         });
+        for number in idle {
+            if self.forget(number) {
+                evicted(number, &self.keys[number as usize], self.accounts.get(number));
+            }
+        }
+    }
+
+    /// Forgets an account, unless something of it is in a window or in the open interval: then it becomes idle later.
+    pub(crate) fn forget_idle(&mut self, number: u32) {
+        let Traffic { sent, received, .. } = self.accounts.get(number);
+        if sent.recent[2] == 0 && received.recent[2] == 0 && !self.is_pending(number) {
+            self.forget(number);
+        }
+    }
+
+    /// Forgets an account. False where it has been forgotten: what brought it nothing is in a journal too (it was moved to another
+    /// account), and may leave the longest window together with the last that did.
+    fn forget(&mut self, number: u32) -> bool {
+        let (word, bit) = (number as usize / 64, 1 << (number % 64));
+        if self.used[word] & bit == 0 {
+            return false;
+        }
+        self.used[word] &= !bit;
+        let hash = self.hash(&self.keys[number as usize]);
+        match self.index.find_entry(filed(hash), |place| place.number == number) {
+            Ok(entry) => drop(entry.remove()),
+            Err(_) => self.retired -= 1,
+        }
+        self.free.push(number);
+        true
     }
 
     /// The numbers of the accounts in use, in the order of memory.
@@ -302,5 +324,44 @@ impl<K: WireForm + Eq + Hash + Clone> WireForm for AccountTable<K> {
             table.index.insert_unique(place.filed(), place, |place| place.filed());
         }
         Ok(table)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was moved away in its last interval leaves the window together with what came before, after a tick that was very late.
+    #[test]
+    fn an_account_is_forgotten_once() {
+        let mut table = AccountTable::new(8);
+        let mut timeline = Timeline::default();
+        let mut end = Duration::ZERO;
+        let mut forgotten = Vec::new();
+        let mut close = |table: &mut AccountTable<u8>, seconds| {
+            let length = Duration::from_secs(seconds);
+            end += length;
+            table.close(
+                length,
+                &timeline.close(end),
+                |_| true,
+                |number, key, _| forgotten.push((number, *key)),
+            );
+        };
+        let count = Count { bytes: 100, packets: 1 };
+        let (first, _) = table.number(&1).unwrap();
+        table.add(first, Way::Sent, count);
+        close(&mut table, 1);
+        let second = table.succeed(first).unwrap();
+        table.add(first, Way::Sent, count);
+        table.move_pending(first, second);
+        close(&mut table, 1);
+        for _ in 0..2 {
+            close(&mut table, 90);
+        }
+        assert_eq!(forgotten, [(first, 1), (second, 1)]);
+        assert_eq!(table.len(), 0);
+        let [one, other] = [2, 3].map(|key| table.number(&key).unwrap());
+        assert_ne!(one, other);
     }
 }
