@@ -271,8 +271,7 @@ const HISTORY_EXAMPLES: &str = "Examples:
   flowtally history --from -2h --by process --by remote --top 10
   flowtally history --from yesterday --to today --port 443 --by remote --format csv
   flowtally history --from 02:00 --to 04:00 --timeline --by port --step 1m
-  flowtally history --timeline --by remote --resolve --format svg --output ticket.svg
-  flowtally history backup/*.zst -f 'net 10.0.0.0/8 and not port 22'";
+  flowtally history backup/*.zst --timeline --by remote --resolve --format svg --output ticket.svg";
 
 const REPORT_EXAMPLES: &str = "Examples:
   flowtally report --seconds 5
@@ -305,10 +304,8 @@ pub struct CaptureArgs {
     /// [default: by the host's memory, 16384 to 1048576]
     #[arg(long, value_name = "N", value_parser = max_flows)]
     pub max_flows: Option<u32>,
-    /// Count only what matches, in the language of pcap-filter(7)
-    ///
-    /// 'host 10.0.0.1 and not port 22', 'src net 10.0.0.0/8 and tcp port 443', 'tcp[tcpflags] & tcp-syn != 0'.
-    /// docs/filters.md has more, and says what it needs.
+    /// Count only what matches, in the language of pcap-filter(7): 'host 10.0.0.1 and not port 22', 'src net 10.0.0.0/8
+    /// and tcp port 443', 'tcp[tcpflags] & tcp-syn != 0'; docs/filters.md has more
     #[arg(short, long, value_name = "FILTER")]
     pub filter: Option<String>,
     /// Count a frame on each interface that it crosses (bridge and port, bond and slave, in and out), not once
@@ -475,10 +472,8 @@ pub struct HistoryRowsArgs {
     /// On this interface
     #[arg(short, long, value_name = "NAME")]
     pub interface: Vec<String>,
-    /// That match, in the language of pcap-filter(7): what was sent is outbound, what was received inbound
-    ///
-    /// 'net 10.0.0.0/8 and not port 22', 'outbound and tcp dst port 443', 'udp and portrange 5000-5100'.
-    /// A log has flows: docs/filters.md says what can be asked of them, and has more.
+    /// That match, in what pcap-filter(7) has of flows: 'net 10.0.0.0/8 and not port 22', 'outbound and tcp dst port 443'
+    /// (outbound was sent, inbound received), 'udp and portrange 5000-5100'; docs/filters.md has more
     #[arg(short, long, value_name = "FILTER")]
     pub filter: Option<String>,
 }
