@@ -107,9 +107,19 @@ pub struct Meter {
     looking: bool,
     /// Whether how the interfaces lie upon each other may have changed.
     links_changed: bool,
-    /// The filter of the next interval, where it is another than this one's.
-    #[expect(clippy::option_option, reason = "whether it changes, and whether there is one then")]
-    next_filter: Option<Option<Filter>>,
+    next_filter: NextFilter,
+}
+
+/// The filter of the next interval.
+#[derive(Debug, Default)]
+enum NextFilter {
+    /// That of this one.
+    #[default]
+    Same,
+    /// Another one.
+    Other(Filter),
+    /// None any more.
+    None,
 }
 
 impl Meter {
@@ -198,9 +208,10 @@ impl Meter {
         }
         self.drain(retired, record, Some(self.look_now())).await?;
         self.tell(Event::Close { end, is_last: false })?;
-        match self.next_filter.take() {
-            Some(filter) => self.tell(Event::Filter(filter.map(Box::new))),
-            None => Ok(()),
+        match std::mem::take(&mut self.next_filter) {
+            NextFilter::Same => Ok(()),
+            NextFilter::Other(filter) => self.tell(Event::Filter(Some(Box::new(filter)))),
+            NextFilter::None => self.tell(Event::Filter(None)),
         }
     }
 
@@ -297,7 +308,7 @@ impl Meter {
     pub fn set_filter(&mut self, filter: Option<Filter>) -> anyhow::Result<()> {
         let judge = filter.as_ref().and_then(Filter::frame_judge).cloned();
         self.books()?.kernel.set_filter(judge)?;
-        self.next_filter = Some(filter);
+        self.next_filter = filter.map_or(NextFilter::None, NextFilter::Other);
         Ok(())
     }
 

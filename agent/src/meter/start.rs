@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use tokio::{task::spawn_blocking, time::MissedTickBehavior};
 
-use super::{Books, Clocks, Meter, Plan, follow::target, selection::resolve, until_aligned};
+use super::{Books, Clocks, Meter, NextFilter, Plan, follow::target, selection::resolve, until_aligned};
 use crate::{
     filter::Filter,
     flow::{event::Event, ledger::Ledger},
@@ -81,7 +81,7 @@ impl Meter {
             fill: Fill::default(),
             looking: false,
             links_changed: false,
-            next_filter: None,
+            next_filter: NextFilter::Same,
         };
         Ok((meter, interfaces))
     }
