@@ -7,7 +7,7 @@ use flowtally_common::Direction;
 use rustix::process::geteuid;
 use tokio::task::spawn_blocking;
 
-use super::{settings::host_agent, stdout};
+use super::{agent::orders::host_agent, stdout};
 use crate::{
     agent::status::AgentStatus,
     cli::DoctorArgs,

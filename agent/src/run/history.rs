@@ -11,8 +11,9 @@ use tokio::task::spawn_blocking;
 
 use super::{
     Usage,
+    agent::orders::host_agent,
     report::look_up,
-    settings::{dictionary, host_agent, services},
+    settings::{dictionary, services},
     stdout, target, terminal_width,
 };
 use crate::{

@@ -16,8 +16,8 @@ use jiff::ZonedDateTime;
 
 use super::Usage;
 use crate::{
-    agent::settings::{AgentEnvironment, AgentKey, AgentSettings, AgentWords},
-    cli::{AgentArgs, CaptureArgs, TopArgs},
+    agent::settings::{AgentEnvironment, AgentKey, AgentWords},
+    cli::{CaptureArgs, TopArgs},
     config::{self, Config},
     filter::{self, Dictionary, Filter, MarkedError},
     flow::{
@@ -29,10 +29,7 @@ use crate::{
     },
     format::Safe,
     history::moment::Period,
-    host::{
-        rights::{self, Distrust},
-        users,
-    },
+    host::rights::{self, Distrust},
     iftop::{
         arguments::Arguments,
         config as iftoprc,
@@ -229,69 +226,6 @@ pub(super) fn report_plan(args: &CaptureArgs, groups: Vec<GroupBy>) -> anyhow::R
     Ok(plan(&capture(args, &own, &options), filter, Measure::Frames, Retention::Run, groups))
 }
 
-/// What the agent is told to do, by the command line and the configuration.
-#[derive(Clone)]
-pub(super) struct AgentOrders {
-    /// What it does with what is counted.
-    pub(super) settings: AgentSettings,
-    /// What it counts.
-    pub(super) plan: Plan,
-    /// The files of the configuration.
-    pub(super) files: Vec<String>,
-}
-
-impl AgentOrders {
-    /// What of a plan differs from this one and cannot change while it is carried out.
-    pub(super) fn fixed_but(&self, new: &Self) -> Vec<&'static str> {
-        let (old, new) = (&self.plan, &new.plan);
-        let differ = [
-            ("hook", old.hook != new.hook),
-            ("slots", old.slots != new.slots),
-            ("max-flows", old.max_flows != new.max_flows),
-            ("net-filter", old.terms.orientation.boundaries() != new.terms.orientation.boundaries()),
-        ];
-        differ.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
-    }
-}
-
-/// For `flowtally agent`.
-pub(super) fn agent_orders(args: &AgentArgs) -> anyhow::Result<AgentOrders> {
-    let typed = args.capture.filter.as_deref().map(typed_filter).transpose()?;
-    let own = own_config(args.capture.config.as_deref())?;
-    let own_filter =
-        own.directives.get(Directive::FilterCode).map(|text| filter_of(text, &own)).transpose()?;
-    let (options, _) = resolve(&own.directives);
-    let mut words = AgentWords::default();
-    for (key, text) in args.words() {
-        words.set(key, text).map_err(|error| Usage(format!("--{}: {error}", key.name())))?;
-    }
-    // What is typed goes first, and has no place.
-    let typed_keys: Vec<_> = args.words().into_iter().map(|(key, _)| key).collect();
-    let wrong = |key: AgentKey, message: &str| match own.agent_place(key) {
-        Some(place) if !typed_keys.contains(&key) => Usage(format!("{place}: {message}")),
-        _ => Usage(format!("--{}: {message}", key.name())),
-    };
-    let settings = words.or(own.agent.clone()).settings(&environment());
-    let mut settings = settings.map_err(|conflict| wrong(conflict.key, &conflict.message))?;
-    if let Some(name) = &settings.group {
-        let no_group = || wrong(AgentKey::FileGroup, &format!("no group is called '{}'", Safe::new(name)));
-        settings.log.group = Some(users::group(name).ok_or_else(no_group)?);
-    }
-    let capture = capture(&args.capture, &own, &options);
-    let filter = typed.or(own_filter).flatten();
-    let mut plan = plan(&capture, filter, Measure::Frames, Retention::Live, Vec::new());
-    plan.aligned = true;
-    plan.owners = settings.owners;
-    plan.terms.intervals = true;
-    Ok(AgentOrders { settings, plan, files: own.files })
-}
-
-/// What the agent of this host is told to do, as far as a configuration file says it: the one that is named, else the host's and the user's.
-pub(super) fn host_agent(config: Option<&Path>) -> anyhow::Result<AgentSettings> {
-    let own = own_config(config)?;
-    Ok(own.agent.settings(&environment()).map_err(|error| Usage(error.to_string()))?)
-}
-
 /// What systemd says of a unit's folders: the first of each list (systemd.exec(5)).
 pub(super) fn environment() -> AgentEnvironment {
     let folder = |name| {
@@ -344,12 +278,12 @@ pub(super) fn parse_filter(text: &str) -> Result<Option<Filter>, MarkedError> {
     }
 }
 
-fn typed_filter(text: &str) -> Result<Option<Filter>, Usage> {
+pub(super) fn typed_filter(text: &str) -> Result<Option<Filter>, Usage> {
     parse_filter(text).map_err(|error| Usage(format!("-f: {error}")))
 }
 
 /// The filter of flowtally's own configuration.
-fn filter_of(text: &str, own: &Config) -> Result<Option<Filter>, Usage> {
+pub(super) fn filter_of(text: &str, own: &Config) -> Result<Option<Filter>, Usage> {
     parse_filter(text).map_err(|error| {
         let place = own.place(Directive::FilterCode).map(ToString::to_string).unwrap_or_default();
         Usage(format!("{place}: {error}"))
@@ -388,7 +322,7 @@ fn directives(args: &TopArgs) -> Directives {
 }
 
 /// What to measure: what was typed, then the configuration. The filter is not part of it, for it has been parsed.
-fn capture(typed: &CaptureArgs, own: &Config, options: &IftopOptions) -> CaptureArgs {
+pub(super) fn capture(typed: &CaptureArgs, own: &Config, options: &IftopOptions) -> CaptureArgs {
     let interfaces = if typed.interfaces.is_empty() { own.interfaces.clone() } else { None };
     CaptureArgs {
         interfaces: interfaces.unwrap_or_else(|| typed.interfaces.clone()),
@@ -413,7 +347,7 @@ fn live(options: IftopOptions, capture: &CaptureArgs, filter: Option<Filter>) ->
     (options, plan(capture, filter, measure, Retention::Live, Vec::new()))
 }
 
-fn plan(
+pub(super) fn plan(
     capture: &CaptureArgs,
     filter: Option<Filter>,
     measure: Measure,
@@ -445,7 +379,7 @@ fn plan(
 }
 
 /// flowtally's own configuration: the file named, or the user's and then the host's.
-fn own_config(named: Option<&Path>) -> anyhow::Result<Config> {
+pub(super) fn own_config(named: Option<&Path>) -> anyhow::Result<Config> {
     let paths = match named {
         Some(path) => vec![path.to_owned()],
         None => user_config().into_iter().chain([PathBuf::from(HOST_CONFIG)]).collect(),
@@ -539,6 +473,7 @@ mod tests {
         cli::{Cli, Command},
         iftop::options::PairOrder,
         model::hook::HookChoice,
+        run::agent::orders::{AgentOrders, agent_orders},
     };
 
     /// Files that a command line names.

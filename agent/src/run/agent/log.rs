@@ -7,13 +7,14 @@ use std::{
 
 use anyhow::{Context as _, bail};
 
+use super::orders::AgentOrders;
 use crate::{
     agent::settings::AgentSettings,
     export::{FileDoor, LogStatus, LogWriter},
     host::sandbox::{Confined, FileWriter},
     log::{LogIdentity, LogIntervals, LogTick},
     meter::{Clocks, Closed, Reader},
-    run::settings::{AgentOrders, services},
+    run::settings::services,
 };
 
 /// Adds ticks up, and hands intervals to the threads that write.

@@ -4,6 +4,7 @@
 //! its files, behind a queue that nobody waits for.
 
 mod log;
+pub(super) mod orders;
 mod reload;
 mod screens;
 mod status;
@@ -16,12 +17,13 @@ use std::{
 use anyhow::Context as _;
 use tokio::{signal::unix::Signal, sync::mpsc, time::timeout};
 
-use self::{log::LogReader, screens::AttachedScreens, status::AgentFacts};
-use super::{
-    announce,
-    settings::{AgentOrders, agent_orders, host_agent},
-    stdout,
+use self::{
+    log::LogReader,
+    orders::{AgentOrders, agent_orders, host_agent},
+    screens::AttachedScreens,
+    status::AgentFacts,
 };
+use super::{announce, stdout};
 use crate::{
     agent::{
         check::{CheckFacts, page},

@@ -1,11 +1,11 @@
 //! SIGHUP: the configuration is read again, and what can change changes.
 
-use super::{Agent, log::filter_text};
-use crate::{
-    agent::settings::AgentKey,
-    format::Safe,
-    run::settings::{AgentOrders, agent_orders},
+use super::{
+    Agent,
+    log::filter_text,
+    orders::{AgentOrders, agent_orders},
 };
+use crate::{agent::settings::AgentKey, format::Safe};
 
 /// Says it where a filter is applied to flows, which reads some expressions otherwise than libpcap does, and why.
 pub(super) fn tell_what_is_judged(orders: &AgentOrders) {
