@@ -5,6 +5,7 @@ use std::{
     collections::HashSet,
     env,
     ffi::{OsStr, OsString},
+    fs::File,
     io::{self, BufWriter, IsTerminal as _, Write as _},
     net::IpAddr,
     os::unix::ffi::OsStringExt as _,
@@ -110,7 +111,7 @@ fn run(program: &str, options: &LsofOptions) -> io::Result<bool> {
     let (search, errors) = Search::new(options, charset());
     drop(as_user);
     let mut usage = false;
-    let mut good = true;
+    let mut good = has_descriptors(program);
     for error in &errors {
         usage |= error.is_usage();
         let quiet = options.quiet && !error.is_usage() && !error.is_note();
@@ -181,6 +182,23 @@ fn run(program: &str, options: &LsofOptions) -> io::Result<bool> {
         }
         thread::sleep(repeat.every);
     }
+}
+
+/// Whether there are the descriptors that reading takes; says so where there are not. Files that cannot be looked at are left out, as
+/// lsof leaves them out, and nobody would know that it was for this.
+fn has_descriptors(program: &str) -> bool {
+    const TAKEN: usize = 4;
+    const TAKEN_BY_THREAD: usize = 6;
+    const MOST_THREADS: usize = 16;
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+    let free = File::open("/").and_then(|root| {
+        let copies = 1..TAKEN + TAKEN_BY_THREAD * threads;
+        copies.map(|_| root.try_clone()).collect::<io::Result<Vec<_>>>()
+    });
+    if let Err(error) = &free {
+        say!("{program}: can't open all that is to be listed: {}", advised(error.to_string()));
+    }
+    free.is_ok()
 }
 
 /// Where listings go: into a file or a pipe as lsof writes them, and to a terminal without what that would obey.
