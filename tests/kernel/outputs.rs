@@ -263,3 +263,21 @@ fn a_fifo_waits_for_its_reader_in_words_and_a_signal_ends_that() {
     assert!(document["total"].is_object());
     assert_eq!(place.names(), ["fifo", "file"]);
 }
+
+/// What nobody has read was not written: other than in a pipe, that is told.
+#[test]
+fn a_reader_that_leaves_a_fifo_is_a_failure() {
+    let place = Place::new();
+    let path = place.path("fifo");
+    mkfifo(&path, Mode::S_IRWXU).unwrap();
+    let mut agent = place.report("near", "1", &path);
+    agent.wait_for("waiting until something reads it");
+    // It is opened for as long as it takes to notice, which is long before there is anything to read.
+    let reader = File::open(&path).unwrap();
+    agent.wait_for("measuring on near");
+    drop(reader);
+    let ended = agent.wait();
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
+    let message = format!("writing the report to {}: what reads it went away", path.display());
+    assert!(ended.stderr.contains(&message), "{}", ended.stderr);
+}

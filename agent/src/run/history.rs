@@ -12,15 +12,15 @@ use tokio::task::spawn_blocking;
 use super::{
     Usage,
     agent::orders::host_agent,
-    report::look_up,
+    report::{look_up, resolver},
     settings::{dictionary, services},
-    stdout, target, terminal_width,
+    target,
 };
 use crate::{
     cli::{HistoryArgs, HistoryRowsArgs},
     filter::{Dictionary, Filter},
     flow::{group::GroupBy, names::Names},
-    format::{Safe, grid::UNLIMITED},
+    format::Safe,
     history::{
         self, HistoryFormat, HistorySort,
         answer::LogAnswer,
@@ -30,7 +30,7 @@ use crate::{
         reading::granularities,
         timeline::{TimelineOptions, reading_step, write_timeline},
     },
-    host::{logs, names::Resolver, rights, shutdown::Shutdown},
+    host::{logs, rights, shutdown::Shutdown},
     log::Granularity,
     report::{self, ReportContext, ReportRequest, ReportSort},
 };
@@ -57,29 +57,19 @@ pub(super) async fn history(args: HistoryArgs) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::listen().context("listening for signals")?;
     // What cannot be written must be found before a log of gigabytes is read, not after.
     let target = target::of_report(args.output.as_deref(), &mut shutdown).await?;
-    if target.is_none() {
-        stdout::check()?;
-    }
-    let resolver = args.resolve.then(Resolver::from_system);
-    if let Some(reason) = resolver.as_ref().and_then(Resolver::unavailable) {
-        tell!("host names are those of /etc/hosts alone: {reason}");
-    }
-    // A file may be read anywhere.
-    let width = terminal_width().filter(|_| target.is_none()).unwrap_or(UNLIMITED);
+    let resolver = args.resolve.then(|| resolver(true));
+    let width = target::width(target.as_ref());
     // On a thread of its own, for a request to stop ends it wherever it is.
     let read = spawn_blocking(move || read(&args, question, &now, width));
     let mut answered = shutdown.unless_requested(read).await?.context("reading the log")??;
     if let Some(mut resolver) = resolver {
         look_up(&mut resolver, &mut answered.names, &answered.answer.snapshot, &answered.request).await;
     }
-    let Some(target) = target else {
-        let print = spawn_blocking(move || answered.write(stdout::open()?).context("writing the answer"));
-        return shutdown.unless_requested(print).await?.context("writing the answer")?;
-    };
-    let mut file = target.begin()?;
-    let path = Safe::os(file.path()).to_string();
-    answered.write(&mut file).with_context(|| format!("writing the answer to {path}"))?;
-    Ok(file.finish()?)
+    if target.is_some() {
+        return target::write("the answer", target, |out| answered.write(out));
+    }
+    let print = spawn_blocking(move || target::write("the answer", None, |out| answered.write(out)));
+    shutdown.unless_requested(print).await?.context("writing the answer")?
 }
 
 /// The answer, and how it is to be printed.

@@ -74,8 +74,11 @@ pub(super) async fn recover(args: RecoverArgs) -> anyhow::Result<()> {
     bar.line.clear();
     let copied = copied.context("copying")?;
     if copied.as_ref().is_err_and(RecoverError::is_broken_pipe) {
-        // Whoever read it has enough: for a program in a pipe that is success.
-        return Ok(());
+        if target::is_standard(&args.output) {
+            // Whoever read it has enough: for a program in a pipe that is success.
+            return Ok(());
+        }
+        bail!("writing {}: {}", Safe::os(&args.output), target::READER_GONE);
     }
     let Copied { size, data, shared, warnings } = copied.inspect_err(say_hint)?;
     for warning in warnings {

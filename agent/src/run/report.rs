@@ -12,7 +12,7 @@ use super::{
     announce,
     progress::ProgressLine,
     settings::{report_plan, services},
-    stdout, target, terminal_width,
+    target,
 };
 use crate::{
     cli::ReportArgs,
@@ -21,7 +21,6 @@ use crate::{
         names::Names,
         snapshot::Snapshot,
     },
-    format::{Safe, grid::UNLIMITED},
     host::{names::Resolver, shutdown::Shutdown},
     meter::{Closed, Meter, Reader},
     report::{self, ReportContext, ReportRequest},
@@ -45,13 +44,7 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::listen().context("listening for signals")?;
     // An unwritable target must be found before minutes of measuring, not after.
     let target = target::of_report(args.output.as_deref(), &mut shutdown).await?;
-    if target.is_none() {
-        stdout::check()?;
-    }
-    let resolver = args.resolve.then(Resolver::from_system);
-    if let Some(reason) = resolver.as_ref().and_then(Resolver::unavailable) {
-        tell!("host names are those of /etc/hosts alone: {reason}");
-    }
+    let resolver = args.resolve.then(|| resolver(true));
     let mut meter = Meter::start(plan, &mut shutdown).await?;
     meter.look(true).await?;
     let started = SystemTime::now();
@@ -66,17 +59,13 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<()> {
     if let Some(mut resolver) = resolver {
         look_up(&mut resolver, &mut names, &snapshot, &request).await;
     }
-    // A file may be read anywhere.
-    let width = terminal_width().filter(|_| target.is_none()).unwrap_or(UNLIMITED);
-    let context = ReportContext { started, names: &names, resolve: args.resolve, width };
-    let Some(target) = target else {
-        return report::write(stdout::open()?, &snapshot, &request, &context).context("writing the report");
+    let context = ReportContext {
+        started,
+        names: &names,
+        resolve: args.resolve,
+        width: target::width(target.as_ref()),
     };
-    let mut file = target.begin()?;
-    let path = Safe::os(file.path()).to_string();
-    report::write(&mut file, &snapshot, &request, &context)
-        .with_context(|| format!("writing the report to {path}"))?;
-    Ok(file.finish()?)
+    target::write("the report", target, |out| report::write(out, &snapshot, &request, &context))
 }
 
 /// A CSV file is one table, and that is the flows.
@@ -85,6 +74,15 @@ fn default_groupings(format: report::ReportFormat) -> Vec<GroupBy> {
         report::ReportFormat::Csv => vec![GroupBy::Flow],
         report::ReportFormat::Text | report::ReportFormat::Json => report::default_groupings(),
     }
+}
+
+/// What looks names up. Where they are wanted it is said if that cannot be done.
+pub(super) fn resolver(are_wanted: bool) -> Resolver {
+    let resolver = Resolver::from_system();
+    if let Some(reason) = resolver.unavailable().filter(|_| are_wanted) {
+        tell!("host names are those of /etc/hosts alone: {reason}");
+    }
+    resolver
 }
 
 /// Looks up the names of the addresses that are printed.

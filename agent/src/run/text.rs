@@ -11,12 +11,11 @@ use anyhow::Context as _;
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use tokio::sync::mpsc;
 
-use super::{describe, interface_list, settings::services, stdout};
+use super::{describe, interface_list, report::resolver, settings::services, stdout};
 use crate::{
     flow::{names::Names, row::InterfaceId, snapshot::Snapshot},
     format::Guard,
-    host::names::Resolver,
-    host::shutdown::Shutdown,
+    host::{names::Resolver, shutdown::Shutdown},
     iftop::{
         keys::{self, KeyEffect},
         options::IftopOptions,
@@ -38,10 +37,7 @@ const SLACK: Duration = Duration::from_millis(500);
 /// Prints reports until the user or a limit ends it.
 pub(super) async fn text(mut options: IftopOptions, mut plan: Plan) -> anyhow::Result<()> {
     stdout::check()?;
-    let resolver = Resolver::from_system();
-    if let Some(reason) = resolver.unavailable().filter(|_| options.dns) {
-        tell!("host names are those of /etc/hosts alone: {reason}");
-    }
+    let resolver = resolver(options.dns);
     let mut shutdown = Shutdown::listen().context("listening for signals")?;
     // Text is iftop's, and that knows no owners.
     plan.owners = false;

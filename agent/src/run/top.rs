@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     describe, files, interface_list,
     replay::ReplaySource,
+    report::resolver,
     settings::{AttachOrders, ReplayOrders, parse_filter, services},
     source::{AttachedSource, ScreenSource, SourceNews},
     terminal::{self, TerminalScreen},
@@ -61,7 +62,7 @@ pub(super) async fn top(options: IftopOptions, mut plan: Plan) -> anyhow::Result
         );
         plan.verbose = false;
     }
-    let resolver = resolver(&options);
+    let resolver = resolver(options.dns);
     let mut shutdown = Shutdown::listen().context("listening for signals")?;
     // A key changes it.
     let counting = std::mem::take(&mut plan.terms.counting);
@@ -74,7 +75,7 @@ pub(super) async fn top(options: IftopOptions, mut plan: Plan) -> anyhow::Result
 /// Shows the screen on what an agent counts.
 pub(super) async fn attached(options: IftopOptions, orders: AttachOrders) -> anyhow::Result<()> {
     terminal::check()?;
-    let resolver = resolver(&options);
+    let resolver = resolver(options.dns);
     let mut shutdown = Shutdown::listen().context("listening for signals")?;
     let source = shutdown.unless_requested(AttachedSource::open(&orders.socket)).await??;
     let source = ScreenSource::Attached(Box::new(source));
@@ -87,21 +88,13 @@ pub(super) async fn replayed(options: IftopOptions, orders: ReplayOrders) -> any
     terminal::check()?;
     // Files are opened as their user may, whatever rights the program has for measuring.
     rights::give_up().context("giving up the rights of the program's file")?;
-    let resolver = resolver(&options);
+    let resolver = resolver(options.dns);
     // Until there is a screen a signal ends the program by itself.
     let source = ReplaySource::open(&orders)?;
     let shutdown = Shutdown::listen().context("listening for signals")?;
     let source = ScreenSource::Replayed(Box::new(source));
     let said = source.message().unwrap_or_default();
     show(source, options, Counting::Once, said, resolver, shutdown).await
-}
-
-fn resolver(options: &IftopOptions) -> Resolver {
-    let resolver = Resolver::from_system();
-    if let Some(reason) = resolver.unavailable().filter(|_| options.dns) {
-        tell!("host names are those of /etc/hosts alone: {reason}");
-    }
-    resolver
 }
 
 /// Nothing has touched the terminal so far: what is wrong has been printed like everywhere else.
