@@ -10,8 +10,8 @@ use crate::translate::{FilterHook, MachineInstruction};
 
 /// `BPF_PROG_TYPE_SCHED_CLS`, `BPF_PROG_TYPE_XDP`; what aya says of those that it loads, for programs that call one another must
 /// agree: nothing, `BPF_XDP`.
-const TC: sys::ProgramKind = sys::ProgramKind { kind: 3, attach: 0 };
-const XDP: sys::ProgramKind = sys::ProgramKind { kind: 6, attach: 37 };
+const TC: (u32, u32) = (3, 0);
+const XDP: (u32, u32) = (6, 37);
 /// How often loading is tried where the verifier is interrupted.
 const ATTEMPTS: usize = 10;
 
@@ -27,18 +27,26 @@ impl FilterProgram {
     /// # Errors
     /// When the kernel refuses it: [`KernelError::FilterTooComplex`] where its verifier gives up.
     pub fn load(hook: FilterHook, instructions: &[MachineInstruction]) -> Result<Self, KernelError> {
-        let kind = match hook {
+        let (kind, attach) = match hook {
             FilterHook::Received | FilterHook::Sent => TC,
             FilterHook::Xdp => XDP,
         };
         let code: Vec<[u8; 8]> = instructions.iter().map(|instruction| instruction.bytes()).collect();
+        let program = sys::NewProgram {
+            kind,
+            attach,
+            function: 0,
+            name: "flowtally_filter",
+            licence: c"Dual MIT/GPL",
+            instructions: &code,
+        };
         let _undisturbed = Undisturbed::begin();
-        let mut loaded = sys::load_program(kind, &code, &mut []);
+        let mut loaded = sys::load_program(&program, &mut []);
         for _ in 1..ATTEMPTS {
             if !matches!(&loaded, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
                 break;
             }
-            loaded = sys::load_program(kind, &code, &mut []);
+            loaded = sys::load_program(&program, &mut []);
         }
         let descriptor = loaded.map_err(|error| match error.raw_os_error() {
             // Too many instructions to follow; too many ways that are still to be followed.
@@ -46,7 +54,7 @@ impl FilterProgram {
             Some(libc::EACCES | libc::EINVAL) => {
                 // Once more, for what the verifier says of it.
                 let mut log = vec![0; 1 << 20];
-                drop(sys::load_program(kind, &code, &mut log));
+                drop(sys::load_program(&program, &mut log));
                 let text = log.split(|byte| *byte == 0).next().unwrap_or_default();
                 let text = String::from_utf8_lossy(text).into_owned();
                 KernelError::explain("loading the filter", &io::Error::other(format!("{error}: {text}")))

@@ -1,10 +1,11 @@
 //! The system calls that aya has no safe form of.
 
 use std::{
+    ffi::CStr,
     io,
     mem::MaybeUninit,
     os::{
-        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+        fd::{AsFd as _, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
         unix::net::UnixDatagram,
     },
 };
@@ -19,10 +20,15 @@ const BPF_MAP_DELETE_ELEM: libc::c_long = 3;
 const BPF_MAP_GET_NEXT_KEY: libc::c_long = 4;
 const BPF_PROG_LOAD: libc::c_long = 5;
 const BPF_PROG_TEST_RUN: libc::c_long = 10;
+pub(super) const BPF_MAP_FREEZE: libc::c_long = 22;
 const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
 const BPF_MAP_LOOKUP_AND_DELETE_BATCH: libc::c_long = 25;
+pub(super) const BPF_LINK_CREATE: libc::c_long = 28;
+pub(super) const BPF_ITER_CREATE: libc::c_long = 33;
 const BPF_MAP_TYPE_ARRAY: u32 = 2;
 const BPF_MAP_TYPE_ARRAY_OF_MAPS: u32 = 12;
+/// Programs may read the map, not write it.
+const BPF_F_RDONLY_PROG: u32 = 1 << 7;
 /// membarrier(2), `linux/membarrier.h`.
 const MEMBARRIER_CMD_GLOBAL: libc::c_long = 1;
 
@@ -31,29 +37,37 @@ const BATCH: usize = 4096;
 
 #[repr(C)]
 #[derive(Default)]
-pub(super) struct MapCreate {
-    pub(super) map_type: u32,
-    pub(super) key_size: u32,
-    pub(super) value_size: u32,
-    pub(super) max_entries: u32,
-    pub(super) map_flags: u32,
-    pub(super) inner_map_fd: u32,
+struct MapCreate {
+    map_type: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    map_flags: u32,
+    inner_map_fd: u32,
 }
 
-/// What a program is, and where it is attached: numbers of `linux/bpf.h`.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ProgramKind {
+/// A program that is to be loaded, as `linux/bpf.h` numbers what it is and where it is attached.
+pub(super) struct NewProgram<'a, Instruction> {
+    /// The kind of program.
     pub(super) kind: u32,
+    /// Where it is attached, of kinds that ask when they are loaded.
     pub(super) attach: u32,
+    /// Number of the kernel's function that it is attached to, in the type information; 0 without one.
+    pub(super) function: u32,
+    /// What the kernel calls it: the first 15 bytes.
+    pub(super) name: &'a str,
+    pub(super) licence: &'a CStr,
+    /// Of eight bytes each.
+    pub(super) instructions: &'a [Instruction],
 }
 
 #[repr(C)]
 #[derive(Default)]
-struct FilterLoad {
+struct ProgramLoad {
     kind: u32,
     count: u32,
     instructions: u64,
-    license: u64,
+    licence: u64,
     log_level: u32,
     log_size: u32,
     log: u64,
@@ -62,6 +76,16 @@ struct FilterLoad {
     name: [u8; 16],
     interface: u32,
     attach: u32,
+    btf: u32,
+    function_info_size: u32,
+    function_info: u64,
+    function_info_count: u32,
+    line_info_size: u32,
+    line_info: u64,
+    line_info_count: u32,
+    attach_function: u32,
+    attach_program: u32,
+    padding: u32,
 }
 
 #[repr(C)]
@@ -79,12 +103,12 @@ struct FilterRun {
 
 #[repr(C)]
 #[derive(Default)]
-pub(super) struct Element {
-    pub(super) map_fd: u32,
-    pub(super) padding: u32,
-    pub(super) key: u64,
-    pub(super) value_or_next: u64,
-    pub(super) flags: u64,
+struct Element {
+    map_fd: u32,
+    padding: u32,
+    key: u64,
+    value_or_next: u64,
+    flags: u64,
 }
 
 #[repr(C)]
@@ -100,8 +124,38 @@ struct Batch {
     flags: u64,
 }
 
-fn fd_number(fd: BorrowedFd<'_>) -> u32 {
+pub(super) fn fd_number(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd().unsigned_abs()
+}
+
+/// Takes over the descriptor that a call has returned.
+///
+/// # Safety
+/// `fd` is a new descriptor that nothing else owns.
+pub(super) unsafe fn owned(fd: libc::c_long) -> io::Result<OwnedFd> {
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    // SAFETY: by the caller's word.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn create_map(mut attributes: MapCreate) -> io::Result<OwnedFd> {
+    // SAFETY: these are the attributes of map creation, and hold no addresses; the call returns a new descriptor.
+    unsafe { owned(bpf(BPF_MAP_CREATE, &mut attributes)?) }
+}
+
+/// An array of one element of so many bytes. What programs only read is constant for the verifier, once it is frozen.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(super) fn create_array(size: u32, read_only: bool) -> io::Result<OwnedFd> {
+    create_map(MapCreate {
+        map_type: BPF_MAP_TYPE_ARRAY,
+        key_size: 4,
+        value_size: size,
+        max_entries: 1,
+        map_flags: if read_only { BPF_F_RDONLY_PROG } else { 0 },
+        ..MapCreate::default()
+    })
 }
 
 /// Calls bpf(2).
@@ -132,32 +186,20 @@ pub(super) fn wait_for_programs() -> io::Result<()> {
 }
 
 fn wait_by_map_of_maps() -> io::Result<()> {
-    let create = |map_type, inner: Option<&OwnedFd>| -> io::Result<OwnedFd> {
-        let mut attributes = MapCreate {
+    let create = |map_type, inner: Option<&OwnedFd>| {
+        create_map(MapCreate {
             map_type,
             key_size: 4,
             value_size: 4,
             max_entries: 1,
-            inner_map_fd: inner.map_or(0, |inner| inner.as_raw_fd().unsigned_abs()),
+            inner_map_fd: inner.map_or(0, |inner| fd_number(inner.as_fd())),
             ..MapCreate::default()
-        };
-        // SAFETY: these are the attributes of map creation, and hold no addresses.
-        let fd = unsafe { bpf(BPF_MAP_CREATE, &mut attributes) }?;
-        let fd = i32::try_from(fd).map_err(io::Error::other)?;
-        // SAFETY: the call returned a new file descriptor that nothing else owns.
-        Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+        })
     };
     let inner = create(BPF_MAP_TYPE_ARRAY, None)?;
     let outer = create(BPF_MAP_TYPE_ARRAY_OF_MAPS, Some(&inner))?;
-    let (key, value) = (0_u32, inner.as_raw_fd());
-    let mut attributes = Element {
-        map_fd: outer.as_raw_fd().unsigned_abs(),
-        key: (&raw const key).addr() as u64,
-        value_or_next: (&raw const value).addr() as u64,
-        ..Element::default()
-    };
-    // SAFETY: key and value are four bytes each, as the map was made for, and outlive the call.
-    unsafe { bpf(BPF_MAP_UPDATE_ELEM, &mut attributes) }.map(drop)
+    // SAFETY: keys and values of a map of maps are four bytes each.
+    unsafe { set_element(outer.as_fd(), 0, inner.as_raw_fd()) }
 }
 
 /// Copies a value of an array map.
@@ -190,10 +232,22 @@ pub(super) unsafe fn copy_element<T>(
 /// # Safety
 /// The map's keys and values must have four bytes each.
 pub(super) unsafe fn set_element(map: BorrowedFd<'_>, index: u32, value: i32) -> io::Result<()> {
+    // SAFETY: by the caller's word.
+    unsafe { write_element(map, index, &value.to_ne_bytes()) }
+}
+
+/// Writes an element of an array.
+///
+/// # Errors
+/// When the kernel refuses.
+///
+/// # Safety
+/// The map's keys have four bytes, and its elements are no longer than `value`.
+pub(super) unsafe fn write_element(map: BorrowedFd<'_>, index: u32, value: &[u8]) -> io::Result<()> {
     let mut attributes = Element {
         map_fd: fd_number(map),
         key: (&raw const index).addr() as u64,
-        value_or_next: (&raw const value).addr() as u64,
+        value_or_next: value.as_ptr().addr() as u64,
         ..Element::default()
     };
     // SAFETY: key and value are as long as the caller says, and outlive the call.
@@ -204,26 +258,26 @@ pub(super) unsafe fn set_element(map: BorrowedFd<'_>, index: u32, value: i32) ->
 ///
 /// # Errors
 /// When the kernel refuses it.
-pub(super) fn load_program(kind: ProgramKind, code: &[[u8; 8]], log: &mut [u8]) -> io::Result<OwnedFd> {
-    const LICENSE: &std::ffi::CStr = c"Dual MIT/GPL";
+pub(super) fn load_program<I>(program: &NewProgram<'_, I>, log: &mut [u8]) -> io::Result<OwnedFd> {
+    const { assert!(size_of::<I>() == 8) };
     let too_long = |_| io::Error::from_raw_os_error(libc::E2BIG);
-    let mut attributes = FilterLoad {
-        kind: kind.kind,
-        count: u32::try_from(code.len()).map_err(too_long)?,
-        instructions: code.as_ptr().addr() as u64,
-        license: LICENSE.as_ptr().addr() as u64,
+    let mut attributes = ProgramLoad {
+        kind: program.kind,
+        count: u32::try_from(program.instructions.len()).map_err(too_long)?,
+        instructions: program.instructions.as_ptr().addr() as u64,
+        licence: program.licence.as_ptr().addr() as u64,
         log_level: u32::from(!log.is_empty()),
         log_size: u32::try_from(log.len()).map_err(too_long)?,
         log: if log.is_empty() { 0 } else { log.as_mut_ptr().addr() as u64 },
-        name: *b"flowtally_filte\0",
-        attach: kind.attach,
-        ..FilterLoad::default()
+        attach: program.attach,
+        attach_function: program.function,
+        ..ProgramLoad::default()
     };
-    // SAFETY: instructions, licence and log are as long as said, and outlive the call.
-    let fd = unsafe { bpf(BPF_PROG_LOAD, &mut attributes) }?;
-    let fd = i32::try_from(fd).map_err(io::Error::other)?;
-    // SAFETY: the call returned a new file descriptor that nothing else owns.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+    for (to, from) in attributes.name.iter_mut().take(15).zip(program.name.bytes()) {
+        *to = from;
+    }
+    // SAFETY: instructions, licence and log are as long as said, and outlive the call, which returns a new descriptor.
+    unsafe { owned(bpf(BPF_PROG_LOAD, &mut attributes)?) }
 }
 
 /// Runs a program on a frame: what it returned, and the nanoseconds of a run.

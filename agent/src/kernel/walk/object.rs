@@ -66,10 +66,10 @@ impl Programs {
         for (name, map) in &object.maps {
             let read_only = map.section_kind() == EbpfSectionKind::Rodata;
             let created = || -> io::Result<OwnedFd> {
-                let fd = calls::create_array(map.value_size(), read_only)?;
+                let fd = sys::create_array(map.value_size(), read_only)?;
                 if read_only {
                     // SAFETY: the element was made as long as the data.
-                    unsafe { calls::write_element(fd.as_fd(), map.data()) }?;
+                    unsafe { sys::write_element(fd.as_fd(), 0, map.data()) }?;
                     calls::freeze(fd.as_fd())?;
                 }
                 Ok(fd)
@@ -134,11 +134,11 @@ impl Programs {
         .collect();
         const { assert!(size_of::<WalkSelection>() == 24) };
         // SAFETY: the element is a `WalkSelection`, which these are the six words of.
-        unsafe { calls::write_element(self.selection.as_fd(), &words) }.map_err(refused)?;
+        unsafe { sys::write_element(self.selection.as_fd(), 0, &words) }.map_err(refused)?;
         if let Some(WalkSet(words)) = set {
             let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
             // SAFETY: the element is a `WalkSet`, which these are the words of.
-            unsafe { calls::write_element(self.set.as_fd(), &bytes) }.map_err(refused)?;
+            unsafe { sys::write_element(self.set.as_fd(), 0, &bytes) }.map_err(refused)?;
         }
         let process = (selection.process != 0).then_some(selection.process);
         let process = process.filter(|pid| program != Program::Files || walks_threads_right(*pid));
