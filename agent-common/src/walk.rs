@@ -15,6 +15,8 @@ pub const SET_BITS: u64 = 1 << 16;
 
 /// Name of the load-time value of type [`WalkLayout`].
 pub const LAYOUT: &str = "LAYOUT";
+/// Name of the load-time value with the [`want`] bits.
+pub const WANT: &str = "WANT";
 /// Name of the map whose one element is a [`WalkSelection`].
 pub const SELECTION: &str = "SELECTION";
 
@@ -63,6 +65,8 @@ layout! {
     task_files: "task_struct" ["files"] needed,
     /// Memory.
     task_mm: "task_struct" ["mm"] needed,
+    /// The file of the executable.
+    mm_exe_file: "mm_struct" ["exe_file"] optional,
     /// What threads share.
     task_signal: "task_struct" ["signal"] needed,
     /// Parent.
@@ -119,6 +123,14 @@ layout! {
     inode_nlink: "inode" ["i_nlink", "__i_nlink"] needed,
     /// Device that it stands for.
     inode_rdev: "inode" ["i_rdev"] needed,
+    /// Locks that were ever on it.
+    inode_locks: "inode" ["i_flctx"] optional,
+    /// Those of flock(2).
+    locks_flock: "file_lock_context" ["flc_flock"] optional,
+    /// Those of fcntl(2).
+    locks_posix: "file_lock_context" ["flc_posix"] optional,
+    /// Leases.
+    locks_lease: "file_lock_context" ["flc_lease"] optional,
     /// Size.
     inode_size: "inode" ["i_size"] needed,
     /// File system.
@@ -137,6 +149,8 @@ layout! {
     fdt_close_on_exec: "fdtable" ["close_on_exec"] optional,
     /// Number of an eventfd (Linux 5.2).
     eventfd_id: "eventfd_ctx" ["id"] optional,
+    /// What an epoll instance watches.
+    eventpoll_root: "eventpoll" ["rbr.rb_root.rb_node"] optional,
     /// `struct socket`.
     socket_sk: "socket" ["sk"] needed,
     /// Socket and inode are one.
@@ -215,6 +229,10 @@ layout! {
     vma_pgoff: "vm_area_struct" ["vm_pgoff"] needed,
     /// The file.
     vma_file: "vm_area_struct" ["vm_file"] needed,
+    /// A name that somebody gave it, in place of its file's (Linux 6.2; before, what is mapped of a file has none).
+    vma_name: "vm_area_struct" ["anon_name"] optional,
+    /// What that shared its place with before.
+    vma_shared: "vm_area_struct" ["shared"] optional,
 }
 
 /// What of a walk is wanted. All zero: nothing is.
@@ -227,13 +245,25 @@ pub struct WalkSelection {
     pub process: u32,
     /// The device of the file system, as the kernel has it; 0 for all.
     pub device: u32,
-    /// [`want`] bits.
-    pub want: u32,
-    /// How deep the reader's PID namespace is, and one; 0 until a program has looked.
+    /// Notes of the programs, 0 at first: how deep the reader's PID namespace is, and one.
     pub level: u32,
+    /// The numbers of the task that was met last.
+    pub pid: u32,
+    /// Its thread's.
+    pub tid: u32,
+    /// Zero.
+    pub padding: u32,
+    /// That task.
+    pub task: u64,
+    /// When it started, which tells it from one that took its place.
+    pub start: u64,
+    /// The file that it maps, and that was met last: the device.
+    pub mapped_device: u64,
+    /// The inode.
+    pub mapped_inode: u64,
 }
 
-/// Bits of [`WalkSelection::want`].
+/// What is wanted, as bits that a program is loaded with: the verifier leaves out what is for others.
 pub mod want {
     /// Sockets.
     pub const SOCKETS: u32 = 1;
@@ -255,6 +285,12 @@ pub mod want {
     pub const ADDRESS: u32 = 1 << 8;
     /// Threads that are not the first, too.
     pub const THREADS: u32 = 1 << 9;
+    /// Only sockets of the Internet families.
+    pub const INTERNET: u32 = 1 << 10;
+    /// Look whether files have locks.
+    pub const LOCKS: u32 = 1 << 11;
+    /// Of mappings of one file that follow each other only the first.
+    pub const DISTINCT: u32 = 1 << 12;
 }
 
 /// A set of small numbers, or of hashes of large ones: the one element of the map `SET`.
@@ -286,19 +322,25 @@ pub mod link {
 /// Bits of [`WalkRecord::facts`] and [`SocketRecord::facts`].
 pub mod fact {
     /// What the record says of the inode is what stat(2) says.
-    pub const EXACT: u8 = 1;
+    pub const EXACT: u16 = 1;
     /// Whether it is closed on exec is known.
-    pub const CLOSING_KNOWN: u8 = 1 << 1;
+    pub const CLOSING_KNOWN: u16 = 1 << 1;
     /// It is closed on exec.
-    pub const CLOSES: u8 = 1 << 2;
+    pub const CLOSES: u16 = 1 << 2;
     /// A [`SocketRecord`](super::SocketRecord) follows.
-    pub const SOCKET: u8 = 1 << 3;
+    pub const SOCKET: u16 = 1 << 3;
     /// The number of an eventfd is known.
-    pub const EVENT: u8 = 1 << 4;
+    pub const EVENT: u16 = 1 << 4;
     /// Of a socket: all that its family has is known.
-    pub const COMPLETE: u8 = 1 << 5;
+    pub const COMPLETE: u16 = 1 << 5;
     /// Of a socket: its address follows.
-    pub const ADDRESS: u8 = 1 << 6;
+    pub const ADDRESS: u16 = 1 << 6;
+    /// Nobody has a lock on it.
+    pub const UNLOCKED: u16 = 1 << 7;
+    /// It is an epoll instance that watches nothing.
+    pub const IDLE: u16 = 1 << 8;
+    /// Of a mapping: the file is the executable of its process.
+    pub const EXECUTABLE: u16 = 1 << 9;
 }
 
 /// A file that a process has open or mapped. What follows it is a path, or a [`SocketRecord`].
@@ -341,12 +383,12 @@ pub struct WalkRecord {
     pub mode: u16,
     /// Length of the path.
     pub text: u16,
+    /// [`fact`].
+    pub facts: u16,
     /// [`link`].
     pub link: u8,
-    /// [`fact`].
-    pub facts: u8,
     /// Zero.
-    pub padding: [u8; 2],
+    pub padding: u8,
 }
 
 /// A socket. What follows it is a name, of UNIX sockets alone.
@@ -385,12 +427,12 @@ pub struct SocketRecord {
     pub protocol: u16,
     /// Length of the name.
     pub text: u16,
+    /// [`fact`].
+    pub facts: u16,
     /// State.
     pub state: u8,
-    /// [`fact`].
-    pub facts: u8,
     /// Zero.
-    pub padding: [u8; 2],
+    pub padding: u8,
     /// The kernel's address of it, as it is printed.
     pub address: [u8; 16],
 }
@@ -433,4 +475,4 @@ const _: () = assert!(size_of::<WalkRecord>() == 96);
 const _: () = assert!(size_of::<SocketRecord>() == 104);
 const _: () = assert!(offset_of!(SocketRecord, address) == 88);
 const _: () = assert!(size_of::<TaskRecord>() == 80);
-const _: () = assert!(size_of::<WalkSelection>() == 24);
+const _: () = assert!(size_of::<WalkSelection>() == 64);

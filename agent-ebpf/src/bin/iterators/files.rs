@@ -6,7 +6,9 @@ use flowtally_common::walk::{
 };
 
 use crate::{
-    memory::{Address, Scratch, argument, at, field, is_in_set, read, scratch, selection, write_scratch},
+    memory::{
+        Address, Scratch, argument, at, field, is_in_set, read, scratch, selection, wants, write_scratch,
+    },
     sockets, tasks,
 };
 
@@ -52,25 +54,39 @@ extern "C" fn flowtally_mappings(ctx: *const u64) -> i32 {
     0
 }
 
-/// A descriptor.
+/// A descriptor. What is not wanted is left as early as can be: each part of the kernel's memory that is looked at may have to be fetched.
 #[inline(always)]
 fn open(meta: Address, task: Address, fd: u32, file: Address) -> Option<()> {
     let selection = selection()?;
-    let wanted = wanted(selection);
-    if fd < wanted.descriptors[0] || fd > wanted.descriptors[1] {
+    // SAFETY: an element of the map, which only user space writes there, and not during a walk.
+    let [first, last] = unsafe { (*selection).descriptors };
+    if fd < first || fd > last {
         return None;
     }
-    let level = tasks::level(selection);
-    let pid = tasks::process(task, level);
-    if wanted.process != 0 && wanted.process != pid {
-        return None;
-    }
-    let inode: Address = field(file, at!(file_inode));
-    let mode: u16 = field(inode, at!(inode_mode));
     let mut socket = core::ptr::null();
-    if mode & S_IFMT == S_IFSOCK {
+    if !wants(want::FILES) || mode_of(file) & S_IFMT == S_IFSOCK {
         // SAFETY: the helper takes a file, and returns the socket that it is, if it is one.
         socket = unsafe { bpf_sock_from_file(file.cast_mut().cast()) }.cast::<u8>().cast_const();
+    }
+    let mut sk: Address = core::ptr::null();
+    if socket.is_null() {
+        if !wants(want::FILES) {
+            return None;
+        }
+    } else {
+        if !wants(want::SOCKETS) {
+            return None;
+        }
+        sk = field(socket, at!(socket_sk));
+        if sk.is_null() || !sockets::is_wanted(sk) {
+            return None;
+        }
+    }
+    let (pid, tid) = tasks::numbers(task, selection);
+    // SAFETY: as above.
+    let process = unsafe { (*selection).process };
+    if process != 0 && process != pid {
+        return None;
     }
     let scratch = scratch()?;
     // SAFETY: an element of the map, of which a walk is the only user.
@@ -78,46 +94,36 @@ fn open(meta: Address, task: Address, fd: u32, file: Address) -> Option<()> {
     record.text = 0;
     record.facts = 0;
     record.end = 0;
-    let length = if socket.is_null() {
-        if wanted.want & want::FILES == 0 {
+    let inode: Address = field(file, at!(file_inode));
+    inode_facts(record, inode, file);
+    let length = if sk.is_null() {
+        if !is_wanted(selection, record) {
             return None;
         }
-        inode_facts(record, inode, file);
-        if !is_wanted(&wanted, record) {
-            return None;
+        if wants(want::LOCKS) && has_no_lock(inode) {
+            record.facts |= fact::UNLOCKED;
         }
-        path(&wanted, scratch, file)
+        path(scratch, file)
     } else {
-        if wanted.want & want::SOCKETS == 0 {
-            return None;
-        }
-        let sk: Address = field(socket, at!(socket_sk));
-        if sk.is_null() || wanted.want & want::PORTS != 0 && !sockets::has_port(sk) {
-            return None;
-        }
-        inode_facts(record, inode, file);
         record.link = link::SOCKET;
-        if wanted.want & want::SOCKET == 0 {
-            HEAD
-        } else {
+        if wants(want::SOCKET) {
             record.facts |= fact::SOCKET;
             // SAFETY: the text of the scratch is longer than a socket's record, and as aligned.
             let place = unsafe { (&raw mut (*scratch).text).cast::<SocketRecord>() };
-            HEAD + sockets::describe(sk, wanted.want, place)
+            HEAD + sockets::describe(sk, place)
+        } else {
+            HEAD
         }
     };
     let files: Address = field(task, at!(task_files));
     record.table = files as u64;
     record.pid = pid;
-    record.tid = tasks::number(task, level);
+    record.tid = tid;
     record.fd = fd;
     record.flags = field(file, at!(file_flags));
     record.open_mode = field(file, at!(file_mode));
     record.position = field(file, at!(file_pos));
-    if wanted.want & want::CLOSE_ON_EXEC != 0
-        && at!(files_fdt) != UNKNOWN
-        && at!(fdt_close_on_exec) != UNKNOWN
-    {
+    if wants(want::CLOSE_ON_EXEC) && at!(files_fdt) != UNKNOWN && at!(fdt_close_on_exec) != UNKNOWN {
         let table: Address = read(files, at!(files_fdt));
         let bits: Address = read(table, at!(fdt_close_on_exec));
         let word: u32 = read(bits, fd >> 5 << 2);
@@ -134,14 +140,14 @@ fn open(meta: Address, task: Address, fd: u32, file: Address) -> Option<()> {
 #[inline(always)]
 fn mapped(meta: Address, task: Address, vma: Address) -> Option<()> {
     let selection = selection()?;
-    let wanted = wanted(selection);
     let file: Address = field(vma, at!(vma_file));
     if file.is_null() {
         return None;
     }
-    let level = tasks::level(selection);
-    let pid = tasks::process(task, level);
-    if wanted.process != 0 && wanted.process != pid {
+    let (pid, tid) = tasks::numbers(task, selection);
+    // SAFETY: an element of the map, which only user space writes there, and not during a walk.
+    let process = unsafe { (*selection).process };
+    if process != 0 && process != pid {
         return None;
     }
     let inode: Address = field(file, at!(file_inode));
@@ -151,38 +157,82 @@ fn mapped(meta: Address, task: Address, vma: Address) -> Option<()> {
     record.text = 0;
     record.facts = 0;
     inode_facts(record, inode, file);
-    let open_mode: u32 = field(file, at!(file_mode));
-    if open_mode & FMODE_BACKING != 0 {
-        record.facts = 0;
-    }
-    if !is_wanted(&wanted, record) {
+    if wants(want::DISTINCT) && tasks::maps_the_same(task, record.device, record.inode, selection) {
         return None;
     }
-    let length = if open_mode & FMODE_BACKING == 0 {
-        path(&wanted, scratch, file)
+    let open_mode: u32 = field(file, at!(file_mode));
+    // It has a name of its own, or the file is a lower one: /proc shows another text.
+    let is_plain = open_mode & FMODE_BACKING == 0 && !is_named(vma);
+    if !is_plain {
+        record.facts = 0;
+    }
+    if !is_wanted(selection, record) {
+        return None;
+    }
+    let length = if is_plain {
+        path(scratch, file)
     } else {
         record.link = link::UNKNOWN;
         HEAD
     };
+    if at!(mm_exe_file) != UNKNOWN {
+        let memory: Address = field(task, at!(task_mm));
+        let executable: Address = read(memory, at!(mm_exe_file));
+        if executable == file {
+            record.facts |= fact::EXECUTABLE;
+        }
+    }
     let (start, end): (u64, u64) = (field(vma, at!(vma_start)), field(vma, at!(vma_end)));
     let (flags, pages): (u64, u64) = (field(vma, at!(vma_flags)), field(vma, at!(vma_pgoff)));
     record.table = start;
     record.end = end;
     record.pid = pid;
-    record.tid = tasks::number(task, level);
+    record.tid = tid;
     record.fd = flags as u32;
     record.flags = 0;
     record.open_mode = open_mode;
     record.position = pages;
-    write_scratch(meta, scratch, length);
+    let (device, inode) = (record.device, record.inode);
+    if write_scratch(meta, scratch, length) && wants(want::DISTINCT) {
+        tasks::note_mapped(task, device, inode, selection);
+    }
     Some(())
 }
 
-/// A copy of what is wanted, so that the verifier knows that it does not change meanwhile.
+/// Type and permissions of a file.
 #[inline(always)]
-fn wanted(selection: *mut WalkSelection) -> WalkSelection {
-    // SAFETY: an element of the map, which only user space writes, and not during a walk.
-    unsafe { *selection }
+fn mode_of(file: Address) -> u16 {
+    let inode: Address = field(file, at!(file_inode));
+    field(inode, at!(inode_mode))
+}
+
+/// Whether a mapping has a name of its own.
+#[inline(always)]
+fn is_named(vma: Address) -> bool {
+    if at!(vma_name) == UNKNOWN || at!(vma_name) == at!(vma_shared) {
+        return false;
+    }
+    let name: Address = field(vma, at!(vma_name));
+    !name.is_null()
+}
+
+/// Whether it is certain that nobody has a lock on a file.
+#[inline(always)]
+fn has_no_lock(inode: Address) -> bool {
+    if at!(inode_locks) == UNKNOWN {
+        return false;
+    }
+    let locks: Address = field(inode, at!(inode_locks));
+    locks.is_null()
+        || is_empty(locks, at!(locks_flock))
+            && is_empty(locks, at!(locks_posix))
+            && is_empty(locks, at!(locks_lease))
+}
+
+/// Whether there is nothing in a list (`struct list_head`).
+#[inline(always)]
+fn is_empty(base: Address, offset: u32) -> bool {
+    offset != UNKNOWN && read::<u64>(base, offset) == base as u64 + u64::from(offset)
 }
 
 /// What the inode says.
@@ -216,25 +266,27 @@ fn inode_facts(record: &mut WalkRecord, inode: Address, file: Address) {
 
 /// Whether a file, or one of which not enough is known, is wanted.
 #[inline(always)]
-fn is_wanted(wanted: &WalkSelection, record: &WalkRecord) -> bool {
+fn is_wanted(selection: *mut WalkSelection, record: &WalkRecord) -> bool {
     if record.facts & fact::EXACT == 0 {
         return true;
     }
-    !(wanted.want & want::UNLINKED != 0 && record.links != 0
-        || wanted.device != 0 && wanted.device != record.device
-        || wanted.want & want::INODES != 0 && !is_in_set(record.inode))
+    // SAFETY: an element of the map, which only user space writes there, and not during a walk.
+    let device = unsafe { (*selection).device };
+    !(wants(want::UNLINKED) && record.links != 0
+        || device != 0 && device != record.device
+        || wants(want::INODES) && !is_in_set(record.inode))
 }
 
 /// Writes what the link in /proc says, and returns the length of the record.
 #[inline(always)]
-fn path(wanted: &WalkSelection, scratch: *mut Scratch, file: Address) -> u32 {
+fn path(scratch: *mut Scratch, file: Address) -> u32 {
     // SAFETY: an element of the map, of which a walk is the only user.
     let record = unsafe { &mut (*scratch).record };
     if record.mode & S_IFMT == S_IFIFO && record.magic == PIPEFS {
         record.link = link::PIPE;
         return HEAD;
     }
-    if wanted.want & want::PATH == 0 {
+    if !wants(want::PATH) {
         record.link = link::NOT_ASKED;
         return HEAD;
     }
@@ -250,30 +302,39 @@ fn path(wanted: &WalkSelection, scratch: *mut Scratch, file: Address) -> u32 {
     }
     record.link = link::PATH;
     record.text = written as u16 - 1;
-    if record.magic == ANONYMOUS && at!(eventfd_id) != UNKNOWN {
+    if record.magic == ANONYMOUS {
         // SAFETY: as above.
         let text = unsafe { (&raw const (*scratch).text).cast::<[u64; 3]>().read() };
-        if is_eventfd(&text) {
-            let context: Address = field(file, at!(file_private));
-            record.event = read(context, at!(eventfd_id));
+        let private: Address = field(file, at!(file_private));
+        if at!(eventfd_id) != UNKNOWN && begins_with(&text, EVENTFD) {
+            record.event = read(private, at!(eventfd_id));
             record.facts |= fact::EVENT;
+        } else if at!(eventpoll_root) != UNKNOWN && begins_with(&text, EVENTPOLL) {
+            let watched: Address = read(private, at!(eventpoll_root));
+            if watched.is_null() {
+                record.facts |= fact::IDLE;
+            }
         }
     }
     HEAD + written as u32
 }
 
-/// Whether a text is `anon_inode:[eventfd]`.
+/// The texts of links, with the zero at their end, and how many bits of the last word they have.
+const EVENTFD: (&[u8; 24], u32) = (b"anon_inode:[eventfd]\0\0\0\0", 5 * 8);
+const EVENTPOLL: (&[u8; 24], u32) = (b"anon_inode:[eventpoll]\0\0", 7 * 8);
+
+/// Whether a text is one of those above.
 #[inline(always)]
-fn is_eventfd(text: &[u64; 3]) -> bool {
-    const NAME: [u8; 24] = *b"anon_inode:[eventfd]\0\0\0\0";
-    const fn word(at: usize) -> u64 {
+fn begins_with(text: &[u64; 3], (name, bits): (&[u8; 24], u32)) -> bool {
+    const fn word(name: &[u8; 24], at: usize) -> u64 {
         let mut word = [0; 8];
         let mut index = 0;
         while index < 8 {
-            word[index] = NAME[at * 8 + index];
+            word[index] = name[at * 8 + index];
             index += 1;
         }
         u64::from_le_bytes(word)
     }
-    text[0] == word(0) && text[1] == word(1) && text[2] & 0xff_ffff_ffff == word(2)
+    let rest = (text[2] ^ word(name, 2)) << (64 - bits);
+    text[0] == word(name, 0) && text[1] == word(name, 1) && rest == 0
 }

@@ -15,7 +15,11 @@ use flowtally_common::walk::{
 #[unsafe(no_mangle)]
 pub(crate) static LAYOUT: Global<WalkLayout> = Global::new(WalkLayout::NONE);
 
-/// What is wanted: written before each walk.
+/// What is wanted, as bits. User space writes it before it loads a program, as the layout.
+#[unsafe(no_mangle)]
+static WANT: Global<u32> = Global::new(0);
+
+/// Which of that: written before each walk.
 #[map]
 pub(crate) static SELECTION: Array<WalkSelection> = Array::with_max_entries(1, 0);
 
@@ -66,6 +70,14 @@ pub(crate) use at;
 pub(crate) fn offset_at(place: usize) -> u32 {
     // SAFETY: a number of a static; volatile, for user space puts another one there.
     unsafe { (&raw const LAYOUT).cast::<u8>().add(place).cast::<u32>().read_volatile() }
+}
+
+/// Whether any of the [`want`](flowtally_common::walk::want) bits is set, which the verifier knows.
+#[inline(always)]
+pub(crate) fn wants(bits: u32) -> bool {
+    // SAFETY: a number of a static; volatile, for user space puts another one there.
+    let want = unsafe { (&raw const WANT).cast::<u32>().read_volatile() };
+    want & bits != 0
 }
 
 /// A field behind a pointer that the verifier knows the type of: where that leads nowhere, the kernel reads 0.
@@ -123,19 +135,20 @@ pub(crate) fn is_in_set(number: u64) -> bool {
     word >> (place & 63) & 1 == 1
 }
 
-/// Hands over the record in the scratch, with what follows it.
+/// Hands over the record in the scratch, with what follows it; as [`write`].
 #[inline(always)]
-pub(crate) fn write_scratch(meta: Address, scratch: *mut Scratch, length: u32) {
+pub(crate) fn write_scratch(meta: Address, scratch: *mut Scratch, length: u32) -> bool {
     let length = (length + 7) & !7;
     // SAFETY: an element of the map, of which a walk is the only user.
     unsafe { (*scratch).record.length = length };
-    write(meta, scratch.cast_const().cast(), below::<{ ROOM as u64 }>(length));
+    write(meta, scratch.cast_const().cast(), below::<{ ROOM as u64 }>(length))
 }
 
-/// Hands a record over. Where there is no room the kernel asks for it again when what is there has been read.
+/// Hands a record over, and returns whether there was room. Where there is none the kernel asks for it again when what is there has been
+/// read.
 #[inline(always)]
-pub(crate) fn write(meta: Address, record: *const c_void, length: u32) {
+pub(crate) fn write(meta: Address, record: *const c_void, length: u32) -> bool {
     let seq: Address = field(meta, at!(meta_seq));
     // SAFETY: the verifier checks that so much may be read.
-    unsafe { bpf_seq_write(seq.cast_mut().cast(), record, length) };
+    unsafe { bpf_seq_write(seq.cast_mut().cast(), record, length) == 0 }
 }

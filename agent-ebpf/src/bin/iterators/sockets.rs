@@ -4,7 +4,7 @@ use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_snprintf};
 use core::ffi::c_void;
 use flowtally_common::walk::{SocketRecord, UNKNOWN, fact, want};
 
-use crate::memory::{Address, at, below, field, is_in_set, read, read_known};
+use crate::memory::{Address, at, below, field, is_in_set, read, read_known, wants};
 
 /// `linux/socket.h`
 const AF_UNIX: u16 = 1;
@@ -30,12 +30,18 @@ const MAPPED: u32 = 0xffff_0000;
 #[unsafe(no_mangle)]
 static ADDRESS_FORMAT: [u8; 4] = *b"%pK\0";
 
-/// Whether one of the ports is wanted.
+/// Whether it is of a family that is wanted, with a port that is.
 #[inline(always)]
-pub(crate) fn has_port(sk: Address) -> bool {
+pub(crate) fn is_wanted(sk: Address) -> bool {
+    if !wants(want::INTERNET | want::PORTS) {
+        return true;
+    }
     let family: u16 = field(sk, at!(sk_family));
     if family != AF_INET && family != AF_INET6 {
         return false;
+    }
+    if !wants(want::PORTS) {
+        return true;
     }
     let local: u16 = field(sk, at!(sk_num));
     let remote: u16 = field(sk, at!(sk_dport));
@@ -44,7 +50,7 @@ pub(crate) fn has_port(sk: Address) -> bool {
 
 /// Writes what a socket is, and returns the length of that.
 #[inline(always)]
-pub(crate) fn describe(sk: Address, want: u32, place: *mut SocketRecord) -> u32 {
+pub(crate) fn describe(sk: Address, place: *mut SocketRecord) -> u32 {
     // SAFETY: the caller's memory.
     let record = unsafe { &mut *place };
     let family: u16 = field(sk, at!(sk_family));
@@ -69,8 +75,8 @@ pub(crate) fn describe(sk: Address, want: u32, place: *mut SocketRecord) -> u32 
     record.text = 0;
     record.state = state;
     record.facts = 0;
-    record.padding = [0; 2];
-    if want & want::ADDRESS != 0 {
+    record.padding = 0;
+    if wants(want::ADDRESS) {
         let mut words = [sk as u64];
         // Sixteen digits, and a zero behind them.
         let mut text = [0_u64; 3];

@@ -3,7 +3,7 @@
 use aya_ebpf::helpers::generated::bpf_get_current_task;
 use flowtally_common::walk::{TaskRecord, UNKNOWN, WalkSelection, want};
 
-use crate::memory::{Address, argument, at, field, read, read_known, selection, write};
+use crate::memory::{Address, argument, at, field, read, read_known, selection, wants, write};
 
 /// Which number the reader's PID namespace has for a task: how deep that namespace is. The walk is of tasks in it alone.
 #[inline(always)]
@@ -48,6 +48,58 @@ pub(crate) fn process(task: Address, level: u32) -> u32 {
     number_of(field(leader, at!(task_thread_pid)), level)
 }
 
+/// The numbers of a task's process and of the task. What is walked comes task by task, so those of the last one are kept.
+#[inline(always)]
+pub(crate) fn numbers(task: Address, selection: *mut WalkSelection) -> (u32, u32) {
+    let level = level(selection);
+    if level == 0 {
+        return (process(task, 0), number(task, 0));
+    }
+    let start: u64 = field(task, at!(task_start));
+    if is_last(task, start, selection) {
+        // SAFETY: an element of the map.
+        return unsafe { ((*selection).pid, (*selection).tid) };
+    }
+    let (pid, tid) = (process(task, level), number(task, level));
+    note(task, start, selection);
+    // SAFETY: as above.
+    unsafe { ((*selection).pid, (*selection).tid) = (pid, tid) };
+    (pid, tid)
+}
+
+/// Whether a task is the one that was noted last.
+#[inline(always)]
+fn is_last(task: Address, start: u64, selection: *mut WalkSelection) -> bool {
+    // SAFETY: an element of the map.
+    unsafe { (*selection).task == task as u64 && (*selection).start == start }
+}
+
+/// Notes a task, which has mapped no file yet.
+#[inline(always)]
+fn note(task: Address, start: u64, selection: *mut WalkSelection) {
+    // SAFETY: an element of the map.
+    unsafe {
+        ((*selection).task, (*selection).start) = (task as u64, start);
+        (*selection).mapped_device = u64::MAX;
+    }
+}
+
+/// Whether a task maps the file that it was met with last.
+#[inline(always)]
+pub(crate) fn maps_the_same(task: Address, device: u32, inode: u64, selection: *mut WalkSelection) -> bool {
+    is_last(task, field(task, at!(task_start)), selection)
+        // SAFETY: an element of the map.
+        && unsafe { (*selection).mapped_device == u64::from(device) && (*selection).mapped_inode == inode }
+}
+
+/// Notes the file that a task was met with.
+#[inline(always)]
+pub(crate) fn note_mapped(task: Address, device: u32, inode: u64, selection: *mut WalkSelection) {
+    note(task, field(task, at!(task_start)), selection);
+    // SAFETY: an element of the map.
+    unsafe { ((*selection).mapped_device, (*selection).mapped_inode) = (u64::from(device), inode) };
+}
+
 #[unsafe(link_section = "iter/task")]
 #[unsafe(no_mangle)]
 extern "C" fn flowtally_tasks(ctx: *const u64) -> i32 {
@@ -64,8 +116,8 @@ fn record(meta: Address, task: Address) -> Option<()> {
     let level = level(selection);
     let (pid, tid) = (process(task, level), number(task, level));
     // SAFETY: an element of the map.
-    let (want, wanted) = unsafe { ((*selection).want, (*selection).process) };
-    if wanted != 0 && wanted != pid || want & want::THREADS == 0 && pid != tid {
+    let wanted = unsafe { (*selection).process };
+    if wanted != 0 && wanted != pid || !wants(want::THREADS) && pid != tid {
         return None;
     }
     let parent: Address = field(task, at!(task_parent));

@@ -55,13 +55,13 @@ impl KernelTables {
         selection: &FileSelection<'_>,
         mut each: impl FnMut(&WalkedFile<'_>) -> ControlFlow<()>,
     ) -> Result<(), WalkError> {
-        let mut wanted = selection.words();
-        if wanted.want & want::ADDRESS != 0 && !self.prints_addresses() {
-            wanted.want &= !want::ADDRESS;
+        let mut want = selection.want();
+        if want & want::ADDRESS != 0 && !self.prints_addresses() {
+            want &= !want::ADDRESS;
         }
         let mut tables: HashMap<(u32, u64), u32> = HashMap::new();
         let mut last = (0, true);
-        self.walk(Program::Files, &wanted, selection.set(), |bytes| {
+        self.walk((Program::Files, want), &selection.words(), selection.set(), |bytes| {
             let Some(file) = WalkedFile::parse(bytes) else { return Walked::broken() };
             // Threads that share a table are handed over each for itself, where the first thread has ended.
             if file.tid != file.pid {
@@ -87,7 +87,8 @@ impl KernelTables {
     ) -> Result<(), WalkError> {
         let mut processes: HashMap<u32, u32> = HashMap::new();
         let mut last = (0, true);
-        self.walk(Program::Mappings, &selection.words(), selection.set(), |bytes| {
+        let program = (Program::Mappings, selection.want());
+        self.walk(program, &selection.words(), selection.set(), |bytes| {
             let Some((mapping, tid)) = WalkedMapping::parse(bytes) else { return Walked::broken() };
             if tid != mapping.pid {
                 if last.0 != tid {
@@ -110,7 +111,8 @@ impl KernelTables {
         selection: &TaskSelection,
         mut each: impl FnMut(&WalkedTask) -> ControlFlow<()>,
     ) -> Result<(), WalkError> {
-        self.walk(Program::Tasks, &selection.words(), None, |bytes| match WalkedTask::parse(bytes) {
+        let program = (Program::Tasks, selection.want());
+        self.walk(program, &selection.words(), None, |bytes| match WalkedTask::parse(bytes) {
             Some(task) => Walked::after(bytes, each(&task)),
             None => Walked::broken(),
         })
@@ -125,7 +127,7 @@ impl KernelTables {
     /// Runs a program over all that there is, and hands over what it wrote, record after record.
     fn walk(
         &mut self,
-        program: Program,
+        program: (Program, u32),
         selection: &WalkSelection,
         set: Option<&WalkSet>,
         mut each: impl FnMut(&[u8]) -> Walked,

@@ -6,10 +6,11 @@ use std::{
         fd::{AsFd as _, AsRawFd as _, OwnedFd},
         linux::fs::MetadataExt as _,
     },
+    sync::OnceLock,
 };
 
 use aya_obj::{EbpfSectionKind, Object};
-use flowtally_common::walk::{LAYOUT, SELECTION, WalkLayout, WalkSelection, WalkSet};
+use flowtally_common::walk::{LAYOUT, SELECTION, WANT, WalkLayout, WalkSelection, WalkSet};
 
 use super::{calls, reason::NoWalk};
 use crate::kernel::{
@@ -40,29 +41,85 @@ const PROGRAMS: [(&str, &str); 3] = [
 /// What the verifier may say of a program that it refuses.
 const LOG: usize = 256 * 1024;
 
-/// Maps, and the programs that were loaded by now.
+/// Where the kernel has its fields, and the programs that were loaded by now.
 #[derive(Debug)]
 pub(super) struct Programs {
-    object: Object,
-    functions: [Option<u32>; PROGRAMS.len()],
-    loaded: [Option<OwnedFd>; PROGRAMS.len()],
+    layout: &'static Layout,
+    loaded: Vec<Loaded>,
+}
+
+/// A program, loaded for what is wanted, with maps of its own.
+#[derive(Debug)]
+struct Loaded {
+    program: (Program, u32),
+    fd: OwnedFd,
     selection: OwnedFd,
-    set: OwnedFd,
-    /// Others that the programs refer to.
+    set: Option<OwnedFd>,
+    /// Others that it refers to.
     _maps: Vec<OwnedFd>,
 }
 
 impl Programs {
-    /// Parses the object, fills in where the kernel's fields are, and makes the maps.
+    /// Finds out where the kernel has its fields.
     pub(super) fn open() -> Result<Self, NoWalk> {
-        let (layout, functions) = layout()?;
+        let layout = layout()?;
         sys::unlimit_locked_memory();
+        Ok(Self { layout, loaded: Vec::new() })
+    }
+
+    /// Begins a walk: what is to be read. The program is loaded with what is wanted, if it is not yet.
+    pub(super) fn start(
+        &mut self,
+        program: (Program, u32),
+        selection: &WalkSelection,
+        set: Option<&WalkSet>,
+    ) -> Result<OwnedFd, NoWalk> {
+        let at = self.loaded.iter().position(|loaded| loaded.program == program);
+        let at = match at {
+            Some(at) => at,
+            None => {
+                let loaded = self.load(program)?;
+                self.loaded.push(loaded);
+                self.loaded.len() - 1
+            }
+        };
+        let refused =
+            |error: io::Error| NoWalk::Refused { doing: "beginning the walk", reason: error.to_string() };
+        let missing = || refused(io::ErrorKind::NotFound.into());
+        let loaded = self.loaded.get(at).ok_or_else(missing)?;
+        let [first, last] = selection.descriptors;
+        // What the programs note is zero at first.
+        let mut words = [0; size_of::<WalkSelection>()];
+        let wanted = [first, last, selection.process, selection.device].map(u32::to_ne_bytes);
+        for (to, from) in words.iter_mut().zip(wanted.as_flattened()) {
+            *to = *from;
+        }
+        // SAFETY: the element is a `WalkSelection`, which begins with these four words, and these bytes are as long.
+        unsafe { sys::write_element(loaded.selection.as_fd(), 0, &words) }.map_err(refused)?;
+        if let Some((map, WalkSet(words))) = loaded.set.as_ref().zip(set) {
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+            // SAFETY: the element is a `WalkSet`, which these are the words of.
+            unsafe { sys::write_element(map.as_fd(), 0, &bytes) }.map_err(refused)?;
+        }
+        let process = (selection.process != 0).then_some(selection.process);
+        let process = process.filter(|pid| program.0 != Program::Files || walks_threads_right(*pid));
+        // Kernels that cannot walk one process alone (before 6.1) refuse to hear of it; the program compares numbers in any case.
+        let link = calls::link(loaded.fd.as_fd(), process)
+            .or_else(
+                |error| if process.is_some() { calls::link(loaded.fd.as_fd(), None) } else { Err(error) },
+            )
+            .map_err(refused)?;
+        calls::iterate(&link).map_err(refused)
+    }
+
+    /// Parses the object, fills in where the kernel's fields are and what is wanted, makes the maps, and loads one program.
+    fn load(&self, program: (Program, u32)) -> Result<Loaded, NoWalk> {
         let refused = |reason: String| NoWalk::Refused { doing: "opening the object", reason };
         let mut object = Object::parse(OBJECT).map_err(|error| refused(error.to_string()))?;
-        object
-            .patch_map_data([(LAYOUT, (layout.as_slice(), true))].into_iter().collect())
-            .map_err(|error| refused(error.to_string()))?;
-        let (mut maps, mut selection, mut set) = (Vec::new(), None, None);
+        let ((layout, _), want) = (self.layout, program.1.to_ne_bytes());
+        let values = [(LAYOUT, (layout.as_slice(), true)), (WANT, (want.as_slice(), true))];
+        object.patch_map_data(values.into_iter().collect()).map_err(|error| refused(error.to_string()))?;
+        let mut maps = Vec::new();
         for (name, map) in &object.maps {
             let read_only = map.section_kind() == EbpfSectionKind::Rodata;
             let created = || -> io::Result<OwnedFd> {
@@ -89,81 +146,25 @@ impl Programs {
             .relocate_maps(known.iter().map(|(name, fd, map)| (*name, *fd, map)), &text)
             .map_err(|error| refused(error.to_string()))?;
         object.relocate_calls(&text).map_err(|error| refused(error.to_string()))?;
-        let mut others = Vec::new();
-        for (name, fd) in maps {
-            match name.as_str() {
-                SELECTION => selection = Some(fd),
-                "SET" => set = Some(fd),
-                _ => others.push(fd),
-            }
-        }
-        let missing = || refused("it lacks a map".to_owned());
-        Ok(Self {
-            object,
-            functions,
-            loaded: [const { None }; PROGRAMS.len()],
-            selection: selection.ok_or_else(missing)?,
-            set: set.ok_or_else(missing)?,
-            _maps: others,
-        })
+        let fd = self.load_one(program.0, &object)?;
+        let mut take = |wanted: &str| {
+            let at = maps.iter().position(|(name, _)| name == wanted)?;
+            Some(maps.swap_remove(at).1)
+        };
+        let selection = take(SELECTION).ok_or_else(|| refused("it lacks a map".to_owned()))?;
+        let set = take("SET");
+        Ok(Loaded { program, fd, selection, set, _maps: maps.into_iter().map(|(_, fd)| fd).collect() })
     }
 
-    /// Begins a walk: what is to be read.
-    pub(super) fn start(
-        &mut self,
-        program: Program,
-        selection: &WalkSelection,
-        set: Option<&WalkSet>,
-    ) -> Result<OwnedFd, NoWalk> {
-        self.load(program)?;
-        let refused =
-            |error: io::Error| NoWalk::Refused { doing: "beginning the walk", reason: error.to_string() };
-        let Some(Some(loaded)) = self.loaded.get(program as usize) else {
-            return Err(refused(io::ErrorKind::NotFound.into()));
-        };
-        let words: Vec<u8> = [
-            selection.descriptors[0],
-            selection.descriptors[1],
-            selection.process,
-            selection.device,
-            selection.want,
-            selection.level,
-        ]
-        .into_iter()
-        .flat_map(u32::to_ne_bytes)
-        .collect();
-        const { assert!(size_of::<WalkSelection>() == 24) };
-        // SAFETY: the element is a `WalkSelection`, which these are the six words of.
-        unsafe { sys::write_element(self.selection.as_fd(), 0, &words) }.map_err(refused)?;
-        if let Some(WalkSet(words)) = set {
-            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-            // SAFETY: the element is a `WalkSet`, which these are the words of.
-            unsafe { sys::write_element(self.set.as_fd(), 0, &bytes) }.map_err(refused)?;
-        }
-        let process = (selection.process != 0).then_some(selection.process);
-        let process = process.filter(|pid| program != Program::Files || walks_threads_right(*pid));
-        // Kernels that cannot walk one process alone (before 6.1) refuse to hear of it; the program compares numbers in any case.
-        let link = calls::link(loaded.as_fd(), process)
-            .or_else(|error| if process.is_some() { calls::link(loaded.as_fd(), None) } else { Err(error) })
-            .map_err(refused)?;
-        calls::iterate(&link).map_err(refused)
-    }
-
-    fn load(&mut self, program: Program) -> Result<(), NoWalk> {
-        let index = program as usize;
-        let (Some(place), Some((name, function))) = (self.loaded.get_mut(index), PROGRAMS.get(index)) else {
-            return Ok(());
-        };
-        if place.is_some() {
-            return Ok(());
-        }
-        let Some(number) = self.functions.get(index).copied().flatten() else {
+    fn load_one(&self, program: Program, object: &Object) -> Result<OwnedFd, NoWalk> {
+        let refused = |reason: String| NoWalk::Refused { doing: "loading a program", reason };
+        let missing = |what: &str| refused(format!("it lacks {what}"));
+        let (name, function) = PROGRAMS.get(program as usize).ok_or_else(|| missing("a name"))?;
+        let Some(number) = self.layout.1.get(program as usize).copied().flatten() else {
             return Err(NoWalk::NotFound { what: format!("{function}()") });
         };
-        let refused = |reason: String| NoWalk::Refused { doing: "loading a program", reason };
-        let program = self.object.programs.get(*name).ok_or_else(|| refused("it is not there".to_owned()))?;
-        let code = self.object.functions.get(&program.function_key());
-        let code = code.ok_or_else(|| refused("it has no instructions".to_owned()))?;
+        let program = object.programs.get(*name).ok_or_else(|| missing(name))?;
+        let code = object.functions.get(&program.function_key()).ok_or_else(|| missing("instructions"))?;
         let _undisturbed = Undisturbed::begin();
         let load = |log: &mut [u8]| calls::load(name, number, &code.instructions, &program.license, log);
         let loaded = load(&mut []).or_else(|error| match error.raw_os_error() {
@@ -171,15 +172,11 @@ impl Programs {
             Some(libc::EAGAIN) => load(&mut []),
             _ => Err(error),
         });
-        match loaded {
-            Ok(fd) => *place = Some(fd),
-            Err(error) => {
-                let mut log = vec![0; LOG];
-                let _ = load(&mut log);
-                return Err(refused(explained(&error, &log)));
-            }
-        }
-        Ok(())
+        loaded.map_err(|error| {
+            let mut log = vec![0; LOG];
+            let _ = load(&mut log);
+            refused(explained(&error, &log))
+        })
     }
 }
 
@@ -201,7 +198,15 @@ fn explained(error: &io::Error, log: &[u8]) -> String {
 }
 
 /// Where the running kernel has its fields, as the load-time value's bytes, and the numbers of the functions.
-fn layout() -> Result<(Vec<u8>, [Option<u32>; PROGRAMS.len()]), NoWalk> {
+type Layout = (Vec<u8>, [Option<u32>; PROGRAMS.len()]);
+
+/// The layout of the running kernel, which is looked up once.
+fn layout() -> Result<&'static Layout, NoWalk> {
+    static FOUND: OnceLock<Result<Layout, NoWalk>> = OnceLock::new();
+    FOUND.get_or_init(look_up).as_ref().map_err(Clone::clone)
+}
+
+fn look_up() -> Result<Layout, NoWalk> {
     let types = TypeInformation::open().ok_or(NoWalk::NoTypeInformation)?;
     let fields: Vec<FieldNames<'_>> =
         WalkLayout::FIELDS.iter().map(|(structure, names, _)| (*structure, *names)).collect();

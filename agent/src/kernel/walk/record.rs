@@ -41,6 +41,10 @@ pub struct WalkedFile<'a> {
     pub link: WalkedLink<'a>,
     /// The number of an eventfd, where paths were asked for.
     pub event: Option<u32>,
+    /// Whether it is an epoll instance that watches nothing, where paths were asked for; not where the kernel does not tell.
+    pub idle: bool,
+    /// Whether it is certain that nobody has a lock on it, where that was asked for.
+    pub unlocked: bool,
     /// What socket it is, where that was asked for.
     pub socket: Option<WalkedSocket<'a>>,
 }
@@ -146,8 +150,10 @@ pub struct WalkedMapping<'a> {
     pub page: u64,
     /// The file.
     pub file: WalkedInode,
-    /// Its path.
+    /// Its path; not known either of one that /proc shows another name of.
     pub link: WalkedLink<'a>,
+    /// Whether it is the executable of its process.
+    pub executable: bool,
 }
 
 /// A process, or a thread.
@@ -239,9 +245,9 @@ const fn known(number: u32) -> Option<u32> {
 }
 
 /// What both records of files have.
-fn inode_and_link(bytes: &[u8]) -> Option<(WalkedInode, WalkedLink<'_>, u8)> {
+fn inode_and_link(bytes: &[u8]) -> Option<(WalkedInode, WalkedLink<'_>, u16)> {
     let (head, rest) = bytes.split_first_chunk::<{ size_of::<WalkRecord>() }>()?;
-    let facts = head[offset_of!(WalkRecord, facts)];
+    let facts = field!(head, WalkRecord.facts: u16);
     let file = WalkedInode {
         device: device(field!(head, WalkRecord.device: u32)),
         inode: field!(head, WalkRecord.inode: u64),
@@ -280,6 +286,8 @@ impl<'a> WalkedFile<'a> {
             writes: open_mode & WRITES != 0,
             position: field!(head, WalkRecord.position: u64),
             event: has(fact::EVENT).then_some(field!(head, WalkRecord.event: u32)),
+            idle: has(fact::IDLE),
+            unlocked: has(fact::UNLOCKED),
             socket: if has(fact::SOCKET) { Some(WalkedSocket::parse(rest, file.inode)?) } else { None },
             file,
             link,
@@ -290,7 +298,7 @@ impl<'a> WalkedFile<'a> {
 impl<'a> WalkedSocket<'a> {
     fn parse(bytes: &'a [u8], inode: u64) -> Option<Self> {
         let (head, rest) = bytes.split_first_chunk::<{ size_of::<SocketRecord>() }>()?;
-        let facts = head[offset_of!(SocketRecord, facts)];
+        let facts = field!(head, SocketRecord.facts: u16);
         let address = |at: usize| head[at..].first_chunk::<16>().map(|bytes| Ipv6Addr::from(*bytes));
         let name = rest.get(..usize::from(field!(head, SocketRecord.text: u16)))?;
         // The zero behind a path is part of the address, and not of the path.
@@ -324,7 +332,7 @@ impl<'a> WalkedSocket<'a> {
 impl<'a> WalkedMapping<'a> {
     /// From a record, with the thread through which it was met; `None` if it is none.
     pub(super) fn parse(bytes: &'a [u8]) -> Option<(Self, u32)> {
-        let (file, link, _) = inode_and_link(bytes)?;
+        let (file, link, facts) = inode_and_link(bytes)?;
         let head = bytes.first_chunk::<{ size_of::<WalkRecord>() }>()?;
         let flags = field!(head, WalkRecord.fd: u32);
         let mapping = Self {
@@ -337,6 +345,7 @@ impl<'a> WalkedMapping<'a> {
             page: field!(head, WalkRecord.position: u64),
             file,
             link,
+            executable: facts & fact::EXECUTABLE != 0,
         };
         Some((mapping, field!(head, WalkRecord.tid: u32)))
     }
@@ -378,7 +387,7 @@ mod tests {
         bytes
     }
 
-    fn file(link: u8, facts: u8, after: &[u8], text: u16) -> Vec<u8> {
+    fn file(link: u8, facts: u16, after: &[u8], text: u16) -> Vec<u8> {
         let mut bytes = bytes_of(
             size_of::<WalkRecord>(),
             &[
@@ -391,7 +400,7 @@ mod tests {
                 (offset_of!(WalkRecord, inode), &u64::MAX.to_ne_bytes()),
                 (offset_of!(WalkRecord, text), &text.to_ne_bytes()),
                 (offset_of!(WalkRecord, link), &[link]),
-                (offset_of!(WalkRecord, facts), &[facts]),
+                (offset_of!(WalkRecord, facts), &facts.to_ne_bytes()),
             ],
         );
         bytes.extend_from_slice(after);
@@ -425,7 +434,7 @@ mod tests {
                 (offset_of!(SocketRecord, local_port), &443_u16.to_ne_bytes()),
                 (offset_of!(SocketRecord, uid), &UNKNOWN.to_ne_bytes()),
                 (offset_of!(SocketRecord, text), &5_u16.to_ne_bytes()),
-                (offset_of!(SocketRecord, facts), &[fact::ADDRESS]),
+                (offset_of!(SocketRecord, facts), &fact::ADDRESS.to_ne_bytes()),
                 (offset_of!(SocketRecord, address), b"00000000deadbeef"),
             ],
         );

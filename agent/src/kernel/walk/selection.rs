@@ -43,6 +43,10 @@ pub struct FileSelection<'a> {
     pub socket: bool,
     /// The kernel's address of each socket, as it prints it.
     pub socket_address: bool,
+    /// Of sockets only those of the Internet families.
+    pub internet: bool,
+    /// Whether anybody has a lock on it.
+    pub locks: bool,
 }
 
 /// Which mappings of files are wanted. As of open files.
@@ -58,6 +62,8 @@ pub struct MappingSelection<'a> {
     pub device: Option<(u32, u32)>,
     /// What the link in /proc says.
     pub path: bool,
+    /// Of mappings of one file that follow each other only the first.
+    pub distinct: bool,
 }
 
 /// Which tasks are wanted.
@@ -125,19 +131,25 @@ impl FileSelection<'_> {
             descriptors: [first, last],
             process: self.process.unwrap_or(0),
             device: self.device.map_or(0, device),
-            want: bits(&[
-                (self.kind != FileKinds::NoSockets, want::SOCKETS),
-                (self.kind != FileKinds::Sockets, want::FILES),
-                (self.unlinked, want::UNLINKED),
-                (self.inodes.is_some() && self.ports.is_none(), want::INODES),
-                (self.ports.is_some(), want::PORTS),
-                (self.path, want::PATH),
-                (self.close_on_exec, want::CLOSE_ON_EXEC),
-                (self.socket || self.socket_address, want::SOCKET),
-                (self.socket_address, want::ADDRESS),
-            ]),
-            level: 0,
+            ..WalkSelection::default()
         }
+    }
+
+    /// What a program is loaded with: [`want`].
+    pub(super) fn want(&self) -> u32 {
+        bits(&[
+            (self.kind != FileKinds::NoSockets, want::SOCKETS),
+            (self.kind != FileKinds::Sockets, want::FILES),
+            (self.unlinked, want::UNLINKED),
+            (self.inodes.is_some() && self.ports.is_none(), want::INODES),
+            (self.ports.is_some(), want::PORTS),
+            (self.path, want::PATH),
+            (self.close_on_exec, want::CLOSE_ON_EXEC),
+            (self.socket || self.socket_address, want::SOCKET),
+            (self.socket_address, want::ADDRESS),
+            (self.internet, want::INTERNET),
+            (self.locks, want::LOCKS),
+        ])
     }
 
     pub(super) fn set(&self) -> Option<&WalkSet> {
@@ -150,13 +162,17 @@ impl MappingSelection<'_> {
         WalkSelection {
             process: self.process.unwrap_or(0),
             device: self.device.map_or(0, device),
-            want: bits(&[
-                (self.unlinked, want::UNLINKED),
-                (self.inodes.is_some(), want::INODES),
-                (self.path, want::PATH),
-            ]),
             ..WalkSelection::default()
         }
+    }
+
+    pub(super) fn want(&self) -> u32 {
+        bits(&[
+            (self.unlinked, want::UNLINKED),
+            (self.inodes.is_some(), want::INODES),
+            (self.path, want::PATH),
+            (self.distinct, want::DISTINCT),
+        ])
     }
 
     pub(super) fn set(&self) -> Option<&WalkSet> {
@@ -166,8 +182,11 @@ impl MappingSelection<'_> {
 
 impl TaskSelection {
     pub(super) fn words(&self) -> WalkSelection {
-        let want = bits(&[(self.threads, want::THREADS)]);
-        WalkSelection { process: self.process.unwrap_or(0), want, ..WalkSelection::default() }
+        WalkSelection { process: self.process.unwrap_or(0), ..WalkSelection::default() }
+    }
+
+    pub(super) fn want(&self) -> u32 {
+        bits(&[(self.threads, want::THREADS)])
     }
 }
 
@@ -179,12 +198,12 @@ mod tests {
 
     #[test]
     fn nothing_said_is_everything() {
-        let words = FileSelection::default().words();
-        assert_eq!(words.want, want::SOCKETS | want::FILES);
+        let all = FileSelection::default();
+        let words = all.words();
+        assert_eq!(all.want(), want::SOCKETS | want::FILES);
         assert_eq!((words.descriptors, words.process, words.device), ([0, u32::MAX], 0, 0));
-        let words =
-            FileSelection { device: Some((8, 1)), socket_address: true, ..FileSelection::default() }.words();
-        assert_eq!((words.device, words.want & want::SOCKET), (8 << 20 | 1, want::SOCKET));
+        let some = FileSelection { device: Some((8, 1)), socket_address: true, ..all };
+        assert_eq!((some.words().device, some.want() & want::SOCKET), (8 << 20 | 1, want::SOCKET));
     }
 
     proptest! {
