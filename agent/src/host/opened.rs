@@ -12,11 +12,11 @@ use std::{
 use rustix::fs::{AtFlags, CWD, statat};
 
 use super::sockets::{InternetSocket, SocketClass, State, protocol};
-pub use crate::kernel::walk::IdSet;
 use crate::kernel::walk::{
-    FileKinds, FileSelection, KernelTables, MappingSelection, NoWalk, WalkError, WalkedFile, WalkedInode,
-    WalkedLink, WalkedSocket, walk_by_proc,
+    FileKinds, FileSelection, KernelTables, MappingSelection, NoWalk, TaskSelection, WalkedFile, WalkedInode,
+    WalkedLink, WalkedMapping, WalkedSocket, walk_by_proc,
 };
+pub use crate::kernel::walk::{IdSet, WalkError, WalkedTask};
 
 /// Whether /proc must not be taken in place of a walk: for tests.
 static WALKS_ONLY: AtomicBool = AtomicBool::new(false);
@@ -137,6 +137,10 @@ pub struct DescriptorRecord {
     pub position: Option<u64>,
     /// The number of an eventfd.
     pub event: Option<u32>,
+    /// Whether it is an epoll instance that is known to watch nothing.
+    pub idle: bool,
+    /// Whether nobody is known to have a lock on the file.
+    pub unlocked: bool,
     /// What socket it is.
     pub socket: Option<Box<RecordedSocket>>,
     /// The inode number, as the kernel has it.
@@ -298,6 +302,8 @@ impl RecordedTable {
             // fdinfo prints it with a sign.
             position: i64::try_from(file.position).ok().map(i64::cast_unsigned),
             event: file.event,
+            idle: file.idle,
+            unlocked: file.unlocked,
             socket: file.socket.as_ref().map(|socket| Box::new(RecordedSocket::of(socket, own))),
             inode: file.file.inode,
             link,
@@ -315,6 +321,8 @@ pub struct WantedRecords {
     pub sockets: bool,
     /// What /proc/net/unix has of UNIX sockets.
     pub unix: bool,
+    /// Of sockets only those of the Internet families.
+    pub internet: bool,
     /// Only sockets with one of these ports.
     pub ports: Option<IdSet>,
     /// Only files with one of these inode numbers, or such as look like it.
@@ -325,6 +333,8 @@ pub struct WantedRecords {
     pub paths: bool,
     /// The flags of open(2).
     pub flags: bool,
+    /// Whether there are locks on it.
+    pub locks: bool,
 }
 
 impl WantedRecords {
@@ -339,8 +349,75 @@ impl WantedRecords {
             close_on_exec: self.flags,
             socket: self.sockets,
             socket_address: self.unix,
+            internet: self.internet,
+            locks: self.locks,
             ..FileSelection::default()
         }
+    }
+}
+
+/// A file that a process maps, as /proc/PID/maps has it.
+#[derive(Clone, Debug)]
+pub struct MappingRecord {
+    /// First address, and the one behind the last.
+    pub addresses: (u64, u64),
+    /// Major and minor number of the file system's device.
+    pub device: (u32, u32),
+    /// Inode number.
+    pub inode: u64,
+    /// What stat(2) says of the file; `None` where it must be asked.
+    pub stat: Option<RecordedStat>,
+    /// Whether it is the executable of its process.
+    pub executable: bool,
+    path: Range<usize>,
+}
+
+/// The files that a process maps, in the order of their addresses. One that it maps several times may be there as often.
+#[derive(Clone, Debug, Default)]
+pub struct RecordedMappings {
+    /// The process.
+    pub pid: u32,
+    /// One after the other.
+    pub records: Vec<MappingRecord>,
+    text: Vec<u8>,
+    /// Whether it takes /proc to know all of their paths.
+    partly: bool,
+}
+
+impl RecordedMappings {
+    /// Of a process that maps nothing that is wanted.
+    #[must_use]
+    pub fn empty(pid: u32) -> Self {
+        Self { pid, ..Self::default() }
+    }
+
+    /// The path of a mapped file.
+    #[must_use]
+    pub fn path(&self, record: &MappingRecord) -> &[u8] {
+        self.text.get(record.path.clone()).unwrap_or_default()
+    }
+
+    /// Whether nothing is missing.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        !self.partly
+    }
+
+    fn push(&mut self, mapping: &WalkedMapping<'_>) {
+        let WalkedLink::Path(path) = mapping.link else {
+            self.partly = true;
+            return;
+        };
+        let from = self.text.len();
+        self.text.extend_from_slice(path);
+        self.records.push(MappingRecord {
+            addresses: (mapping.start, mapping.end),
+            device: mapping.file.device,
+            inode: mapping.file.inode,
+            stat: RecordedStat::of(&mapping.file),
+            executable: mapping.executable,
+            path: from..self.text.len(),
+        });
     }
 }
 
@@ -400,6 +477,50 @@ impl OpenTables {
         apart.sort_unstable();
         apart.dedup();
         Ok(apart)
+    }
+
+    /// Hands over the mapped files of each process in turn, in ascending order, but of those that map none. Only files with one of
+    /// these inode numbers, or such as look like it.
+    ///
+    /// # Errors
+    /// When the walk cannot be made, or breaks off.
+    pub fn mappings(
+        &mut self,
+        inodes: Option<&IdSet>,
+        mut each: impl FnMut(RecordedMappings) -> ControlFlow<()>,
+    ) -> Result<(), WalkError> {
+        let selection =
+            MappingSelection { inodes, path: true, distinct: true, ..MappingSelection::default() };
+        let mut mappings = RecordedMappings::default();
+        self.tables.mappings(&selection, |mapping| {
+            if mapping.pid != mappings.pid {
+                let before = std::mem::replace(&mut mappings, RecordedMappings::empty(mapping.pid));
+                if before.pid != 0 {
+                    each(before)?;
+                }
+            }
+            mappings.push(mapping);
+            ControlFlow::Continue(())
+        })?;
+        if mappings.pid != 0 {
+            // It was the last one.
+            let _ = each(mappings);
+        }
+        Ok(())
+    }
+
+    /// What /proc/PID/stat says of each process that has memory of its own, in ascending order.
+    ///
+    /// # Errors
+    /// When the walk cannot be made, or breaks off.
+    pub fn processes(&mut self) -> Result<Vec<WalkedTask>, WalkError> {
+        let mut tasks = Vec::new();
+        self.tables.tasks(&TaskSelection::default(), |task| {
+            tasks.push(*task);
+            ControlFlow::Continue(())
+        })?;
+        tasks.sort_unstable_by_key(|task| task.pid);
+        Ok(tasks)
     }
 
     /// Hands over the inode number of each socket that is open, with the process, the thread in whose table it is, and the descriptor.

@@ -54,7 +54,9 @@ pub(super) fn walk(
             if stat.device != root.device && !cross.mounts {
                 continue;
             }
-            let mut path = directory.clone();
+            // Of very many paths each is kept: none has more room than it needs.
+            let mut path = Vec::with_capacity(directory.len() + 1 + name.len());
+            path.extend_from_slice(&directory);
             if path.last() != Some(&b'/') {
                 path.push(b'/');
             }

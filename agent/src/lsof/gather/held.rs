@@ -12,7 +12,7 @@ use super::{
     stat::{self, FileStat},
 };
 use crate::{
-    host::opened::{DescriptorRecord, RecordedTable},
+    host::opened::{DescriptorRecord, RecordedMappings, RecordedTable},
     lsof::model::Fd,
 };
 
@@ -26,6 +26,8 @@ pub(super) struct FileRowSource<'a> {
     pub(super) dir: &'a OwnedFd,
     /// What is known of its descriptors already; `None` where /proc has to be read.
     pub(super) table: Option<&'a RecordedTable>,
+    /// As of descriptors, of mapped files.
+    pub(super) mappings: Option<&'a RecordedMappings>,
 }
 
 impl FileRowSource<'_> {

@@ -9,7 +9,10 @@ use super::{
     stat::{self, FileStat},
 };
 use crate::{
-    host::proc::{Mapping, unescape},
+    host::{
+        opened::RecordedMappings,
+        proc::{Mapping, unescape},
+    },
     lsof::{
         model::{Fd, OpenFile, OpenFileKind, device, major, minor},
         select::SelectionClasses,
@@ -28,6 +31,10 @@ impl FileRows<'_> {
         met: SelectionClasses,
         files: &mut Vec<OpenFile>,
     ) {
+        if let Some(mappings) = source.mappings {
+            self.recorded_maps(source, mappings, executable, met, files);
+            return;
+        }
         let mut text = std::mem::take(&mut self.buffer);
         if read_into(source.dir, "maps", &mut text).is_ok() {
             let mut seen: Vec<(u64, u64)> = Vec::new();
@@ -38,7 +45,8 @@ impl FileRows<'_> {
                     continue;
                 }
                 seen.push(id);
-                self.mapping(source, &mapping, id, met, files);
+                let addresses = (mapping.start, mapping.end);
+                self.mapping(source, (addresses, &unescape(mapping.path)), id, met, files);
                 if self.enough(files) {
                     break;
                 }
@@ -47,19 +55,42 @@ impl FileRows<'_> {
         self.buffer = text;
     }
 
+    /// As [`maps`](Self::maps), of what records tell.
+    fn recorded_maps(
+        &mut self,
+        source: &FileRowSource<'_>,
+        mappings: &RecordedMappings,
+        executable: Option<(u64, u64)>,
+        met: SelectionClasses,
+        files: &mut Vec<OpenFile>,
+    ) {
+        let mut seen: Vec<(u64, u64)> = Vec::new();
+        for record in &mappings.records {
+            let id = (device(record.device.0.into(), record.device.1.into()), record.inode);
+            let path = mappings.path(record);
+            if path.is_empty() || id == (0, 0) || Some(id) == executable || seen.contains(&id) {
+                continue;
+            }
+            seen.push(id);
+            self.mapping(source, (record.addresses, path), id, met, files);
+            if self.enough(files) {
+                break;
+            }
+        }
+    }
+
     fn mapping(
         &mut self,
         source: &FileRowSource<'_>,
-        mapping: &Mapping<'_>,
+        (addresses, path): ((u64, u64), &[u8]),
         (device, inode): (u64, u64),
         met: SelectionClasses,
         files: &mut Vec<OpenFile>,
     ) {
         let shared = self.shared;
-        let path = unescape(mapping.path);
         let deleted = path.strip_suffix(DELETED);
-        if shared.is_exempt(&path) {
-            let (fd, path) = deleted.map_or((Fd::Memory, &path[..]), |name| (Fd::Deleted, name));
+        if shared.is_exempt(path) {
+            let (fd, path) = deleted.map_or((Fd::Memory, path), |name| (Fd::Deleted, name));
             if self.may_list(fd, met) && shared.rule.selects(self.with_fd(fd, met)) {
                 let mut file = OpenFile::new(fd, OpenFileKind::Exempt);
                 (file.device, file.inode) = (Some(device), Some(inode));
@@ -68,7 +99,7 @@ impl FileRows<'_> {
             }
             return;
         }
-        let stat = self.paths.of(&path, || shared.stat_path(CWD, &path));
+        let stat = self.paths.of(path, || shared.stat_path(CWD, path));
         let is_it = stat.is_ok_and(|stat| (stat.device, stat.inode) == (device, inode));
         if let (false, Some(name)) = (is_it, deleted) {
             self.deleted(device, inode, name, met, files);
@@ -79,15 +110,15 @@ impl FileRows<'_> {
         }
         let met = self.with_fd(Fd::Memory, met);
         let mut file = OpenFile::new(Fd::Memory, OpenFileKind::Regular);
-        let elsewhere = if is_it { None } else { self.elsewhere(source, mapping) };
+        let elsewhere = if is_it { None } else { self.elsewhere(source, addresses) };
         let known = match stat {
             Ok(stat) if is_it => stat,
             _ => elsewhere.unwrap_or(unnamed(device, inode)),
         };
-        let Verdict::Listed(item) = self.judge(&known, &path, met) else { return };
+        let Verdict::Listed(item) = self.judge(&known, path, met) else { return };
         if is_it || elsewhere.is_some() {
             known.fill(&mut file);
-            file.name = self.name(&path, item);
+            file.name = self.name(path, item);
         } else {
             (file.device, file.inode) = (Some(device), Some(inode));
             file.name = path.into();
@@ -97,14 +128,14 @@ impl FileRows<'_> {
     }
 
     /// A mapped file of another mount namespace, where its path means something else here, or nothing: through the mapping.
-    fn elsewhere(&self, source: &FileRowSource<'_>, mapping: &Mapping<'_>) -> Option<FileStat> {
+    fn elsewhere(&self, source: &FileRowSource<'_>, (start, end): (u64, u64)) -> Option<FileStat> {
         let number = source.tid.unwrap_or(source.pid);
         let namespace = |of: &str| std::fs::read_link(format!("/proc/{of}/ns/mnt")).ok();
         let own = self.shared.mount_namespace.get_or_init(|| namespace("self"));
         if namespace(&number.to_string())? == *own.as_ref()? {
             return None;
         }
-        let file = format!("/proc/{number}/map_files/{:x}-{:x}", mapping.start, mapping.end);
+        let file = format!("/proc/{number}/map_files/{start:x}-{end:x}");
         stat::follow(CWD, file, false).ok()
     }
 

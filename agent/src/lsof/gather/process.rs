@@ -11,7 +11,7 @@ use rustix::{
 use super::{held::FileRowSource, read::read_small, rows::FileRows, shared::Shared};
 use crate::{
     host::{
-        opened::RecordedTable,
+        opened::{RecordedMappings, RecordedTable, WalkedTask},
         proc::{Descriptors, ProcessStat, Tables, is_process},
     },
     lsof::{
@@ -20,6 +20,14 @@ use crate::{
         select::{self, About, SearchItem, SelectionClasses},
     },
 };
+
+/// What is known of a process before /proc is asked; nothing where /proc has to be read.
+#[derive(Debug, Default)]
+pub(super) struct RecordedProcess {
+    pub(super) task: Option<WalkedTask>,
+    pub(super) table: Option<RecordedTable>,
+    pub(super) mappings: Option<RecordedMappings>,
+}
 
 /// What a thread of the listing has of its own.
 pub(super) struct Worker<'a> {
@@ -40,21 +48,18 @@ impl<'a> Worker<'a> {
 
     /// Adds the rows of a process and of its threads. One that ends meanwhile has none, or fewer.
     /// What `table` says of its descriptors is not asked of /proc.
-    pub(super) fn process(&mut self, pid: u32, table: Option<&RecordedTable>, out: &mut Vec<Process>) {
+    pub(super) fn process(&mut self, pid: u32, known: &RecordedProcess, out: &mut Vec<Process>) {
         // Whether a process is gone or cannot be read shows in what it has open; nothing is said of one that is gone.
-        let _ = self.read(pid, table, out);
+        let _ = self.read(pid, known, out);
     }
 
-    fn read(
-        &mut self,
-        pid: u32,
-        table: Option<&RecordedTable>,
-        out: &mut Vec<Process>,
-    ) -> rustix::io::Result<()> {
+    fn read(&mut self, pid: u32, known: &RecordedProcess, out: &mut Vec<Process>) -> rustix::io::Result<()> {
         let shared = self.shared;
         let proc = self.proc.as_ref().ok_or(Errno::NOENT)?;
+        let RecordedProcess { task, table, mappings } = known;
+        let table = table.as_ref();
         if shared.only_sockets() && table.is_some_and(|table| !shared.has_socket(table)) {
-            return self.note_only(pid);
+            return self.note_only(pid, task.as_ref());
         }
         // Nobody is shown what /proc would not show him: one link of a process is like all. Of one that may not be read there are rows
         // that say so, but none where files are searched for.
@@ -64,18 +69,20 @@ impl<'a> Worker<'a> {
                 || readlinkat_raw(proc, format!("{pid}/root"), &mut target[..]).is_ok()
         });
         if table.is_none() && shared.only_sockets() && !self.rows.holds_socket(proc, pid, &mut self.tables)? {
-            return self.note_only(pid);
+            return self.note_only(pid, task.as_ref());
         }
         let proc = self.proc.as_ref().ok_or(Errno::NOENT)?;
         let dir = openat(proc, pid.to_string(), DIRECTORY, Mode::empty())?;
-        let Some((process, met, about)) = self.about(pid, &dir)? else { return Ok(()) };
+        let Some((process, met, about)) = self.about(pid, &dir, task.as_ref())? else { return Ok(()) };
+        // Where the table may be shown, so may they.
+        let mappings = mappings.as_ref().filter(|mappings| table.is_some() && mappings.is_complete());
         let table = table.filter(|_| !about.has_ended);
         // The threads that list are not part of what is listed: lsof has one.
         let has_threads = about.threads > 1 && pid != std::process::id();
         let mut process = process;
         let template = Process { files: Vec::new(), ..process.clone() };
         if !about.has_ended {
-            let source = FileRowSource { pid, tid: None, dir: &dir, table };
+            let source = FileRowSource { pid, tid: None, dir: &dir, table, mappings };
             // Beside other classes, a process with threads counts as the first of them.
             let own =
                 if shared.rule.and && about.threads > 1 { met.with(SelectionClasses::TASK) } else { met };
@@ -105,7 +112,7 @@ impl<'a> Worker<'a> {
             if shared.options.tasks == Tasks::Select {
                 shared.found.note(SearchItem::Tasks);
             }
-            let source = FileRowSource { pid, tid: Some(tid), dir: &dir, table };
+            let source = FileRowSource { pid, tid: Some(tid), dir: &dir, table, mappings };
             let met = met.with(SelectionClasses::TASK);
             // Of a thread that nobody asked for, what the process has not: that is all if its first thread has ended.
             let files = if every || std::mem::take(&mut stands_in) {
@@ -122,11 +129,11 @@ impl<'a> Worker<'a> {
     }
 
     /// A process that lists nothing may still be what was searched for.
-    fn note_only(&mut self, pid: u32) -> rustix::io::Result<()> {
+    fn note_only(&mut self, pid: u32, task: Option<&WalkedTask>) -> rustix::io::Result<()> {
         if self.shared.rule.requested.any(SelectionClasses::PROCESS) {
             let proc = self.proc.as_ref().ok_or(Errno::NOENT)?;
             let dir = openat(proc, pid.to_string(), DIRECTORY, Mode::empty())?;
-            self.about(pid, &dir)?;
+            self.about(pid, &dir, task)?;
         }
         Ok(())
     }
@@ -136,22 +143,33 @@ impl<'a> Worker<'a> {
         &mut self,
         pid: u32,
         dir: &OwnedFd,
+        task: Option<&WalkedTask>,
     ) -> rustix::io::Result<Option<(Process, SelectionClasses, Threads)>> {
         let shared = self.shared;
         let options = shared.options;
         if options.pids.exclude.contains(&pid) || (shared.unlisted() && !self.is_process(pid, dir)) {
             return Ok(None);
         }
-        self.read_file(dir, "stat")?;
-        let stat = ProcessStat::parse(&self.buffer).ok_or(Errno::INVAL)?;
-        let threads = Threads { threads: stat.threads, has_ended: stat.has_ended() };
+        let known = task.and_then(|task| {
+            let threads = Threads { threads: task.threads?, has_ended: task.ended };
+            Some((task.command().to_vec(), task.parent, task.group, threads))
+        });
+        let (command, parent, group, threads) = match known {
+            Some(known) => known,
+            None => {
+                self.read_file(dir, "stat")?;
+                let stat = ProcessStat::parse(&self.buffer).ok_or(Errno::INVAL)?;
+                let threads = Threads { threads: stat.threads, has_ended: stat.has_ended() };
+                (stat.command, stat.parent, stat.group, threads)
+            }
+        };
         // What is left of a dead process has nothing open, unless only its first thread has ended.
         if threads.has_ended && threads.threads <= 1 {
             return Ok(None);
         }
         let by_user = !options.users.is_empty() || !options.excluded_users.is_empty();
         let uid = if by_user || shared.needs.user { Some(rustix::fs::fstat(dir)?.st_uid) } else { None };
-        let about = About { pid, group: stat.group, uid, command: &stat.command };
+        let about = About { pid, group, uid, command: &command };
         let Some(mut met) = select::process(options, shared.rule, about, &shared.found) else {
             return Ok(None);
         };
@@ -172,9 +190,9 @@ impl<'a> Worker<'a> {
             pid,
             tid: None,
             task_command: Box::default(),
-            command: stat.command.into(),
-            parent: stat.parent,
-            group: stat.group,
+            command: command.into(),
+            parent,
+            group,
             uid: uid.unwrap_or_default(),
             context,
             files: Vec::new(),

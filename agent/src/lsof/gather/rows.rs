@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     host::{
-        opened::{LinkText, RecordedTable},
+        opened::{LinkText, RecordedStat, RecordedTable},
         proc::{DescriptorName, Descriptors, FdInfo, Tables, has_threads, inode_in},
     },
     lsof::{
@@ -107,9 +107,13 @@ impl<'a> FileRows<'a> {
         let mut files = Vec::new();
         let only_sockets = self.shared.only_sockets();
         if !only_sockets {
-            self.link(source, Fd::Cwd, "cwd", met, &mut files);
-            self.link(source, Fd::Root, "root", met, &mut files);
-            let executable = self.link(source, Fd::Text, "exe", met, &mut files);
+            self.link(source, Fd::Cwd, "cwd", None, met, &mut files);
+            self.link(source, Fd::Root, "root", None, met, &mut files);
+            let mapped = source.mappings.and_then(|mappings| {
+                let record = mappings.records.iter().find(|record| record.executable)?;
+                Some((mappings.path(record), record.stat))
+            });
+            let executable = self.link(source, Fd::Text, "exe", mapped, met, &mut files);
             if self.enough(&files) {
                 return files;
             }
@@ -166,12 +170,14 @@ impl<'a> FileRows<'a> {
         }
     }
 
-    /// The working directory, the root or the executable. What the executable is, is also needed to leave it out of the maps.
+    /// The working directory, the root or the executable, as far as it is `known` what the link and stat(2) say. What the executable
+    /// is, is also needed to leave it out of the maps.
     fn link(
         &mut self,
         source: &FileRowSource<'_>,
         fd: Fd,
         name: &str,
+        known: Option<(&[u8], Option<RecordedStat>)>,
         met: SelectionClasses,
         files: &mut Vec<OpenFile>,
     ) -> Option<(u64, u64)> {
@@ -180,8 +186,12 @@ impl<'a> FileRows<'a> {
         }
         let may_list = self.may_list(fd, met);
         let mut target = [MaybeUninit::<u8>::uninit(); PATH_MAX];
-        let path = match readlinkat_raw(source.dir, name, &mut target[..]) {
-            Ok((path, _)) => path,
+        let read = match known {
+            Some((path, _)) => Ok(path),
+            None => readlinkat_raw(source.dir, name, &mut target[..]).map(|(path, _)| &*path),
+        };
+        let path = match read {
+            Ok(path) => path,
             Err(Errno::NOENT) if fd == Fd::Text => {
                 // A thread of the kernel has no executable.
                 if may_list {
@@ -213,7 +223,11 @@ impl<'a> FileRows<'a> {
             }
             return None;
         }
-        let stat = match self.shared.stat_below(source.dir, name, path) {
+        let asked = match known.and_then(|(_, stat)| stat) {
+            Some(stat) => Ok(stat.into()),
+            None => self.shared.stat_below(source.dir, name, path),
+        };
+        let stat: FileStat = match asked {
             Ok(stat) => stat,
             Err(error) => {
                 if may_list && !matches!(error, Errno::NOENT | Errno::SRCH) {
@@ -445,6 +459,7 @@ impl<'a> FileRows<'a> {
             file.access = held.access();
         }
         if needs.locks
+            && !held.record.is_some_and(|record| record.unlocked)
             && matches!(
                 file.kind,
                 OpenFileKind::Regular

@@ -96,8 +96,8 @@ impl SearchError {
 pub struct Search {
     /// What each item is called where it is missed, and whether it is a file system.
     items: Vec<(Vec<u8>, bool)>,
-    /// What is shown of each item where it is met.
-    shown: Vec<Vec<u8>>,
+    /// What is shown of an item where it is met, where that is not what it is called: there may be very many items.
+    shown: HashMap<usize, Vec<u8>>,
     files: HashMap<(u64, u64), usize>,
     file_systems: Vec<(u64, usize)>,
     sockets: HashMap<Vec<u8>, usize>,
@@ -207,18 +207,18 @@ impl Search {
 
     /// What is shown of an item.
     pub(super) fn shown(&self, item: usize) -> &[u8] {
-        self.shown.get(item).map(Vec::as_slice).unwrap_or_default()
+        let called = || self.items.get(item).map(|(called, _)| called);
+        self.shown.get(&item).or_else(called).map(Vec::as_slice).unwrap_or_default()
     }
 
-    fn add(&mut self, called: &[u8], shown: Vec<u8>, stat: &FileStat) {
+    fn add(&mut self, path: Vec<u8>, stat: &FileStat) {
         let item = self.items.len();
         self.files.insert((stat.device, stat.inode), item);
         if stat.is_socket() {
-            self.sockets.insert(shown.clone(), item);
+            self.sockets.insert(path.clone(), item);
             self.socket_files.insert((stat.device, lower_half(stat.inode)), item);
         }
-        self.items.push((called.to_vec(), false));
-        self.shown.push(shown);
+        self.items.push((path, false));
     }
 
     fn name(
@@ -261,8 +261,8 @@ impl Search {
                     let exempt = options.exempt.iter().rev().find(|exempt| exempt.path == mount.path);
                     let device = exempt.map_or_else(shown, |exempt| exempt.device.unwrap_or(NO_DEVICE));
                     self.file_systems.push((device, self.items.len()));
+                    self.shown.insert(self.items.len(), mount.path.clone());
                     self.items.push((path.clone(), true));
-                    self.shown.push(mount.path.clone());
                 }
                 return Ok(());
             }
@@ -272,7 +272,7 @@ impl Search {
         }
         match look(&path, false, options.timeout, mounts) {
             Ok(stat) => {
-                self.add(&path.clone(), path, &stat);
+                self.add(path, &stat);
                 Ok(())
             }
             Err(error) => {
@@ -299,8 +299,7 @@ impl Search {
         let device = known.iter().rev().find(|(mount, _)| *mount == path).map(|(_, device)| *device);
         if let Some(device) = device.filter(|_| options.name_kind != NameKind::File) {
             self.file_systems.push((device, self.items.len()));
-            self.items.push((path.clone(), true));
-            self.shown.push(path);
+            self.items.push((path, true));
             return Ok(());
         }
         if options.name_kind == NameKind::FileSystem {
@@ -326,11 +325,11 @@ impl Search {
         if !stat.is_dir() {
             return Err(SearchError::NotDirectory(name));
         }
-        self.add(&path, path.clone(), &stat);
+        self.add(path.clone(), &stat);
         let cross = directory::Cross { mounts: asked.cross_mounts, links: asked.cross_links };
         let patience = |path: &[u8]| mounts.is_remote(path).then_some(options.timeout);
         let hung = directory::walk(&path, &stat, asked.deep, cross, &patience, &mut |path, stat| {
-            self.add(&path.clone(), path, stat);
+            self.add(path, stat);
         });
         match hung {
             None => Ok(()),

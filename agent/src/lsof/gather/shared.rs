@@ -168,6 +168,7 @@ impl<'a> Shared<'a> {
                 only_sockets: true,
                 sockets: true,
                 unix: requested.any(SelectionClasses::UNIX),
+                internet: !requested.any(SelectionClasses::UNIX),
                 ports: ports.map(|(from, to)| (from..=to).map(u64::from).collect()),
                 flags: self.needs.flags,
                 ..WantedRecords::default()
@@ -185,6 +186,7 @@ impl<'a> Shared<'a> {
             inodes: by_inode.then(|| self.search.inodes()).flatten(),
             paths: true,
             flags: self.needs.flags,
+            locks: self.needs.locks,
             ..WantedRecords::default()
         })
     }

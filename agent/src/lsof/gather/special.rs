@@ -82,6 +82,7 @@ impl FileRows<'_> {
                     file.twin = event.map(Twin::Event);
                     event.map(|event| format!("[eventfd:{event}]"))
                 }
+                b"[eventpoll]" if record.is_some_and(|record| record.idle) => None,
                 b"[eventpoll]" => watched(&self.info(source, entry).watched),
                 // Of a process that has ended the kernel says -1.
                 b"[pidfd]" => {
