@@ -253,7 +253,8 @@ mod tests {
         for question in ["attach", "attach 999", "attach x", "attach 1 2"] {
             let line = answerable(question).unwrap_err();
             let error = AttachHeader::read(&line).unwrap_err();
-            assert!(error.to_string().contains("version 1 of the protocol only"), "{error}");
+            let wanted = format!("version {PROTOCOL} of the protocol only");
+            assert!(error.to_string().contains(&wanted), "{error}");
         }
         let newer = AttachHeader { protocol: 999, version: "9.9".to_owned(), ..AttachHeader::own(None) };
         let said = AttachHeader::read(&newer.line()).unwrap_err().to_string();
