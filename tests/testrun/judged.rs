@@ -3,20 +3,23 @@
 
 use std::{
     net::{Ipv4Addr, UdpSocket},
+    process::Command,
     sync::Arc,
 };
 
 use flowtally::{
-    kernel::{Kernel, Libpcap},
+    kernel::{AttachTarget, Kernel, Libpcap},
+    model::hook::HookChoice,
     translate::FrameJudge,
 };
 use flowtally_common::{Count, Direction, Health, settings::Layer};
 use flowtally_ebpf::frames;
+use nix::net::if_::if_nametoindex;
 
 use crate::{
     filters,
     frames::{NEXT, PASS},
-    subject::{Books, ROOMY, run, with_kernel},
+    subject::{Books, MARK, ROOMY, run, with_kernel},
 };
 
 /// One of every kind of instruction, and of every way through the verifier.
@@ -92,6 +95,39 @@ fn epoch(kernel: &mut Kernel, ports: [u16; 2]) -> ([u64; 2], u64) {
         flows.filter(|(key, _)| key.protocol == 17).map(|(_, count)| count.packets).sum()
     };
     (ports.map(of), books.health.values().map(|health| health.filtered.packets).sum())
+}
+
+/// An interface of this thread's namespace that has the programs on it, and is gone before that is told.
+fn plug_and_unplug(kernel: &mut Kernel, choice: HookChoice) {
+    const NAME: &str = "gone";
+    ip(&format!("link add {NAME} type veth peer name other"));
+    let index = if_nametoindex(NAME).unwrap();
+    let target = AttachTarget { index, name: NAME.to_owned(), layer: Layer::Ethernet, loopback: false };
+    kernel.attach(&target, choice, MARK).expect("attach to an interface");
+    ip(&format!("link del {NAME}"));
+}
+
+fn ip(arguments: &str) {
+    let ended = Command::new("ip").args(arguments.split_whitespace()).output().unwrap();
+    assert!(ended.status.success(), "ip {arguments}: {ended:?}");
+}
+
+/// A filter that comes or goes meanwhile is the others' all the same.
+#[test]
+fn an_interface_that_went_is_no_obstacle() {
+    for choice in [HookChoice::Auto, HookChoice::Clsact, HookChoice::Xdp] {
+        with_kernel(ROOMY, |kernel| {
+            const PORTS: [u16; 2] = [5001, 5002];
+            plug_and_unplug(kernel, choice);
+            kernel.set_filter(judge("udp dst port 5001")).unwrap();
+            assert_eq!(epoch(kernel, PORTS).0, [1, 1], "{choice:?}: the epoch is still that of no filter");
+            assert_eq!(epoch(kernel, PORTS).0, [1, 0], "{choice:?}: the filter");
+            plug_and_unplug(kernel, choice);
+            kernel.set_filter(None).unwrap();
+            assert_eq!(epoch(kernel, PORTS).0, [1, 0], "{choice:?}: the epoch is still the filter's");
+            assert_eq!(epoch(kernel, PORTS).0, [1, 1], "{choice:?}: no filter");
+        });
+    }
 }
 
 #[test]

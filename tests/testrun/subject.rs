@@ -71,7 +71,7 @@ pub(crate) fn with_kernel<T: Send>(capacity: Capacity, work: impl FnOnce(&mut Ke
 }
 
 /// Of the clsact filters, where there is no TCX; the namespace takes them with it.
-const MARK: u32 = 2;
+pub(crate) const MARK: u32 = 2;
 
 /// The TC program for a direction and a layer.
 pub(crate) fn tc(kernel: &mut Kernel, direction: Direction, layer: Layer) -> SchedClassifier {

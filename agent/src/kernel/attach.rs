@@ -113,25 +113,28 @@ impl Attachment {
         })
     }
 
-    /// Puts entries to filters in the place of what counts by itself, or the other way round. No frame is missed meanwhile.
+    /// Puts entries to filters in the place of what counts by itself, or the other way round. No frame is missed meanwhile. An interface that
+    /// has gone is passed over.
     pub(super) fn exchange(&mut self, ebpf: &mut Ebpf, entered: bool) -> Result<(), KernelError> {
         const DOING: &str = "replacing the program at a hook";
         for link in std::mem::take(&mut self.links) {
-            let replaced = match link {
+            let exchanged = match link {
                 HeldLink::Tc(link, direction) => {
                     let program = classifier(ebpf, tc_name(direction, self.layer, entered))?;
-                    let id =
-                        program.attach_to_link(link).map_err(|error| KernelError::explain(DOING, &error))?;
-                    HeldLink::Tc(owned(program.take_link(id))?, direction)
+                    let link = program.attach_to_link(link).and_then(|id| program.take_link(id));
+                    link.map(|link| HeldLink::Tc(link, direction))
                 }
                 HeldLink::Xdp(link) => {
                     let program = xdp_named(ebpf, xdp_name(self.layer, entered))?;
-                    let id =
-                        program.attach_to_link(link).map_err(|error| KernelError::explain(DOING, &error))?;
-                    HeldLink::Xdp(owned(program.take_link(id))?)
+                    program.attach_to_link(link).and_then(|id| program.take_link(id)).map(HeldLink::Xdp)
                 }
             };
-            self.links.push(replaced);
+            match exchanged {
+                Ok(link) => self.links.push(link),
+                // Its programs went with it, and it is released when that is told.
+                Err(error) if is_gone(&error) => {}
+                Err(error) => return Err(KernelError::explain(DOING, &error)),
+            }
         }
         Ok(())
     }
@@ -410,6 +413,15 @@ where
 
 fn owned<L>(link: Result<L, ProgramError>) -> Result<L, KernelError> {
     link.map_err(|error| KernelError::explain("taking hold of a link", &error))
+}
+
+/// Whether the kernel says that there is no such interface any more.
+fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|error| {
+        let code = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        matches!(code, Some(libc::ENOLINK | libc::ENODEV))
+    })
 }
 
 /// The causes of an error, joined, each once.
