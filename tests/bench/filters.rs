@@ -25,7 +25,7 @@ use nix::{
 };
 
 use crate::{
-    programs::{filtered, flowtally, processor_time, test_run},
+    programs::{Baseline, Baselines, filtered, flowtally, processor_time, test_run},
     table::{Table, verdict},
 };
 
@@ -57,9 +57,11 @@ pub(crate) fn run(quick: bool) {
     let pair = NetPair::new();
     pair.near.namespace.enter(|| {
         let pcap = Libpcap::get().expect("libpcap is installed");
+        let mut baselines = Baselines::load();
         let (_kernel, plain) = flowtally(&pair.near, DEFAULT_SLOTS);
         let mut table = Table::new([
             "frame",
+            "empty",
             "no filter",
             "filter",
             "filter - none",
@@ -91,9 +93,10 @@ pub(crate) fn run(quick: bool) {
             let reject = ClassicInstruction { code: RETURN, ..ClassicInstruction::default() };
             let tested: Vec<_> =
                 classic.iter().map(|one| if one.code == RETURN { reject } else { *one }).collect();
-            let mut least = [f64::INFINITY; 4];
+            let mut least = [f64::INFINITY; 5];
             for _ in 0..rounds {
                 let costs = [
+                    test_run(baselines.program(Baseline::Empty), &frame, repeat),
                     test_run(&plain, &frame, repeat),
                     test_run(&entry, &frame, repeat),
                     sockets(pair.near.interface, &[reject], &frame, sends),
@@ -106,10 +109,11 @@ pub(crate) fn run(quick: bool) {
             // What is sent past the sockets passes the filter too.
             let seen = (u64::from(repeat) + 2 * u64::from(sends)) * rounds;
             assert_eq!(counted(&mut filtering), seen, "what is measured is a match");
-            let [none, filter, empty, tested] = least;
+            let [nothing, none, filter, empty, tested] = least;
             let (ours, theirs) = (filter - none, (tested - empty) / SOCKETS as f64);
             table.row([
                 name.to_owned(),
+                format!("{nothing:.1}"),
                 format!("{none:.1}"),
                 format!("{filter:.1}"),
                 format!("{ours:.1}"),
