@@ -6,13 +6,14 @@
 use std::{
     collections::HashMap,
     io,
+    mem::offset_of,
     os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     sync::Arc,
 };
 
 use aya::{Ebpf, maps::Map};
 use flowtally_common::{
-    Direction, settings,
+    Count, Direction, Health, HealthKey, settings,
     settings::{Layer, TC_PLACES, XDP_PLACES},
 };
 
@@ -21,6 +22,10 @@ use crate::translate::{
     ClassicProgram, FilterEntry, FilterHook, FilterStage, FrameJudge, MapNumbers, PacketAccess,
     Untranslatable,
 };
+
+// What `MapNumbers` says of these.
+const _: () = assert!(offset_of!(Health, untracked) == 0 && offset_of!(Count, packets) == 8);
+const _: () = assert!(offset_of!(HealthKey, direction) == 4 && offset_of!(HealthKey, bank) == 5);
 
 /// A filter, or none: every frame matches.
 type Choice = Option<Arc<FrameJudge>>;
@@ -42,6 +47,7 @@ pub(super) struct Filters {
     loaded: HashMap<FilterPlace, FilterProgram>,
     control: OwnedFd,
     judged: OwnedFd,
+    health: OwnedFd,
     tc: OwnedFd,
     xdp: OwnedFd,
 }
@@ -56,6 +62,7 @@ impl Filters {
             loaded: HashMap::new(),
             control: descriptor(ebpf, settings::CONTROL)?,
             judged: descriptor(ebpf, settings::JUDGED)?,
+            health: descriptor(ebpf, settings::HEALTH)?,
             tc: descriptor(ebpf, settings::FILTERED_TC)?,
             xdp: descriptor(ebpf, settings::FILTERED_XDP)?,
         })
@@ -151,11 +158,17 @@ impl Filters {
 
     fn maps(&self, hook: FilterHook, layer: Layer) -> MapNumbers {
         let (array, place, places) = self.array(FilterPlace { hook, layer });
+        let direction = match hook {
+            FilterHook::Received | FilterHook::Xdp => Direction::Ingress,
+            FilterHook::Sent => Direction::Egress,
+        };
         MapNumbers {
             control: self.control.as_raw_fd(),
             judged: self.judged.as_raw_fd(),
             programs: array.as_raw_fd(),
             next: place + places,
+            health: self.health.as_raw_fd(),
+            direction: direction as u8,
         }
     }
 
@@ -190,7 +203,7 @@ impl Filters {
 fn descriptor(ebpf: &Ebpf, name: &'static str) -> Result<OwnedFd, KernelError> {
     const DOING: &str = "opening the kernel object";
     let map = ebpf.map(name).and_then(|map| match map {
-        Map::Array(data) | Map::ProgramArray(data) => Some(data),
+        Map::Array(data) | Map::ProgramArray(data) | Map::PerCpuHashMap(data) => Some(data),
         _ => None,
     });
     let missing = || KernelError::explain(DOING, &io::Error::other(format!("it has no map {name}")));

@@ -186,7 +186,9 @@ impl Code<'_, '_> {
             }
             ClassicStep::LoadIndexed { width, at: from } => self.load_indexed(at, width, from, direct),
             ClassicStep::LoadMetadata(what) => self.metadata(what)?,
-            ClassicStep::LoadLength(register) => self.length(machine(register)),
+            ClassicStep::LoadLength(register) => {
+                length(self.place.assembler, self.place.hook, machine(register));
+            }
             ClassicStep::LoadConstant(register, value) => self.constant(machine(register), value),
             ClassicStep::LoadScratch(register, word) => {
                 self.place.assembler.load(AccessSize::Double, machine(register), FRAME, scratch(word));
@@ -312,20 +314,6 @@ impl Code<'_, '_> {
         self.place.assembler.swap_network_order(to, size);
     }
 
-    fn length(&mut self, to: Reg) {
-        match self.place.hook {
-            FilterHook::Received | FilterHook::Sent => {
-                self.place.assembler.load(AccessSize::Word, to, CONTEXT, field::SKB_LENGTH);
-            }
-            FilterHook::Xdp => {
-                self.place.assembler.load(AccessSize::Word, R0, CONTEXT, field::XDP_END);
-                self.place.assembler.load(AccessSize::Word, R1, CONTEXT, field::XDP_DATA);
-                self.place.assembler.wide(Alu::Subtract, R0, With::Register(R1));
-                self.place.assembler.narrow(Alu::Move, to, With::Register(R0));
-            }
-        }
-    }
-
     /// As `bpf_convert_filter` (`net/core/filter.c`) reads it for a packet socket, which sees what is sent as outgoing.
     fn metadata(&mut self, what: Metadata) -> Result<(), Untranslatable> {
         let field = match (what, self.place.hook) {
@@ -431,6 +419,30 @@ impl Code<'_, '_> {
             }
         }
     }
+}
+
+/// The frame's length, as the hook sees it.
+pub(super) fn length(out: &mut Assembler, hook: FilterHook, to: Reg) {
+    match hook {
+        FilterHook::Received | FilterHook::Sent => {
+            out.load(AccessSize::Word, to, CONTEXT, field::SKB_LENGTH);
+        }
+        FilterHook::Xdp => {
+            out.load(AccessSize::Word, R0, CONTEXT, field::XDP_END);
+            out.load(AccessSize::Word, R1, CONTEXT, field::XDP_DATA);
+            out.wide(Alu::Subtract, R0, With::Register(R1));
+            out.narrow(Alu::Move, to, With::Register(R0));
+        }
+    }
+}
+
+/// The interface that it is on, by its index.
+pub(super) fn interface(out: &mut Assembler, hook: FilterHook, to: Reg) {
+    let field = match hook {
+        FilterHook::Received | FilterHook::Sent => field::SKB_INTERFACE,
+        FilterHook::Xdp => field::XDP_INTERFACE,
+    };
+    out.load(AccessSize::Word, to, CONTEXT, field);
 }
 
 const fn machine(register: Register) -> Reg {

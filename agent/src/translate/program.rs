@@ -3,7 +3,7 @@
 use super::{
     ClassicProgram, MachineInstruction, Untranslatable,
     assembler::{
-        A, AccessSize, Alu, Assembler, CONTEXT, Condition, FRAME, JumpLabel, R0, R1, R2, R3, Reg, With,
+        A, AccessSize, Alu, Assembler, CONTEXT, Condition, FRAME, JumpLabel, R0, R1, R2, R3, Reg, With, X,
     },
     code,
     hook::{FilterHook, PacketAccess},
@@ -17,9 +17,10 @@ const TAIL_CALL: i32 = 12;
 const NEXT: i32 = -1;
 const PASS: i32 = 2;
 
-/// The stack below what a helper loads: a map's key, the epoch.
+/// The stack below what a helper loads: a map's key, the epoch, a longer key.
 const KEY: i16 = -12;
 const EPOCH: i16 = -24;
+const LONG_KEY: i16 = -32;
 
 /// A filter as it is translated: what decides on frames that begin with an Ethernet header, and on such as begin with an IP header. Where
 /// the language has no meaning for one of them, why.
@@ -52,6 +53,11 @@ pub struct MapNumbers {
     pub programs: i32,
     /// Which of them is called for every frame.
     pub next: u32,
+    /// A map of amounts beside the flows: its keys are an interface, 32 bits, a direction and a bank, 8 bits each, and 16 zeros; its values
+    /// begin with the bytes and the packets of what could not be counted, 64 bits each.
+    pub health: i32,
+    /// The direction there.
+    pub direction: u8,
 }
 
 /// A program that stands in front of what counts.
@@ -76,9 +82,10 @@ impl FilterEntry<'_> {
         let mut assembler = Assembler::default();
         let out = &mut assembler;
         let (accept, reject, judged, give_up) = (out.label(), out.label(), out.label(), out.label());
+        let pass = out.label();
         out.wide(Alu::Move, CONTEXT, With::Register(R1));
         out.store_constant(AccessSize::Word, FRAME, KEY, 0);
-        look_up(out, maps.control, give_up);
+        look_up(out, maps.control, KEY, pass);
         out.load(AccessSize::Word, R0, R0, 0);
         out.store(AccessSize::Double, FRAME, EPOCH, R0);
         if let Some(before) = self.before {
@@ -104,7 +111,7 @@ impl FilterEntry<'_> {
         out.place(judged);
         out.call(CPU);
         out.store(AccessSize::Word, FRAME, KEY, R0);
-        look_up(out, maps.judged, give_up);
+        look_up(out, maps.judged, KEY, give_up);
         out.load(AccessSize::Double, R1, FRAME, EPOCH);
         out.store(AccessSize::Word, R0, 0, R1);
         out.store(AccessSize::Word, R0, 4, A);
@@ -113,6 +120,8 @@ impl FilterEntry<'_> {
         out.narrow(Alu::Move, R3, With::Constant(maps.next.cast_signed()));
         out.call(TAIL_CALL);
         out.place(give_up);
+        self.add_uncounted(out, maps, pass);
+        out.place(pass);
         let verdict = if self.hook == FilterHook::Xdp { PASS } else { NEXT };
         out.narrow(Alu::Move, R0, With::Constant(verdict));
         out.exit();
@@ -140,6 +149,24 @@ impl FilterEntry<'_> {
         assembler.finish()
     }
 
+    /// Adds a frame, as the hook sees it, to what could not be counted: it goes on behind a call that does not come back.
+    fn add_uncounted(&self, out: &mut Assembler, maps: MapNumbers, missing: JumpLabel) {
+        code::interface(out, self.hook, R1);
+        out.store(AccessSize::Word, FRAME, LONG_KEY, R1);
+        out.load(AccessSize::Word, R1, FRAME, EPOCH);
+        out.narrow(Alu::And, R1, With::Constant(1));
+        out.narrow(Alu::ShiftLeft, R1, With::Constant(8));
+        out.narrow(Alu::Or, R1, With::Constant(maps.direction.into()));
+        out.store(AccessSize::Word, FRAME, LONG_KEY + 4, R1);
+        code::length(out, self.hook, X);
+        look_up(out, maps.health, LONG_KEY, missing);
+        for (offset, amount) in [(0, With::Register(X)), (8, With::Constant(1))] {
+            out.load(AccessSize::Double, R1, R0, offset);
+            out.wide(Alu::Add, R1, amount);
+            out.store(AccessSize::Double, R0, offset, R1);
+        }
+    }
+
     fn judge(
         &self,
         out: &mut Assembler,
@@ -156,11 +183,11 @@ impl FilterEntry<'_> {
     }
 }
 
-/// Leaves the element whose key is on the stack in R0, or goes where nothing is done.
-fn look_up(out: &mut Assembler, map: i32, missing: JumpLabel) {
+/// Leaves the element whose key is at a place on the stack in R0, or goes where nothing is done.
+fn look_up(out: &mut Assembler, map: i32, place: i16, missing: JumpLabel) {
     let key: Reg = R2;
     out.wide(Alu::Move, key, With::Register(FRAME));
-    out.wide(Alu::Add, key, With::Constant(KEY.into()));
+    out.wide(Alu::Add, key, With::Constant(place.into()));
     out.load_map(R1, map);
     out.call(MAP_LOOKUP);
     out.jump_if_wide(Condition::Equal, R0, With::Constant(0), missing);

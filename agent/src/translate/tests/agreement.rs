@@ -1,7 +1,7 @@
 //! What holds for any instructions and any frame: the fuzzer and the property tests check the same.
 
 use super::{
-    machine::Machine,
+    machine::{Machine, MachineMaps},
     reference::{Beside, Verdict, interpret},
 };
 use crate::translate::{
@@ -21,7 +21,10 @@ const WAYS: [(FilterHook, PacketAccess); 6] = [
 /// Most instructions that the kernel looks at (`BPF_COMPLEXITY_LIMIT_INSNS`).
 const LONGEST: usize = 1_000_000;
 /// Descriptors that no map has.
-const MAPS: MapNumbers = MapNumbers { control: 1001, judged: 1002, programs: 1003, next: 7 };
+const MAPS: MapNumbers =
+    MapNumbers { control: 1001, judged: 1002, programs: 1003, next: 7, health: 1004, direction: 1 };
+/// The last epoch of a filter that everything matches.
+const BEFORE: u32 = 3;
 
 /// `BPF_FUNC_map_lookup_elem`, `_get_smp_processor_id`, `_tail_call`, `_skb_load_bytes`, `_xdp_load_bytes`.
 const AROUND: [i32; 3] = [1, 8, 12];
@@ -37,10 +40,9 @@ pub(crate) fn agrees(instructions: &[ClassicInstruction], frame: &[u8], linear: 
         if let Err(fault) = well_formed(&code, hook, &[]) {
             panic!("{fault}, {hook:?} {access:?} {instructions:?}");
         }
-        let before = Some(FilterStage { epoch: 3, judgement: Some(&program) });
-        if let Ok(whole) = (FilterEntry { before, ..entry }).assemble(MAPS)
-            && let Err(fault) = well_formed(&whole, hook, &AROUND)
-        {
+        let before = Some(FilterStage { epoch: BEFORE, judgement: None });
+        let whole = (FilterEntry { before, ..entry }).assemble(MAPS).ok();
+        if let Some(Err(fault)) = whole.as_ref().map(|whole| well_formed(whole, hook, &AROUND)) {
             panic!("{fault}, {hook:?} {access:?} {instructions:?}");
         }
         // What XDP programs see is what can be read directly.
@@ -60,7 +62,20 @@ pub(crate) fn agrees(instructions: &[ClassicInstruction], frame: &[u8], linear: 
             continue;
         }
         let found = Machine::new(frame, linear, hook, &beside).run(&code);
-        assert_eq!(found, expected == Verdict::Accept, "{hook:?} {access:?} {instructions:?}");
+        let matches = expected == Verdict::Accept;
+        assert_eq!(found, matches, "{hook:?} {access:?} {instructions:?}");
+        for (epoch, matches) in [(BEFORE, true), (BEFORE + 1, matches)] {
+            let Some(whole) = &whole else { continue };
+            let mut maps = MachineMaps::new([MAPS.control, MAPS.judged, MAPS.health], epoch);
+            Machine::new(frame, linear, hook, &beside).with(&mut maps).run(whole);
+            // The epoch and the verdict are noted, and as nobody is there who counts, the frame is added to what could not be counted.
+            let judged = [epoch.to_le_bytes(), u32::from(matches).to_le_bytes()].concat();
+            let uncounted = [(frame.len() as u64).to_le_bytes(), 1_u64.to_le_bytes()].concat();
+            let key = [beside.interface.to_le_bytes(), [MAPS.direction, (epoch & 1) as u8, 0, 0]].concat();
+            assert_eq!(maps.values[1][..8], judged, "{hook:?} {access:?} {instructions:?}");
+            assert_eq!((maps.calls, maps.key.as_slice()), (1, key.as_slice()));
+            assert_eq!(maps.values[2][..16], uncounted);
+        }
     }
 }
 
@@ -101,7 +116,7 @@ fn well_formed(code: &[MachineInstruction], hook: FilterHook, calls: &[i32]) -> 
             // Loads of maps alone.
             0 if operation == 0x18 => {
                 if from != 1
-                    || ![MAPS.control, MAPS.judged, MAPS.programs].contains(&constant)
+                    || ![MAPS.control, MAPS.judged, MAPS.programs, MAPS.health].contains(&constant)
                     || calls.is_empty()
                 {
                     return fault("no map");
@@ -110,7 +125,7 @@ fn well_formed(code: &[MachineInstruction], hook: FilterHook, calls: &[i32]) -> 
             // Not into the stack's pointer.
             1 if operation & 0xe0 == 0x60 && to != FRAME && (from != FRAME || stack(offset)) => {}
             2 | 3 if operation & 0xe0 == 0x60 => {
-                let looked_up = to == LOOKED_UP && !calls.is_empty() && (0..=4).contains(&offset);
+                let looked_up = to == LOOKED_UP && !calls.is_empty() && (0..=8).contains(&offset);
                 if !(to == FRAME && stack(offset) || looked_up) {
                     return fault("writes where it may not");
                 }

@@ -8,12 +8,37 @@ const CONTEXT: u64 = 0x1_0000_0000;
 const PACKET: u64 = 0x2_0000_0000;
 const STACK: u64 = 0x3_0000_0000;
 const STACK_SIZE: usize = 512;
+/// Where values of maps begin, the first of each map.
+const VALUES: u64 = 0x4_0000_0000;
+/// How far they are from one another, and how long.
+const VALUE_STEP: u64 = 0x100;
+const VALUE_SIZE: usize = 64;
+
+/// Maps with one value each, by the numbers of their descriptors: the epoch; the verdict for this machine's one CPU; the amounts beside the
+/// flows, whose key is looked at.
+pub(crate) struct MachineMaps {
+    pub(crate) numbers: [i32; 3],
+    pub(crate) values: [[u8; VALUE_SIZE]; 3],
+    /// The last key that was longer than a number.
+    pub(crate) key: [u8; 8],
+    /// How often a program was called that there is not.
+    pub(crate) calls: u32,
+}
+
+impl MachineMaps {
+    pub(crate) fn new(numbers: [i32; 3], epoch: u32) -> Self {
+        let mut values = [[0; VALUE_SIZE]; 3];
+        values[0][..4].copy_from_slice(&epoch.to_le_bytes());
+        Self { numbers, values, key: [0; 8], calls: 0 }
+    }
+}
 
 pub(super) struct Machine<'a> {
     frame: &'a [u8],
     linear: usize,
     fields: Vec<(i64, u64)>,
     stack: [u8; STACK_SIZE],
+    maps: Option<&'a mut MachineMaps>,
 }
 
 impl<'a> Machine<'a> {
@@ -33,7 +58,12 @@ impl<'a> Machine<'a> {
                 (80, end),
             ],
         };
-        Self { frame, linear, fields, stack: [0xaa; STACK_SIZE] }
+        Self { frame, linear, fields, stack: [0xaa; STACK_SIZE], maps: None }
+    }
+
+    /// The same machine with maps.
+    pub(super) fn with(self, maps: &'a mut MachineMaps) -> Self {
+        Self { maps: Some(maps), ..self }
     }
 
     fn load(&self, address: u64, width: usize) -> u64 {
@@ -44,14 +74,58 @@ impl<'a> Machine<'a> {
                 return self.fields.iter().find(|(at, _)| *at == offset).expect("a field").1;
             }
             2 => &self.frame[..self.linear][within(PACKET).unwrap()..][..width],
+            4 => {
+                let (map, at) = place(address);
+                &self.maps.as_ref().unwrap().values[map][at..][..width]
+            }
             _ => &self.stack[within(STACK).unwrap()..][..width],
         };
         bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
     }
 
     fn store(&mut self, address: u64, width: usize, value: u64) {
+        if address >= VALUES {
+            let (map, at) = place(address);
+            let maps = self.maps.as_mut().unwrap();
+            maps.values[map][at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
+            return;
+        }
         let at = usize::try_from(address - STACK).unwrap();
         self.stack[at..at + width].copy_from_slice(&value.to_le_bytes()[..width]);
+    }
+
+    /// What a call returns.
+    fn call(&mut self, helper: i32, r: &[u64; 11]) -> u64 {
+        match helper {
+            1 => {
+                let (number, key) = (r[1], r[2]);
+                let at = usize::try_from(key - STACK).unwrap();
+                let maps = self.maps.as_mut().expect("maps");
+                let map = maps.numbers.iter().position(|map| u64::from(map.cast_unsigned()) == number);
+                let map = map.expect("a map");
+                if map == 2 {
+                    maps.key.copy_from_slice(&self.stack[at..at + 8]);
+                } else {
+                    assert_eq!(self.stack[at..at + 4], [0; 4]);
+                }
+                VALUES + map as u64 * VALUE_STEP
+            }
+            8 => 0,
+            12 => {
+                assert_eq!(r[1], CONTEXT);
+                self.maps.as_mut().expect("maps").calls += 1;
+                u64::MAX
+            }
+            26 | 189 => {
+                let (from, into, length) = (r[2], r[3], usize::try_from(r[4]).unwrap());
+                let found = usize::try_from(from).ok().and_then(|from| self.frame.get(from..)?.get(..length));
+                let Some(bytes) = found.map(<[u8]>::to_vec) else { return u64::MAX };
+                let value = bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
+                self.store(into, length, value);
+                0
+            }
+            other => panic!("call {other}"),
+        }
     }
 
     /// What the program returns.
@@ -72,6 +146,10 @@ impl<'a> Machine<'a> {
             };
             let address = |base: u64| base.wrapping_add_signed(offset.into());
             match code & 7 {
+                0 if code == 0x18 => {
+                    r[to] = u64::from(constant.cast_unsigned());
+                    at += 1;
+                }
                 1 => r[to] = self.load(address(r[from]), size(code)),
                 2 => self.store(address(r[to]), size(code), i64::from(constant).cast_unsigned()),
                 3 => self.store(address(r[to]), size(code), r[from]),
@@ -92,19 +170,7 @@ impl<'a> Machine<'a> {
                 }
                 5 if code == 0x95 => return r[0] != 0,
                 5 if code == 0x85 => {
-                    let (from, into, length) = (r[2], r[3], usize::try_from(r[4]).unwrap());
-                    assert!(matches!(constant, 26 | 189));
-                    let found =
-                        usize::try_from(from).ok().and_then(|from| self.frame.get(from..)?.get(..length));
-                    r[0] = match found.map(<[u8]>::to_vec) {
-                        Some(bytes) => {
-                            let value =
-                                bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
-                            self.store(into, length, value);
-                            0
-                        }
-                        None => u64::MAX,
-                    };
+                    r[0] = self.call(constant, &r);
                     // A call leaves nothing in them.
                     r[1..6].fill(0xdead);
                 }
@@ -129,6 +195,12 @@ impl<'a> Machine<'a> {
             }
         }
     }
+}
+
+/// Which map's value an address is in, and where in it.
+fn place(address: u64) -> (usize, usize) {
+    let offset = address - VALUES;
+    (usize::try_from(offset / VALUE_STEP).unwrap(), usize::try_from(offset % VALUE_STEP).unwrap())
 }
 
 fn low(value: u64) -> u32 {
