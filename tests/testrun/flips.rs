@@ -91,7 +91,7 @@ fn count(capacity: Capacity) -> (Books, HashMap<FlowKey, Count>) {
 }
 
 /// Stops the senders when it goes: also when the thread that drains panics, which would else wait for them for ever.
-struct Stop<'a>(&'a AtomicBool);
+pub(crate) struct Stop<'a>(pub(crate) &'a AtomicBool);
 
 impl Drop for Stop<'_> {
     fn drop(&mut self) {

@@ -4,7 +4,11 @@
 use std::{
     net::{Ipv4Addr, UdpSocket},
     process::Command,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
 };
 
 use flowtally::{
@@ -18,6 +22,7 @@ use nix::net::if_::if_nametoindex;
 
 use crate::{
     filters,
+    flips::Stop,
     frames::{NEXT, PASS},
     subject::{Books, MARK, ROOMY, run, with_kernel},
 };
@@ -151,5 +156,62 @@ fn each_epoch_has_one_filter() {
         assert_eq!(epoch(kernel, PORTS).0, [1, 1]);
         let (counted, filtered) = epoch(kernel, PORTS);
         assert_eq!((counted, filtered), ([1, 1], 0), "no filter again");
+    });
+}
+
+/// Sends datagrams to two sockets that nobody reads, in turn, until it is told to stop.
+fn send(receivers: &[UdpSocket; 2], sent: &AtomicU64, stop: &AtomicBool) {
+    let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
+    while !stop.load(Ordering::Relaxed) {
+        for receiver in receivers {
+            sender.send_to(&[0; 100], receiver.local_addr().unwrap()).unwrap();
+            sent.fetch_add(1, Ordering::Release);
+        }
+    }
+}
+
+#[test]
+fn no_frame_is_missed_or_judged_by_another_filter_while_filters_change() {
+    const EPOCHS: usize = 40;
+    const FRAMES: u64 = 500;
+    with_kernel(ROOMY, |kernel| {
+        let receivers = [(); 2].map(|()| UdpSocket::bind("127.0.0.1:0").unwrap());
+        let ports = receivers.each_ref().map(|receiver| receiver.local_addr().unwrap().port());
+        // What each lets pass of the two.
+        let filters = [
+            (format!("udp dst port {}", ports[0]), [true, false]),
+            (format!("udp dst port {}", ports[1]), [false, true]),
+            (String::new(), [true, true]),
+            ("tcp".to_owned(), [false, false]),
+        ];
+        let (sent, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+        let mut counted = Count::default();
+        thread::scope(|scope| {
+            scope.spawn(|| send(&receivers, &sent, &stop));
+            let stop = Stop(&stop);
+            let mut passes = [true, true];
+            for (text, next) in filters.iter().cycle().take(EPOCHS) {
+                let begin = sent.load(Ordering::Acquire);
+                // In the midst of an epoch.
+                while sent.load(Ordering::Acquire) < begin + FRAMES {
+                    thread::yield_now();
+                }
+                kernel.set_filter(judge(text)).unwrap();
+                let mut books = Books::default();
+                books.drain(kernel);
+                let ports_seen =
+                    ports.map(|port| books.flows.keys().any(|key| u16::from_be_bytes(key.dst_port) == port));
+                assert_eq!(ports_seen, passes, "before '{text}'");
+                books.flows.values().for_each(|flow| counted.add(*flow));
+                books.health.values().for_each(|health| counted.add(health.filtered));
+                passes = *next;
+            }
+            drop(stop);
+        });
+        let mut books = Books::default();
+        books.drain(kernel);
+        books.flows.values().for_each(|flow| counted.add(*flow));
+        books.health.values().for_each(|health| counted.add(health.filtered));
+        assert_eq!(counted.packets, sent.into_inner());
     });
 }
