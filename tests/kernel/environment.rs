@@ -206,3 +206,20 @@ fn every_message_begins_with_the_name_of_the_program() {
         }
     }
 }
+
+/// What the kernel shows of itself may be missing, as in a chroot: the remedy is named.
+#[test]
+fn without_proc_or_sys_the_remedy_is_named() {
+    let without = |what: &str, command: &str| {
+        let ended =
+            shell(&format!("unshare --mount sh -c 'umount -l /{what} && exec \"$PROGRAM\" {command}'"));
+        let all = [ended.stdout, ended.stderr].concat();
+        (ended.status, String::from_utf8_lossy(&all).into_owned())
+    };
+    let (status, said) = without("proc", "doctor");
+    assert!(status != Some(0) && said.contains("-> mount -t proc proc /proc"), "{said}");
+    for command in ["doctor", "report --seconds 1", "agent --check"] {
+        let (status, said) = without("sys", command);
+        assert!(status != Some(0) && said.contains("mount -t sysfs sysfs /sys"), "{command}: {said}");
+    }
+}

@@ -188,6 +188,7 @@ fn owners(checkup: &HostCheckup, list: &mut Problems) {
             continue;
         }
         let remedy = match why {
+            _ if why.starts_with("/proc ") => "mount -t proc proc /proc   (first of all)".to_owned(),
             _ if why.contains("sock_diag") => {
                 "modprobe -a inet_diag tcp_diag udp_diag raw_diag unix_diag".to_owned()
             }

@@ -23,6 +23,7 @@ use crate::{
         interfaces::{Interface, Netlink, Selection},
         links::xdp_programs,
         owners::Owners,
+        proc,
         sandbox::{self, Protection},
         shutdown::Shutdown,
     },
@@ -30,6 +31,9 @@ use crate::{
     meter::target,
     model::hook::HookChoice,
 };
+
+/// Without /proc next to nothing can be seen of a host, so that what else is said may follow from that alone.
+const WITHOUT_PROC: &str = "/proc is not there, and it has the processes, their cgroups and what is mounted";
 
 /// Looks at everything, prints it, and says how the host is.
 pub(super) async fn doctor(args: DoctorArgs) -> anyhow::Result<CheckState> {
@@ -100,6 +104,10 @@ async fn examine(shutdown: &mut Shutdown) -> anyhow::Result<HostCheckup> {
             (Some(error.to_string()), OwnersCheck { hooks: Vec::new(), degraded: Vec::new(), tried: false })
         }
     };
+    let mut owners = owners;
+    if proc::check().is_err() {
+        owners.degraded.insert(0, WITHOUT_PROC.to_owned());
+    }
     let cgroups = checkup::cgroup_mounts().unwrap_or_default();
     let tables = capacity.memory(cpus);
     let uname = rustix::system::uname();

@@ -274,9 +274,14 @@ fn complain(error: &anyhow::Error) {
     tell!("{}", advised(format!("{error:#}")));
 }
 
-/// A message, with what helps where it is about a limit of the process: the system's words do not name the limit, and an error may have passed
-/// through hands that keep its text alone.
+/// A message, with what helps where it is about a limit of the process or about what the kernel shows of itself: the system's words do not name
+/// it, and an error may have passed through hands that keep its text alone.
 fn advised(told: String) -> String {
+    if told.contains("counting the CPUs failed") {
+        return format!(
+            "{told} (/sys has them, and is not mounted here or must not be read: mount -t sysfs sysfs /sys)"
+        );
+    }
     let limits = [(Errno::MFILE, "open files, ulimit -n,"), (Errno::FBIG, "the length of files, ulimit -f,")];
     let reached = |(errno, _): &(Errno, &str)| told.contains(&format!("(os error {})", errno.raw_os_error()));
     match limits.into_iter().find(reached) {
@@ -381,6 +386,7 @@ mod tests {
         assert!(told(Errno::FBIG).ends_with(" (the limit on the length of files, ulimit -f, is too low)"));
         assert!(told(Errno::NOENT).ends_with("(os error 2)"));
         assert_eq!(advised("x (os error 24); ulimit -n".to_owned()), "x (os error 24); ulimit -n");
+        assert!(advised("counting the CPUs failed: gone".to_owned()).ends_with("mount -t sysfs sysfs /sys)"));
     }
 
     #[test]
