@@ -1,22 +1,22 @@
 //! Screens that are attached to an agent: they show what it has counted, before and after, to the byte, and it waits for none of them.
 
 use std::{
-    cell::Cell,
     fs,
     io::{BufRead as _, BufReader, Read as _, Write as _},
-    ops::Deref,
     os::unix::net::{UnixListener, UnixStream},
     path::Path,
     process::Command,
     thread,
 };
 
+use flowtally::flow::wire::PROTOCOL;
 use harness::{
     Terminal, Way,
     agent::program,
     eventually,
     frames::{IPV4, ethernet, ipv4, protocol::UDP, udp},
     screen::amount,
+    viewer::Viewer,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -26,66 +26,29 @@ use serde_json::Value;
 
 use super::Service;
 
-/// A screen in a terminal.
-struct Viewer {
-    terminal: Terminal,
-    exports: Cell<u32>,
+fn attach(service: &Service) -> Viewer {
+    let terminal = Terminal::open(&service.pair.near.namespace, (120, 24));
+    // The shell is not to take the terminal when the screen is stopped.
+    terminal.enter("set +m");
+    let viewer =
+        Viewer::start(terminal, &format!("flowtally --attach --socket {} -n", service.socket().display()));
+    viewer.wait_for("attached to the agent");
+    viewer
 }
 
-impl Deref for Viewer {
-    type Target = Terminal;
-
-    fn deref(&self) -> &Terminal {
-        &self.terminal
-    }
+fn wait_for_total(viewer: &Viewer, expected: [u64; 2]) {
+    eventually("the total is what was sent", || {
+        let total = viewer.total();
+        assert!(total <= expected, "{total:?} is more than {expected:?}");
+        (total == expected).then_some(())
+    });
 }
 
-impl Viewer {
-    fn attach(service: &Service) -> Self {
-        let terminal = Terminal::open(&service.pair.near.namespace, (120, 24));
-        // The shell is not to take the terminal when the screen is stopped.
-        terminal.enter("set +m");
-        terminal.enter(&format!("flowtally --attach --socket {} -n", service.socket().display()));
-        terminal.wait("the screen", |screen| screen.totals().map(drop));
-        let viewer = Self { terminal, exports: Cell::new(0) };
-        viewer.wait_for("attached to the agent");
-        viewer
-    }
-
-    /// What it shows, as it writes it to a file.
-    fn exported(&self) -> Value {
-        let number = self.exports.get();
-        self.exports.set(number + 1);
-        let name = format!("export-{number}.json");
-        self.press("e");
-        // There may be a name from before in the prompt.
-        self.key("C-u");
-        self.press(&name);
-        self.key("Enter");
-        let file = self.home().join(name);
-        eventually("the list is written", || serde_json::from_slice(&fs::read(&file).ok()?).ok())
-    }
-
-    /// Bytes sent and received since the agent began.
-    fn total(&self) -> [u64; 2] {
-        let exported = self.exported();
-        ["sent_bytes", "received_bytes"].map(|name| exported["total"][name].as_u64().unwrap())
-    }
-
-    fn wait_for_total(&self, expected: [u64; 2]) {
-        eventually("the total is what was sent", || {
-            let total = self.total();
-            assert!(total <= expected, "{total:?} is more than {expected:?}");
-            (total == expected).then_some(())
-        });
-    }
-
-    /// The program in it.
-    fn pid(&self) -> Pid {
-        let shell = self.shell();
-        let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
-        Pid::from_raw(children.trim().parse().unwrap())
-    }
+/// The program in it.
+fn pid(viewer: &Viewer) -> Pid {
+    let shell = viewer.shell();
+    let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+    Pid::from_raw(children.trim().parse().unwrap())
 }
 
 fn frames(way: Way, count: usize) -> Vec<Vec<u8>> {
@@ -116,14 +79,14 @@ fn what_was_counted_before_and_what_comes_after_is_on_every_screen() {
     let mut expected = [0; 2];
     exchange(&service, 30, &mut expected);
     service.status_when("all of it is counted", |status| counted(status) == expected[0] + expected[1]);
-    let first = Viewer::attach(&service);
+    let first = attach(&service);
     assert_eq!(first.total(), expected, "all at once");
     let peak = |viewer: &Viewer| viewer.screen().totals().unwrap().peak[2].clone();
     assert!(amount(&peak(&first)) > 0.0, "{}", first.screen());
     assert_eq!(service.status()["attached"], 1);
     exchange(&service, 5, &mut expected);
-    first.wait_for_total(expected);
-    let second = Viewer::attach(&service);
+    wait_for_total(&first, expected);
+    let second = attach(&service);
     assert_eq!(second.total(), expected);
     // The agent has looked for owners all along.
     second.press("O");
@@ -134,9 +97,9 @@ fn what_was_counted_before_and_what_comes_after_is_on_every_screen() {
     first.press("r");
     assert!(first.total() < expected);
     assert_eq!(second.total(), expected);
-    assert_eq!(peak(&second), peak(&Viewer::attach(&service)));
+    assert_eq!(peak(&second), peak(&attach(&service)));
     exchange(&service, 7, &mut expected);
-    second.wait_for_total(expected);
+    wait_for_total(&second, expected);
     second.press("f");
     second.press("port 53");
     second.key("Enter");
@@ -151,7 +114,7 @@ fn the_end_of_the_agent_is_said_and_what_it_counted_stays() {
     let service = Service::new();
     let mut expected = [0; 2];
     let agent = service.start("-i near --interval 1s");
-    let viewer = Viewer::attach(&service);
+    let viewer = attach(&service);
     exchange(&service, 9, &mut expected);
     // The last interval is not over.
     drop(service.stop(agent));
@@ -161,7 +124,7 @@ fn the_end_of_the_agent_is_said_and_what_it_counted_stays() {
     viewer.wait("a prompt", |screen| screen.text().ends_with('>').then_some(()));
 
     let agent = service.start("-i near --interval 1s");
-    let viewer = Viewer::attach(&service);
+    let viewer = attach(&service);
     agent.signal(Signal::SIGKILL);
     drop(agent.wait());
     viewer.wait_for("AGENT GONE");
@@ -172,9 +135,9 @@ fn the_end_of_the_agent_is_said_and_what_it_counted_stays() {
 fn a_screen_that_is_stopped_holds_nothing_up_and_misses_nothing() {
     let service = Service::new();
     let agent = service.start("-i near --interval 1s");
-    let viewer = Viewer::attach(&service);
+    let viewer = attach(&service);
     let mut expected = [0; 2];
-    kill(viewer.pid(), Signal::SIGSTOP).unwrap();
+    kill(pid(&viewer), Signal::SIGSTOP).unwrap();
     // A tick that waited for the screen would be the last one.
     for _ in 0..3 {
         exchange(&service, 11, &mut expected);
@@ -182,8 +145,8 @@ fn a_screen_that_is_stopped_holds_nothing_up_and_misses_nothing() {
         service.status_when("the next interval", |status| status["ticks"].as_u64() > Some(ticks));
     }
     assert_eq!(service.status()["attached"], 1);
-    kill(viewer.pid(), Signal::SIGCONT).unwrap();
-    viewer.wait_for_total(expected);
+    kill(pid(&viewer), Signal::SIGCONT).unwrap();
+    wait_for_total(&viewer, expected);
     drop(service.stop(agent));
 }
 
@@ -193,7 +156,7 @@ fn there_are_a_few_screens_at_most() {
     let agent = service.start("-i near --interval 1s");
     let attached = |_| {
         let mut stream = BufReader::new(UnixStream::connect(service.socket()).unwrap());
-        stream.get_mut().write_all(b"attach 1\n").unwrap();
+        stream.get_mut().write_all(format!("attach {PROTOCOL}\n").as_bytes()).unwrap();
         let mut line = String::new();
         stream.read_line(&mut line).unwrap();
         (stream, serde_json::from_str::<Value>(&line).unwrap())
@@ -228,7 +191,7 @@ fn why_a_screen_is_not_attached_is_said_in_words() {
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     let header: Value = serde_json::from_str(&answer).unwrap();
-    assert!(header["error"].as_str().unwrap().contains("version 1"), "{answer}");
+    assert!(header["error"].as_str().unwrap().contains(&format!("version {PROTOCOL}")), "{answer}");
     drop(service.stop(agent));
 
     // An agent of another version.
@@ -245,7 +208,7 @@ fn why_a_screen_is_not_attached_is_said_in_words() {
     });
     let said = refused(&socket, "");
     assert!(said.contains("the agent is flowtally 7.5.0") && said.contains("version 999"), "{said}");
-    assert_eq!(answering.join().unwrap(), "attach 1\n");
+    assert_eq!(answering.join().unwrap(), format!("attach {PROTOCOL}\n"));
     let output = Command::new(program()).args(["--socket", "/nowhere"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2), "--socket is nothing without --attach");
 }

@@ -30,6 +30,7 @@ pub mod screen;
 pub mod sender;
 pub mod terminal;
 pub mod tun;
+pub mod viewer;
 
 use std::{
     env, thread,

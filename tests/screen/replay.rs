@@ -1,10 +1,9 @@
 //! A log on the screen: keys move its time, and wherever it is the sums are those of the log.
 
 use std::{
-    cell::Cell,
     fmt::Write as _,
     fs,
-    ops::{Deref, Range},
+    ops::Range,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -14,6 +13,7 @@ use harness::{
     agent::program,
     eventually,
     frames::{IPV4, ethernet, ipv4, protocol::UDP, udp},
+    viewer::Viewer,
 };
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -28,75 +28,15 @@ const INTERVALS: u64 = 20;
 /// Intervals that are missing before this one.
 const MISSING: Range<u64> = 10..16;
 
-/// A screen on a log.
-struct Replayed {
-    terminal: Terminal,
-    exports: Cell<u32>,
-}
-
-impl Deref for Replayed {
-    type Target = Terminal;
-
-    fn deref(&self) -> &Terminal {
-        &self.terminal
-    }
-}
-
-impl Replayed {
-    /// Opens it, and stops the time at the first interval.
-    fn open(pair: &NetPair, arguments: &str) -> Self {
-        let terminal = Terminal::open(&pair.near.namespace, USUAL);
-        terminal.enter(&format!("TZ=UTC flowtally -n -N --replay {arguments}"));
-        terminal.wait("the screen", |screen| screen.totals().map(drop));
-        let replayed = Self { terminal, exports: Cell::new(0) };
-        // The time stops there, whatever it was.
-        replayed.key("Right");
-        replayed.press("0");
-        replayed.status(", 1/");
-        replayed
-    }
-
-    /// Waits until the status says something.
-    fn status(&self, text: &str) {
-        self.wait(&format!("'{text}' in the status"), |screen| {
-            screen.line(screen.height() - 4).contains(text).then_some(())
-        });
-    }
-
-    /// What it shows, as it writes it to a file.
-    fn exported(&self) -> Value {
-        let number = self.exports.get();
-        self.exports.set(number + 1);
-        let name = format!("export-{number}.json");
-        self.press("e");
-        self.key("C-u");
-        self.press(&name);
-        self.key("Enter");
-        let file = self.home().join(name);
-        eventually("the list is written", || serde_json::from_slice(&fs::read(&file).ok()?).ok())
-    }
-
-    /// Bytes sent and received up to the interval that is shown.
-    fn total(&self) -> [u64; 2] {
-        both(&self.exported()["total"])
-    }
-
-    /// The rows of the list, by what stands left or right.
-    fn rows(&self) -> Vec<(String, [u64; 2])> {
-        let exported = self.exported();
-        let rows = exported["rows"].as_array().unwrap().iter();
-        let title = |row: &Value| {
-            let ends = ["source", "destination"].map(|end| row[end].as_str().unwrap_or_default().to_owned());
-            ends.join(" ").trim().to_owned()
-        };
-        let mut rows: Vec<_> = rows.map(|row| (title(row), both(row))).collect();
-        rows.sort();
-        rows
-    }
-}
-
-fn both(of: &Value) -> [u64; 2] {
-    ["sent_bytes", "received_bytes"].map(|name| of[name].as_u64().unwrap())
+/// Opens a log, and stops the time at the first interval.
+fn open(pair: &NetPair, arguments: &str) -> Viewer {
+    let terminal = Terminal::open(&pair.near.namespace, USUAL);
+    let replayed = Viewer::start(terminal, &format!("TZ=UTC flowtally -n -N --replay {arguments}"));
+    // The time stops there, whatever it was.
+    replayed.key("Right");
+    replayed.press("0");
+    replayed.status(", 1/");
+    replayed
 }
 
 /// The moment at which an interval begins.
@@ -202,7 +142,7 @@ fn text(numbers: &[u64], rows: &[&str]) -> String {
 fn keys_move_the_time_of_a_log_and_totals_are_its_sums() {
     let (pair, folder) = (NetPair::new(), TempDir::new().unwrap());
     log(folder.path(), &["flow", "process"]);
-    let screen = Replayed::open(&pair, &folder.path().display().to_string());
+    let screen = open(&pair, &folder.path().display().to_string());
     let records = numbers().len();
     assert_eq!(screen.total(), sum(1));
     screen.status("2026-11-29 03:00:00-03:00:10, 1/14, 10x, PAUSED");
@@ -243,7 +183,7 @@ fn keys_move_the_time_of_a_log_and_totals_are_its_sums() {
 fn everything_else_is_the_same_screen() {
     let (pair, folder) = (NetPair::new(), TempDir::new().unwrap());
     log(folder.path(), &["flow"]);
-    let screen = Replayed::open(&pair, &folder.path().display().to_string());
+    let screen = open(&pair, &folder.path().display().to_string());
     screen.key("Right");
     screen.status(", 2/14");
     let of = |flows: &[u64]| {
@@ -274,6 +214,8 @@ fn everything_else_is_the_same_screen() {
     screen.status(", 1/14");
     screen.wait_for("worker1  pid 801  user alice (1000)");
     screen.key("Escape");
+    // Together with the next key it would be another one.
+    screen.wait("the list", |screen| (!screen.text().contains("pid 801")).then_some(()));
     for (key, text) in [("F", "not in the log"), ("c", "counts once"), ("h", "to a tenth of the log")] {
         screen.press(key);
         screen.wait_for(text);
@@ -318,7 +260,7 @@ fn a_log_of_the_agent_is_replayed_to_the_byte() {
         }
         agent.signal(Signal::SIGTERM);
         assert!(agent.wait().status.success());
-        let screen = Replayed::open(&pair, &log.display().to_string());
+        let screen = open(&pair, &log.display().to_string());
         screen.press("9++++ ");
         screen.status("END");
         assert_eq!(screen.total(), expected, "{format}");
@@ -332,7 +274,7 @@ fn a_log_of_the_agent_is_replayed_to_the_byte() {
 fn a_log_without_flows_has_its_own_groupings_alone() {
     let (pair, folder) = (NetPair::new(), TempDir::new().unwrap());
     log(folder.path(), &["process", "remote"]);
-    let screen = Replayed::open(&pair, &folder.path().display().to_string());
+    let screen = open(&pair, &folder.path().display().to_string());
     screen.status("by process (process rows)");
     assert_eq!(screen.total(), sum(1));
     let rows = screen.rows();
