@@ -94,7 +94,9 @@ fn measure(pair: &NetPair, hook: &str, expression: &str) -> Agent {
 /// tcpdump for frames of one direction.
 fn tcpdump(pair: &NetPair, direction: &str, expression: &str) -> Agent {
     let mut command = Command::new("tcpdump");
-    command.args(["-i", "near", "-n", "--immediate-mode", "-w", "/dev/null", "-Q", direction, expression]);
+    // As a user of its own it would take the file for that user, and the file is the host's.
+    command.args(["-i", "near", "-n", "--immediate-mode", "-Z", "root", "-w", "/dev/null"]);
+    command.args(["-Q", direction, expression]);
     let mut tcpdump = Agent::start_command(&pair.near.namespace, command);
     tcpdump.wait_for("listening on near");
     tcpdump
