@@ -1,6 +1,6 @@
 //! Counts every byte of a busy Linux host in the kernel, per flow.
 //!
-//! `kernel banks -> drain -> events -> ledger -> { snapshot -> { screen, text, report }, interval -> log }`. Data moves one way, and
+//! `kernel banks -> drain -> events -> ledger -> { snapshot -> { screen, text, report }, interval -> { log, metrics } }`. Data moves one way, and
 //! nothing to the right of an arrow is known to anything on its left; [`run`] alone wires the parts.
 
 pub mod agent;
@@ -24,6 +24,7 @@ pub mod kernel;
 pub mod log;
 pub mod lsof;
 pub mod meter;
+pub mod metrics;
 pub mod model;
 pub mod mountinfo;
 pub mod report;
