@@ -1,11 +1,15 @@
 //! The command line, as it is typed. No logic: what the words mean is decided where they are used.
 
+mod agent;
+
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 
+use self::agent::checked;
+pub use self::agent::{AgentCommand, MetricsArgs, StatusArgs};
 use crate::{
-    agent::settings::{AgentKey, AgentWords},
+    agent::settings::AgentKey,
     files,
     flow::{
         boundary::{Ipv4Boundary, Ipv6Boundary},
@@ -109,6 +113,7 @@ pub struct LsofArgs {
 const AGENT_EXAMPLES: &str = "Examples:
   flowtally agent --check                                what it would do, and what that takes
   flowtally agent -i eth0 --rows process,remote --top 50
+  flowtally agent --metrics 127.0.0.1:9925               answer Prometheus too
   flowtally agent status                                 how the running agent is doing
   flowtally agent status --format json | jq .tables";
 
@@ -179,36 +184,12 @@ pub struct AgentArgs {
     /// Where the agent can be asked [default: /run/flowtally/agent.sock, or agent.sock in `$RUNTIME_DIRECTORY`]
     #[arg(long, value_name = "PATH", value_parser = |text: &str| checked(AgentKey::Socket, text))]
     pub socket: Option<String>,
+    /// What Prometheus is told.
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     /// What to measure.
     #[command(flatten)]
     pub capture: CaptureArgs,
-}
-
-/// What an agent that runs can be asked for.
-#[derive(Debug, Subcommand)]
-pub enum AgentCommand {
-    /// Show how the running agent is doing: interfaces, tables, log, memory, what is degraded
-    Status(StatusArgs),
-}
-
-/// `flowtally agent status`.
-#[derive(Debug, Args)]
-pub struct StatusArgs {
-    /// How to print
-    #[arg(long, value_enum, default_value_t)]
-    pub format: files::PageFormat,
-    /// Where the agent can be asked [default: as the configuration says, else /run/flowtally/agent.sock, or agent.sock in `$RUNTIME_DIRECTORY`]
-    #[arg(long, value_name = "PATH", value_parser = |text: &str| checked(AgentKey::Socket, text))]
-    pub socket: Option<String>,
-    /// The configuration that says where, in place of ~/.config/flowtally/config.toml and /etc/flowtally/config.toml
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-}
-
-/// A value of a key of the agent, which is read where all of them are.
-fn checked(key: AgentKey, text: &str) -> Result<String, String> {
-    AgentWords::default().set(key, text)?;
-    Ok(text.to_owned())
 }
 
 impl AgentArgs {
@@ -239,7 +220,8 @@ impl AgentArgs {
             (AgentKey::MaxLogFlows, &self.max_log_flows),
             (AgentKey::Socket, &self.socket),
         ];
-        let typed = values.into_iter().filter_map(|(key, text)| Some((key, text.as_deref()?)));
+        let values = values.into_iter().chain(self.metrics.values());
+        let typed = values.filter_map(|(key, text)| Some((key, text.as_deref()?)));
         typed.chain(flags.into_iter().flatten()).collect()
     }
 }

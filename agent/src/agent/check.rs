@@ -43,6 +43,9 @@ pub fn page(settings: &AgentSettings, facts: &CheckFacts) -> Result<String, fmt:
     if settings.has_log {
         disk(out, settings)?;
     }
+    if settings.metrics_address.is_some() {
+        series(out, settings)?;
+    }
     Ok(page)
 }
 
@@ -74,9 +77,18 @@ fn disk(out: &mut String, settings: &AgentSettings) -> fmt::Result {
     }
 }
 
+/// How many series Prometheus gets at most.
+fn series(out: &mut String, settings: &AgentSettings) -> fmt::Result {
+    let metrics = &settings.metrics;
+    writeln!(out, "\nseries for Prometheus, whatever the traffic")?;
+    writeln!(out, "  {:>8} at most of what has a name (metrics-by, metrics-top)", metrics.most_named())?;
+    writeln!(out, "  {:>8} of each interface", metrics.of_interface())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::MetricsBy;
 
     #[test]
     fn the_page() {
@@ -85,5 +97,14 @@ mod tests {
             memory: vec![("first level", 4 << 20), ("second level", 16 << 20)],
         };
         insta::assert_snapshot!(page(&AgentSettings::default(), &facts).unwrap());
+        let mut settings =
+            AgentSettings { metrics_address: "[::1]:9925".parse().ok(), ..AgentSettings::default() };
+        settings.metrics.by = MetricsBy::ALL.to_vec();
+        let page = page(&settings, &facts).unwrap();
+        assert!(
+            page.contains("\nmetrics = [::1]:9925\nmetrics-by = process,remote,port,container,user\n"),
+            "{page}"
+        );
+        assert!(page.contains("    2000 at most") && page.contains("      62 of each interface"), "{page}");
     }
 }

@@ -1,8 +1,11 @@
 //! What the agent is told to do: one list of keys, which are the flags of `flowtally agent` and the keys of `[agent]` in the configuration.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
-use crate::log::{Granularity, LogSettings};
+use crate::{
+    log::{Granularity, LogSettings},
+    metrics::{MetricsBy, MetricsSettings},
+};
 
 /// Where the socket of the agent is, unless `$RUNTIME_DIRECTORY` says otherwise.
 pub const RUNTIME_FOLDER: &str = "/run/flowtally";
@@ -50,6 +53,16 @@ pub enum AgentKey {
     Sandbox,
     /// Where it can be asked.
     Socket,
+    /// At which address Prometheus is answered.
+    Metrics,
+    /// What there are metrics of, beside interfaces.
+    MetricsBy,
+    /// How many series of each kind.
+    MetricsTop,
+    /// How long a series stays.
+    MetricsRetention,
+    /// Who may ask for metrics.
+    MetricsTokenFile,
 }
 
 /// What a key is for, which does not depend on its value.
@@ -63,7 +76,7 @@ pub struct KeyFacts {
 
 impl AgentKey {
     /// All of them, in the order of the documents.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 24] = [
         Self::Log,
         Self::NoLog,
         Self::Interval,
@@ -83,6 +96,11 @@ impl AgentKey {
         Self::Owners,
         Self::Sandbox,
         Self::Socket,
+        Self::Metrics,
+        Self::MetricsBy,
+        Self::MetricsTop,
+        Self::MetricsRetention,
+        Self::MetricsTokenFile,
     ];
 
     /// What it is for.
@@ -110,6 +128,12 @@ impl AgentKey {
             Self::Owners => ("owners", false),
             Self::Sandbox => ("sandbox", false),
             Self::Socket => ("socket", false),
+            // Who listens at a port below 1024 needs a right that is dropped.
+            Self::Metrics => ("metrics", false),
+            Self::MetricsBy => ("metrics-by", true),
+            Self::MetricsTop => ("metrics-top", true),
+            Self::MetricsRetention => ("metrics-retention", true),
+            Self::MetricsTokenFile => ("metrics-token-file", true),
         };
         KeyFacts { name, changes }
     }
@@ -139,6 +163,7 @@ impl AgentWords {
     pub fn set(&mut self, key: AgentKey, text: &str) -> Result<(), String> {
         let mut alone = AgentSettings::default();
         alone.apply(key, text)?;
+        alone.metrics.check()?;
         // How long a file is written is compared with the interval, which may be said elsewhere.
         let log = LogSettings { rotate_every: None, ..alone.log };
         log.check().map_err(|error| error.to_string())?;
@@ -222,6 +247,12 @@ pub struct AgentSettings {
     pub sandbox: bool,
     /// Where it can be asked.
     pub socket: PathBuf,
+    /// At which address Prometheus is answered, if it is.
+    pub metrics_address: Option<SocketAddr>,
+    /// What it is told.
+    pub metrics: MetricsSettings,
+    /// The file with what whoever asks for metrics has to know.
+    pub metrics_token: Option<PathBuf>,
 }
 
 impl Default for AgentSettings {
@@ -244,6 +275,9 @@ impl AgentSettings {
             owners: true,
             sandbox: true,
             socket: runtime.join(SOCKET_NAME),
+            metrics_address: None,
+            metrics: MetricsSettings::default(),
+            metrics_token: None,
         }
     }
 
@@ -269,6 +303,11 @@ impl AgentSettings {
             AgentKey::Owners => self.owners = boolean(text)?,
             AgentKey::Sandbox => self.sandbox = boolean(text)?,
             AgentKey::Socket => self.socket = path(text)?,
+            AgentKey::Metrics => self.metrics_address = limit(text, address)?,
+            AgentKey::MetricsBy => self.metrics.by = metrics_by(text)?,
+            AgentKey::MetricsTop => self.metrics.top = number(text)?,
+            AgentKey::MetricsRetention => self.metrics.retention = duration(text)?,
+            AgentKey::MetricsTokenFile => self.metrics_token = limit(text, path)?,
         }
         Ok(())
     }
@@ -276,7 +315,8 @@ impl AgentSettings {
     /// A key's value, as it would be written.
     #[must_use]
     pub fn value(&self, key: AgentKey) -> String {
-        let Self { has_log, log, group, owners, sandbox, socket } = self;
+        let Self { has_log, log, group, owners, sandbox, socket, metrics_address, metrics, metrics_token } =
+            self;
         let time = |limit: Option<Duration>| {
             limit.map_or_else(none, |limit| humantime::format_duration(limit).to_string())
         };
@@ -304,6 +344,17 @@ impl AgentSettings {
             AgentKey::Owners => owners.to_string(),
             AgentKey::Sandbox => sandbox.to_string(),
             AgentKey::Socket => socket.display().to_string(),
+            AgentKey::Metrics => metrics_address.map_or_else(none, |address| address.to_string()),
+            AgentKey::MetricsBy if metrics.by.is_empty() => none(),
+            AgentKey::MetricsBy => {
+                let names: Vec<_> = metrics.by.iter().map(ToString::to_string).collect();
+                names.join(",")
+            }
+            AgentKey::MetricsTop => metrics.top.to_string(),
+            AgentKey::MetricsRetention => time(Some(metrics.retention)),
+            AgentKey::MetricsTokenFile => {
+                metrics_token.as_ref().map_or_else(none, |path| path.display().to_string())
+            }
         }
     }
 
@@ -313,7 +364,8 @@ impl AgentSettings {
         let stays = |key: &AgentKey| !key.facts().changes && self.value(*key) != new.value(*key);
         let left = AgentKey::ALL.into_iter().filter(stays).collect();
         let log = LogSettings { folder: self.log.folder.clone(), group: self.log.group, ..new.log.clone() };
-        (Self { log, ..self.clone() }, left)
+        let (metrics, metrics_token) = (new.metrics.clone(), new.metrics_token.clone());
+        (Self { log, metrics, metrics_token, ..self.clone() }, left)
     }
 }
 
@@ -339,6 +391,26 @@ fn boolean(text: &str) -> Result<bool, String> {
 fn path(text: &str) -> Result<PathBuf, String> {
     let path = PathBuf::from(text);
     if path.is_absolute() { Ok(path) } else { Err(format!("{text:?} is no absolute path: it begins with /")) }
+}
+
+/// An address and a port.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        format!("{text:?} is no address with a port: use such as 127.0.0.1:9925, [::1]:9925 or 0.0.0.0:9925")
+    })
+}
+
+fn metrics_by(text: &str) -> Result<Vec<MetricsBy>, String> {
+    let mut all = Vec::new();
+    if !matches!(text, "" | NONE) {
+        for word in text.split(',').map(str::trim) {
+            let by = word.parse()?;
+            if !all.contains(&by) {
+                all.push(by);
+            }
+        }
+    }
+    Ok(all)
 }
 
 fn number(text: &str) -> Result<usize, String> {
@@ -439,6 +511,11 @@ mod tests {
             (AgentKey::Owners, "false"),
             (AgentKey::Sandbox, "false"),
             (AgentKey::Socket, "/run/x.sock"),
+            (AgentKey::Metrics, "[::1]:9925"),
+            (AgentKey::MetricsBy, "user, port,user"),
+            (AgentKey::MetricsTop, "7"),
+            (AgentKey::MetricsRetention, "2h"),
+            (AgentKey::MetricsTokenFile, "/etc/flowtally/token"),
         ]);
         assert_eq!(settings.log.granularities, [Granularity::Process, Granularity::Remote]);
         for settings in [settings, AgentSettings::default()] {
@@ -470,6 +547,12 @@ mod tests {
             (AgentKey::Owners, "perhaps", "true"),
             (AgentKey::MaxLogFlows, "0", "1"),
             (AgentKey::Top, "-1", "whole number"),
+            (AgentKey::Metrics, "9925", "127.0.0.1:9925"),
+            (AgentKey::Metrics, "localhost:9925", "or none"),
+            (AgentKey::MetricsBy, "process,flow", "remote"),
+            (AgentKey::MetricsTop, "0", "1 to 10000"),
+            (AgentKey::MetricsRetention, "59s", "1m to 30d"),
+            (AgentKey::MetricsTokenFile, "token", "absolute"),
         ] {
             let message = refused(key, text);
             assert!(message.contains(word), "{key:?} {text:?}: {message}");
@@ -505,9 +588,16 @@ mod tests {
     #[test]
     fn what_cannot_change_stays_and_is_named() {
         let old = settings(&[(AgentKey::Log, "/a"), (AgentKey::Top, "5")]);
-        let new = settings(&[(AgentKey::Log, "/b"), (AgentKey::Top, "7"), (AgentKey::Sandbox, "false")]);
+        let new = settings(&[
+            (AgentKey::Log, "/b"),
+            (AgentKey::Top, "7"),
+            (AgentKey::Sandbox, "false"),
+            (AgentKey::Metrics, "127.0.0.1:9925"),
+            (AgentKey::MetricsTop, "9"),
+        ]);
         let (settings, left) = old.changed_to(&new);
-        assert_eq!(left, [AgentKey::Log, AgentKey::Sandbox]);
+        assert_eq!(left, [AgentKey::Log, AgentKey::Sandbox, AgentKey::Metrics]);
+        assert_eq!((settings.metrics_address, settings.metrics.top), (None, 9));
         assert_eq!(
             (settings.value(AgentKey::Log), settings.value(AgentKey::Top)),
             ("/a".to_owned(), "7".to_owned())

@@ -48,6 +48,9 @@ pub struct AgentStatus {
     pub longest_tick_ms: f64,
     /// Whatever is written or sent elsewhere.
     pub exporters: Vec<ExporterStatus>,
+    /// Metrics for whoever asks, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsStatus>,
     /// Screens that look on.
     pub attached: u32,
     /// Memory of the process, in bytes.
@@ -141,6 +144,27 @@ pub struct ExporterStatus {
     pub last_failure: Option<String>,
 }
 
+/// Metrics for whoever asks.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct MetricsStatus {
+    /// Where it listens.
+    pub address: String,
+    /// How many processes, remotes and so on have metrics of their own.
+    pub named: u64,
+    /// How often they were handed out.
+    pub scrapes: u64,
+    /// How often somebody asked who may not.
+    pub refused: u64,
+    /// How often a connection could not be accepted, took too long or broke.
+    pub failures: u64,
+    /// When they were last handed out, RFC 3339.
+    pub last_scrape: Option<String>,
+    /// What went wrong the last time.
+    pub last_error: Option<String>,
+    /// When that was, RFC 3339.
+    pub last_failure: Option<String>,
+}
+
 impl AgentStatus {
     /// Whether anything is less than it could be.
     #[must_use]
@@ -199,6 +223,9 @@ impl AgentStatus {
         }
         for exporter in &self.exporters {
             exporter.page(out)?;
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.page(out)?;
         }
         if !self.sandbox.is_empty() {
             let parts: Vec<_> = self.sandbox.iter().map(|(name, state)| format!("{name} {state}")).collect();
@@ -271,6 +298,25 @@ impl ExporterStatus {
     }
 }
 
+impl MetricsStatus {
+    fn page(&self, out: &mut String) -> fmt::Result {
+        let Self { address, named, scrapes, refused, failures, .. } = self;
+        writeln!(out, "\nmetrics: http://{}/metrics", Safe::new(address))?;
+        writeln!(
+            out,
+            "  {named} with metrics of their own; asked for {scrapes} times, refused {refused} times"
+        )?;
+        if let Some(moment) = &self.last_scrape {
+            writeln!(out, "  last asked for {}", Safe::new(moment))?;
+        }
+        if let Some(error) = &self.last_error {
+            let moment = self.last_failure.as_deref().unwrap_or("not known when");
+            writeln!(out, "  {failures} failures, the last {}: {}", Safe::new(moment), Safe::new(error))?;
+        }
+        Ok(())
+    }
+}
+
 /// A time in the two largest units.
 fn span(seconds: f64) -> impl fmt::Display {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")];
@@ -334,6 +380,16 @@ mod tests {
                 last_error: Some("no space left".to_owned()),
                 ..ExporterStatus::default()
             }],
+            metrics: Some(MetricsStatus {
+                address: "127.0.0.1:9925".to_owned(),
+                named: 101,
+                scrapes: 12,
+                refused: 2,
+                failures: 1,
+                last_scrape: Some("2026-11-29T03:00:10.000Z".to_owned()),
+                last_error: Some("answering 127.0.0.1:4711: it took longer than 10 s".to_owned()),
+                last_failure: Some("2026-11-29T03:00:05.000Z".to_owned()),
+            }),
             memory_bytes: 45 << 20,
             processor_seconds: 12.0,
             sandbox: vec![("seccomp".to_owned(), "on".to_owned())],
@@ -373,10 +429,18 @@ mod tests {
         status.filter = Some("not port 22".to_owned());
         let document = serde_json::to_value(&status).unwrap();
         schema.check(&document);
-        let places = ["", "/interfaces/0", "/tables/0", "/exporters/0"];
-        schema.check_fields(&document, &places, |place, field| (place, field) == ("", "filter"));
+        let places = ["", "/interfaces/0", "/tables/0", "/exporters/0", "/metrics"];
+        schema.check_fields(&document, &places, |place, field| {
+            place.is_empty() && matches!(field, "filter" | "metrics")
+        });
         schema.check(
-            &serde_json::to_value(AgentStatus { filter: None, exporters: Vec::new(), ..status }).unwrap(),
+            &serde_json::to_value(AgentStatus {
+                filter: None,
+                metrics: None,
+                exporters: Vec::new(),
+                ..status
+            })
+            .unwrap(),
         );
     }
 }
