@@ -1,4 +1,4 @@
-//! The edges of what is exported all the time: the log's files.
+//! The edges of what is exported all the time: the log's files, and metrics for whoever asks ([`scrape`]).
 //!
 //! `LogFold -> queue -> thread -> file`. One interval waits at most; the one who sends never does, and nothing is dropped: what finds no
 //! room, and what cannot be written, is carried into the next record.
@@ -7,6 +7,7 @@ mod file;
 mod folder;
 mod queue;
 mod recover;
+pub mod scrape;
 mod status;
 #[cfg(test)]
 mod tests;

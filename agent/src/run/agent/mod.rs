@@ -1,10 +1,12 @@
 //! `flowtally agent`: counts for as long as the host runs.
 //!
 //! Threads: this one measures, waits for signals and answers questions; one drains and asks for owners; two write the log and look after
-//! its files, behind a queue that nobody waits for.
+//! its files, behind a queue that nobody waits for; one answers Prometheus, with what it was handed last.
 
 mod log;
+mod metrics;
 pub(super) mod orders;
+mod own;
 mod reload;
 mod screens;
 mod status;
@@ -19,6 +21,7 @@ use tokio::{signal::unix::Signal, sync::mpsc, time::timeout};
 
 use self::{
     log::LogReader,
+    metrics::{MetricsDoor, MetricsReader},
     orders::{AgentOrders, agent_orders, host_agent},
     screens::AttachedScreens,
     status::AgentFacts,
@@ -112,6 +115,7 @@ struct Agent {
     orders: AgentOrders,
     meter: Meter,
     log: Option<LogReader>,
+    metrics: Option<MetricsReader>,
     facts: AgentFacts,
     manager: ServiceManager,
     screens: AttachedScreens,
@@ -124,11 +128,15 @@ async fn run(args: AgentArgs) -> anyhow::Result<()> {
     let orders = agent_orders(&args)?;
     let (mut shutdown, hangup) = Shutdown::listen_but_for_hangup().context("listening for signals")?;
     let socket = ControlSocket::bind(&orders.settings.socket)?;
+    let door = MetricsDoor::open(&orders.settings).inspect_err(|_| {
+        // Where it stays, the next agent finds that nobody listens.
+        drop(std::fs::remove_file(socket.path()));
+    })?;
     let confined = confine(&orders);
     for reason in confined.state().degraded() {
         tell!("{reason}");
     }
-    match start(args, orders, &confined, &mut shutdown).await {
+    match start(args, orders, door, &confined, &mut shutdown).await {
         Ok(agent) => {
             let (sender, questions) = mpsc::channel(1);
             let path = socket.path().to_owned();
@@ -170,11 +178,13 @@ fn remove(confined: &Confined, path: PathBuf) {
 async fn start(
     args: AgentArgs,
     orders: AgentOrders,
+    door: Option<MetricsDoor>,
     confined: &Confined,
     shutdown: &mut Shutdown,
 ) -> anyhow::Result<Agent> {
     let mut facts = AgentFacts::new(confined.state().clone())?;
     facts.set_files(&orders.files);
+    let metrics = door.map(|door| MetricsReader::start(door, &orders.settings)).transpose()?;
     let mut meter = Meter::start(orders.plan.clone(), shutdown).await?;
     facts.began(meter.started().elapsed());
     let log = if orders.settings.has_log {
@@ -197,7 +207,7 @@ async fn start(
         tell!("the log is written to {}", Safe::os(&orders.settings.log.folder));
     }
     let (manager, screens) = (ServiceManager::from_environment(), AttachedScreens::default());
-    Ok(Agent { args, orders, meter, log, facts, manager, screens, said: None })
+    Ok(Agent { args, orders, meter, log, metrics, facts, manager, screens, said: None })
 }
 
 impl Agent {
@@ -270,9 +280,17 @@ impl Agent {
             }
             readers.push(log);
         }
+        if let Some(metrics) = &mut self.metrics {
+            if metrics.asks_what_is_degraded() {
+                metrics.set_owners_degraded(!self.meter.owners_degraded()?.is_empty());
+            }
+            readers.push(metrics);
+        }
         self.meter.close_for(&mut readers).await?;
         self.screens.closed(&mut self.meter).await?;
-        self.facts.closed(began.elapsed());
+        let took = began.elapsed();
+        self.facts.closed(took);
+        self.tell_metrics(took)?;
         // A tick is what must not stand still: an agent without any is one to be started again.
         self.manager.alive(Instant::now());
         Ok(())

@@ -49,12 +49,15 @@ impl Agent {
             }
         }
         if let Some(log) = &mut self.log {
-            if changed.settings == self.orders.settings && filter_text(&changed) == filter_text(&self.orders)
-            {
+            let is_same = changed.settings.log == self.orders.settings.log;
+            if is_same && filter_text(&changed) == filter_text(&self.orders) {
                 log.reopen();
             } else {
                 log.set(&changed.settings, filter_text(&changed));
             }
+        }
+        if let Some(metrics) = &mut self.metrics {
+            metrics.set(&changed.settings);
         }
         self.facts.set_files(&changed.files);
         self.orders = changed;

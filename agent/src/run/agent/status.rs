@@ -1,18 +1,23 @@
 //! How the agent is doing, put together from all that knows.
 
 use std::{
-    fs, process,
+    process,
     time::{Duration, SystemTime},
 };
 
 use anyhow::Context as _;
-use nix::unistd::{SysconfVar, sysconf};
-use rustix::time::{ClockId, clock_gettime};
 
-use super::{Agent, log::filter_text};
+use super::{
+    Agent,
+    log::filter_text,
+    metrics::MetricsReader,
+    own::{processor_time, resident},
+};
 use crate::{
-    agent::status::{AgentStatus, ExporterStatus, InterfaceStatus, STATUS_SCHEMA, TableStatus},
-    export::{self, LogStatus},
+    agent::status::{
+        AgentStatus, ExporterStatus, InterfaceStatus, MetricsStatus, STATUS_SCHEMA, TableStatus,
+    },
+    export::{self, LogStatus, scrape::ScrapeStatus},
     flow::{ledger::Ledger, row::Counting},
     format::{Safe, moment::rfc3339_millis},
     host::sandbox::{Protection, SandboxState},
@@ -23,8 +28,8 @@ use crate::{
 /// What is known of the agent itself.
 pub(super) struct AgentFacts {
     pub(super) identity: LogIdentity,
-    sandbox: SandboxState,
-    started: SystemTime,
+    pub(super) sandbox: SandboxState,
+    pub(super) started: SystemTime,
     files: Vec<String>,
     ticks: u64,
     longest: Duration,
@@ -89,6 +94,7 @@ impl Agent {
             ticks: *ticks,
             longest_tick_ms: longest.as_secs_f64() * 1e3,
             exporters: self.log.iter().map(|log| exporter(&log.status())).collect(),
+            metrics: self.metrics.as_ref().map(metrics),
             memory_bytes: resident(),
             processor_seconds: processor_time().as_secs_f64(),
             sandbox: sandbox_states(sandbox),
@@ -161,6 +167,21 @@ fn exporter(log: &LogStatus) -> ExporterStatus {
     }
 }
 
+fn metrics(metrics: &MetricsReader) -> MetricsStatus {
+    let ScrapeStatus { scrapes, refused, failures, last_scrape, last_error, last_failure } =
+        metrics.server().status();
+    MetricsStatus {
+        address: metrics.server().address().to_string(),
+        named: metrics.named(),
+        scrapes,
+        refused,
+        failures,
+        last_scrape: last_scrape.map(rfc3339_millis),
+        last_error: last_error.map(|error| Safe::new(&error).to_string()),
+        last_failure: last_failure.map(rfc3339_millis),
+    }
+}
+
 fn sandbox_states(
     SandboxState { capabilities, landlock, seccomp, .. }: &SandboxState,
 ) -> Vec<(String, String)> {
@@ -172,18 +193,4 @@ fn sandbox_states(
     [("capabilities", capabilities), ("landlock", landlock), ("seccomp", seccomp)]
         .map(|(name, protection)| (name.to_owned(), state(protection).to_owned()))
         .to_vec()
-}
-
-/// Memory of this process, in bytes (`proc_pid_statm(5)`); 0 where /proc does not say.
-fn resident() -> u64 {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
-    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten().and_then(|size| u64::try_from(size).ok());
-    pages.unwrap_or(0) * page.unwrap_or(4096)
-}
-
-/// Processor time of all threads since the start.
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ProcessCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
