@@ -6,6 +6,7 @@
 mod attach;
 mod control;
 mod counts;
+mod metrics;
 mod reload;
 
 use std::{

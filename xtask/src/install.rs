@@ -2,7 +2,8 @@
 //!
 //! What is there already is left alone, whatever its version; every installation is announced.
 
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -66,6 +67,11 @@ const TESTS: &[Package] = &[
     },
     Package { name: "nftables", why: "addresses that are translated (NAT)", program: Some("nft") },
     Package {
+        name: "prometheus",
+        why: "the one that scrapes the agent's metrics, and promtool, which checks them",
+        program: Some("promtool"),
+    },
+    Package {
         name: "systemd",
         why: "systemd-analyze, which checks and rates the service's unit",
         program: Some("systemd-analyze"),
@@ -105,6 +111,9 @@ const CARGO_DENY: Program = Program {
     options: &["--locked"],
     environment: &[],
 };
+
+/// Services that come with packages, and must not run: tests start and stop the programs themselves.
+const UNWANTED: &[(&str, &str)] = &[("prometheus", "prometheus.service")];
 
 /// What `cargo xtask test` needs beyond a Rust tool-chain and a C linker.
 pub(crate) fn for_tests() -> Result<()> {
@@ -150,8 +159,22 @@ fn packages<'a>(wanted: impl IntoIterator<Item = &'a Package>) -> Result<()> {
     for package in &missing {
         println!("Installing {} with apt: {}", package.name, package.why);
     }
+    for (_, service) in UNWANTED.iter().filter(|(package, _)| names.contains(package)) {
+        mask(service)?;
+    }
     update()?;
     shell::run(apt().args(["install", "--yes", "--no-install-recommends"]).args(names))
+}
+
+/// Keeps systemd from ever starting a service (systemctl(1), `mask`), also before the package is there.
+fn mask(service: &str) -> Result<()> {
+    let folder = Path::new("/etc/systemd/system");
+    let link = folder.join(service);
+    if folder.is_dir() && link.symlink_metadata().is_err() {
+        println!("Masking {service}: nothing but the tests is to start it");
+        symlink("/dev/null", &link).with_context(|| format!("cannot make {}", link.display()))?;
+    }
+    Ok(())
 }
 
 /// Lets apt know what packages there are now.
