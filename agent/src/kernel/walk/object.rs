@@ -44,7 +44,7 @@ const LOG: usize = 256 * 1024;
 /// Where the kernel has its fields, and the programs that were loaded by now.
 #[derive(Debug)]
 pub(super) struct Programs {
-    layout: &'static Layout,
+    layout: &'static FoundLayout,
     loaded: Vec<Loaded>,
 }
 
@@ -75,13 +75,12 @@ impl Programs {
         set: Option<&WalkSet>,
     ) -> Result<OwnedFd, NoWalk> {
         let at = self.loaded.iter().position(|loaded| loaded.program == program);
-        let at = match at {
-            Some(at) => at,
-            None => {
-                let loaded = self.load(program)?;
-                self.loaded.push(loaded);
-                self.loaded.len() - 1
-            }
+        let at = if let Some(at) = at {
+            at
+        } else {
+            let loaded = self.load(program)?;
+            self.loaded.push(loaded);
+            self.loaded.len() - 1
         };
         let refused =
             |error: io::Error| NoWalk::Refused { doing: "beginning the walk", reason: error.to_string() };
@@ -198,15 +197,15 @@ fn explained(error: &io::Error, log: &[u8]) -> String {
 }
 
 /// Where the running kernel has its fields, as the load-time value's bytes, and the numbers of the functions.
-type Layout = (Vec<u8>, [Option<u32>; PROGRAMS.len()]);
+type FoundLayout = (Vec<u8>, [Option<u32>; PROGRAMS.len()]);
 
 /// The layout of the running kernel, which is looked up once.
-fn layout() -> Result<&'static Layout, NoWalk> {
-    static FOUND: OnceLock<Result<Layout, NoWalk>> = OnceLock::new();
+fn layout() -> Result<&'static FoundLayout, NoWalk> {
+    static FOUND: OnceLock<Result<FoundLayout, NoWalk>> = OnceLock::new();
     FOUND.get_or_init(look_up).as_ref().map_err(Clone::clone)
 }
 
-fn look_up() -> Result<Layout, NoWalk> {
+fn look_up() -> Result<FoundLayout, NoWalk> {
     let types = TypeInformation::open().ok_or(NoWalk::NoTypeInformation)?;
     let fields: Vec<FieldNames<'_>> =
         WalkLayout::FIELDS.iter().map(|(structure, names, _)| (*structure, *names)).collect();

@@ -16,6 +16,7 @@ const VM_MAYSHARE: u32 = 0x80;
 
 /// An open file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct WalkedFile<'a> {
     /// Its process, as the reader's PID namespace numbers it.
     pub pid: u32,
@@ -133,6 +134,7 @@ pub struct WalkedSocket<'a> {
 
 /// A mapping of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct WalkedMapping<'a> {
     /// Its process.
     pub pid: u32,

@@ -154,14 +154,13 @@ impl<'a> Worker<'a> {
             let threads = Threads { threads: task.threads?, has_ended: task.ended };
             Some((task.command().to_vec(), task.parent, task.group, threads))
         });
-        let (command, parent, group, threads) = match known {
-            Some(known) => known,
-            None => {
-                self.read_file(dir, "stat")?;
-                let stat = ProcessStat::parse(&self.buffer).ok_or(Errno::INVAL)?;
-                let threads = Threads { threads: stat.threads, has_ended: stat.has_ended() };
-                (stat.command, stat.parent, stat.group, threads)
-            }
+        let (command, parent, group, threads) = if let Some(known) = known {
+            known
+        } else {
+            self.read_file(dir, "stat")?;
+            let stat = ProcessStat::parse(&self.buffer).ok_or(Errno::INVAL)?;
+            let threads = Threads { threads: stat.threads, has_ended: stat.has_ended() };
+            (stat.command, stat.parent, stat.group, threads)
         };
         // What is left of a dead process has nothing open, unless only its first thread has ended.
         if threads.has_ended && threads.threads <= 1 {
