@@ -296,7 +296,8 @@ pub struct CaptureArgs {
     /// flowtally's configuration, in place of ~/.config/flowtally/config.toml and /etc/flowtally/config.toml
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Print what the kernel programs log: intervals in which a frame was untracked or could not be parsed
+    /// Print what the kernel programs log: intervals in which a frame was untracked or could not be parsed; and where open files were
+    /// read from
     #[arg(long, short)]
     pub verbose: bool,
     /// Length of an interval, for tests
@@ -475,6 +476,9 @@ pub struct DeletedArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     pub format: files::PageFormat,
+    /// Say where open files were read from: the kernel's own tables or /proc, and why
+    #[arg(long, short)]
+    pub verbose: bool,
 }
 
 /// `flowtally doctor`.

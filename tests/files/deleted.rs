@@ -231,3 +231,25 @@ fn wrong_options_are_wrong_usage() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
     }
 }
+
+/// Which way is read, and why, is said to whoever asks; what is listed is the same.
+#[test]
+fn it_says_where_open_files_were_read_from() {
+    let place = Place::new();
+    let file = place.sparse("said.log");
+    let holder = Holder::of(&file, 0);
+    for (way, expected) in [("iterators", "the kernel's own tables (BPF iterators)"), ("proc", "/proc: ")] {
+        let output = Command::new(place.path("flowtally"))
+            .args(["deleted", "--verbose", "--format", "json"])
+            .env("FLOWTALLY_TEST_FILES", way)
+            .output()
+            .unwrap();
+        let said = said(&output);
+        assert!(said.contains(&format!("open files were read from {expected}")), "{way}: {said}");
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let found = find(&document, &place.path("said.log")).expect("the file is listed");
+        assert!(pids(found).contains(&u64::from(holder.pid())), "{way}: {found}");
+    }
+    let output = place.run(0, ["deleted"]);
+    assert!(!said(&output).contains("read from"), "nobody asked");
+}

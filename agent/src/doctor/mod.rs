@@ -31,6 +31,8 @@ pub struct HostCheckup {
     pub btf: bool,
     /// Whether the kernel has BPF iterators; `None` when that could not be seen.
     pub iterators: Option<bool>,
+    /// Why open files are read from /proc alone; `None` where iterators may serve.
+    pub no_walk: Option<String>,
     /// Whose traffic it is.
     pub owners: OwnersCheck,
     /// What the kernel has for the agent's sandbox.

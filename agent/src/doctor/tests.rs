@@ -39,6 +39,7 @@ fn fine() -> HostCheckup {
         cgroups: CgroupCheck { version1: false, version2: Some("/sys/fs/cgroup".into()), whole: true },
         btf: true,
         iterators: Some(true),
+        no_walk: None,
         owners: OwnersCheck { hooks: vec!["sock_create", "connect4"], degraded: Vec::new(), tried: true },
         sandbox: SandboxCheck { landlock_abi: Some(6), landlock_degraded: None, seccomp_degraded: None },
         limits: LimitsCheck {
@@ -105,6 +106,7 @@ fn degraded() -> HostCheckup {
     host.interfaces.push(hidden);
     host.cgroups = CgroupCheck { version1: true, version2: None, whole: false };
     (host.btf, host.iterators) = (false, None);
+    host.no_walk = Some("the kernel has no type information".to_owned());
     host.owners.degraded =
         vec!["owners: sock_diag refuses to list TCP sockets (ENOENT): /proc/net is read instead".to_owned()];
     host.sandbox = SandboxCheck {

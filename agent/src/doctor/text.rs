@@ -112,7 +112,10 @@ fn describe(checkup: &HostCheckup, topic: CheckTopic) -> Vec<String> {
         CheckTopic::Btf if checkup.btf => "the kernel has type information".to_owned(),
         CheckTopic::Btf => "none".to_owned(),
         CheckTopic::Iterators => match checkup.iterators {
-            Some(true) => "the kernel has them; owners are found by sock_diag and /proc".to_owned(),
+            Some(true) => match &checkup.no_walk {
+                Some(why) => format!("the kernel has them, but open files are read from /proc: {}", Safe::new(why)),
+                None => "where many files are open they tell who has them, in place of /proc".to_owned(),
+            },
             Some(false) => "the kernel has none; owners are found by sock_diag and /proc".to_owned(),
             None => "without type information it cannot be seen whether the kernel has them; owners are found by sock_diag and /proc".to_owned(),
         },

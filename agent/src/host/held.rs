@@ -13,7 +13,7 @@ use rustix::{
 
 use super::{
     netns::Namespaces,
-    opened,
+    opened::{self, LookFor},
     proc::{FdInfo, Mapping, ProcessDir, Tables, pids},
 };
 use crate::{
@@ -44,7 +44,8 @@ pub fn deleted() -> Result<Findings> {
     let mut painter = Painter::new(Namespaces::default());
     let mut tables = Tables::new();
     let pids = pids()?;
-    let holders = opened::of_many_files().and_then(|mut tables| tables.holders_of_deleted().ok());
+    let holders =
+        opened::of_many_files(LookFor::Files).and_then(|mut tables| tables.holders_of_deleted().ok());
     if holders.is_none() {
         opened::instead()?;
     }

@@ -18,7 +18,7 @@ use rustix::{
     io::{Errno, Result},
 };
 
-use super::opened::{self, OpenTables};
+use super::opened::{self, LookFor, OpenTables};
 use super::proc::{Descriptors, ProcessDir, Tables, has_threads, inode_in, pids};
 
 /// More threads than this wait for each other's locks in the kernel more than they help.
@@ -62,7 +62,8 @@ impl Holders {
     /// When /proc cannot be read.
     pub fn walk() -> Result<Self> {
         let pids = pids()?;
-        let walked = opened::of_many_files().and_then(|mut tables| by_kernel(&pids, &mut tables));
+        let walked =
+            opened::of_many_files(LookFor::Sockets).and_then(|mut tables| by_kernel(&pids, &mut tables));
         let mut all = if let Some(found) = walked {
             vec![found]
         } else {

@@ -3,18 +3,23 @@
 //! A record says what is known of a descriptor before /proc is asked. What it does not say is asked there, by whoever needs it: so
 //! everybody else sees the same, whichever way it came.
 
+mod socket;
+
 use std::{
     fs,
     ops::{ControlFlow, Range},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rustix::fs::{AtFlags, CWD, statat};
 
-use super::sockets::{InternetSocket, SocketClass, State, protocol};
+pub use self::socket::{RecordedSocket, UnixRecord};
 use crate::kernel::walk::{
     FileKinds, FileSelection, KernelTables, MappingSelection, NoWalk, TaskSelection, WalkedFile, WalkedInode,
-    WalkedLink, WalkedMapping, WalkedSocket, walk_by_proc,
+    WalkedLink, WalkedMapping, walk_by_proc,
 };
 pub use crate::kernel::walk::{IdSet, WalkError, WalkedTask};
 
@@ -46,23 +51,82 @@ pub fn instead() -> rustix::io::Result<()> {
     if WALKS_ONLY.load(Ordering::Relaxed) { Err(rustix::io::Errno::NOTSUP) } else { Ok(()) }
 }
 
-/// So many open files and sockets are read from /proc and its tables in the time that a walk takes to begin.
-const FEW: u64 = 4_000;
+/// What is looked for among all open files. /proc costs the less to ask the less of each file is wanted; a walk costs some milliseconds to
+/// begin with, and hardly anything for a file (the figures are in docs/performance.md).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookFor {
+    /// Sockets alone.
+    Sockets,
+    /// Everything, without the flags of open(2).
+    Files,
+    /// Everything, with them.
+    Flags,
+    /// A few files.
+    Few,
+}
+
+impl LookFor {
+    /// From so many open files on a walk takes less processor time than /proc.
+    const fn worth(self) -> u64 {
+        match self {
+            Self::Sockets => 1_000,
+            Self::Flags => 1_500,
+            Self::Files => 3_000,
+            Self::Few => 7_000,
+        }
+    }
+}
+
+/// From so many sockets on, a walk of one process takes less processor time than the tables of all.
+const MANY_SOCKETS: u64 = 5_000;
+
+/// Where open files were read from last, once they were.
+static SERVED: Mutex<Option<String>> = Mutex::new(None);
+
+/// Where open files were read from last, and why not from the kernel's tables: the end of a sentence. `None` where none were looked for
+/// on the whole host.
+#[must_use]
+pub fn served() -> Option<String> {
+    SERVED.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+fn note_served(by: String) {
+    *SERVED.lock().unwrap_or_else(PoisonError::into_inner) = Some(by);
+}
+
+/// Why open files are read from /proc alone, however many there are; `None` where the kernel's tables may be walked.
+#[must_use]
+pub fn why_proc() -> Option<String> {
+    OpenTables::open().err().map(|why| why.to_string())
+}
 
 /// The kernel's tables, where there is enough to read to be worth it.
-fn worthwhile(count: Option<u64>) -> Option<OpenTables> {
-    if !WALKS_ONLY.load(Ordering::Relaxed) && count.is_some_and(|count| count < FEW) {
+fn worthwhile(what: &str, count: Option<u64>, enough: u64) -> Option<OpenTables> {
+    if !WALKS_ONLY.load(Ordering::Relaxed)
+        && let Some(count) = count.filter(|count| *count < enough)
+    {
+        note_served(format!("/proc: {count} {what} are fewer than the {enough} that a walk is worth it for"));
         return None;
     }
-    OpenTables::open().ok()
+    match OpenTables::open() {
+        Ok(tables) => {
+            note_served("the kernel's own tables (BPF iterators)".to_owned());
+            Some(tables)
+        }
+        Err(why) => {
+            note_served(format!("/proc: {why}"));
+            None
+        }
+    }
 }
 
 /// The kernel's tables, where the host has many files open.
 #[must_use]
-pub fn of_many_files() -> Option<OpenTables> {
+pub fn of_many_files(wanted: LookFor) -> Option<OpenTables> {
     // Allocated, free and at most.
     let text = fs::read_to_string("/proc/sys/fs/file-nr").unwrap_or_default();
-    worthwhile(text.split_ascii_whitespace().next().and_then(|count| count.parse().ok()))
+    let count = text.split_ascii_whitespace().next().and_then(|count| count.parse().ok());
+    worthwhile("open files", count, wanted.worth())
 }
 
 /// The kernel's tables, where this network namespace has many sockets.
@@ -70,7 +134,7 @@ pub fn of_many_files() -> Option<OpenTables> {
 pub fn of_many_sockets() -> Option<OpenTables> {
     let text = fs::read_to_string("/proc/thread-self/net/sockstat").unwrap_or_default();
     let used = text.lines().find_map(|line| line.strip_prefix("sockets: used "));
-    worthwhile(used.and_then(|count| count.trim().parse().ok()))
+    worthwhile("sockets", used.and_then(|count| count.trim().parse().ok()), MANY_SOCKETS)
 }
 
 /// What stat(2) says of a file.
@@ -148,108 +212,7 @@ pub struct DescriptorRecord {
     link: RecordedLink,
 }
 
-/// A socket, as far as it is known without asking for the tables of sockets.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RecordedSocket {
-    /// In the tables of this network namespace, with all that they say.
-    Internet(InternetSocket),
-    /// In that of UNIX sockets.
-    Unix(UnixRecord),
-    /// In no table of this network namespace.
-    Unlisted,
-    /// In a table, if in any, that is neither of TCP nor of UDP nor of UNIX sockets.
-    Other,
-    /// It takes the tables to know.
-    Unknown,
-}
-
-/// A UNIX socket, as /proc/net/unix has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnixRecord {
-    /// The kernel's address of it, in 16 digits.
-    pub address: [u8; 16],
-    /// `SOCK_STREAM` and so on.
-    pub kind: u16,
-    /// Its state, as a number of `linux/net.h`.
-    pub state: u8,
-    /// Whether it listens.
-    pub listens: bool,
-    /// Its path as it is printed.
-    pub path: Box<[u8]>,
-}
-
 const O_CLOEXEC: u32 = 0o2_000_000;
-const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
-const AF_NETLINK: u16 = 16;
-const AF_PACKET: u16 = 17;
-const SOCK_STREAM: u16 = 1;
-const SOCK_DGRAM: u16 = 2;
-const SOCK_RAW: u16 = 3;
-
-impl RecordedSocket {
-    fn of(socket: &WalkedSocket<'_>, own: u64) -> Self {
-        if socket.namespace == 0 || own == 0 || !socket.complete {
-            return match socket.family {
-                AF_NETLINK | AF_PACKET => Self::Other,
-                _ => Self::Unknown,
-            };
-        }
-        if socket.namespace != own {
-            return Self::Unlisted;
-        }
-        match (socket.family, socket.kind, socket.protocol) {
-            (AF_UNIX, ..) => socket.address.map_or(Self::Unknown, |address| {
-                let connected = socket.state == State::Established as u8;
-                Self::Unix(UnixRecord {
-                    address,
-                    kind: socket.kind,
-                    // `SS_CONNECTED` and `SS_UNCONNECTED`: whoever has a descriptor of it has the socket.
-                    state: if connected { 3 } else { 1 },
-                    listens: socket.state == State::Listen as u8,
-                    path: printed(socket.name),
-                })
-            }),
-            (AF_INET | AF_INET6, SOCK_STREAM, 6) => match State::from_raw(socket.state) {
-                // What neither listens nor is connected is in no table.
-                State::Close => Self::Unlisted,
-                _ => Self::Internet(internet(socket, protocol::TCP)),
-            },
-            (AF_INET | AF_INET6, SOCK_DGRAM, 17) if socket.local_port == 0 => Self::Unlisted,
-            (AF_INET | AF_INET6, SOCK_DGRAM, 17) => Self::Internet(internet(socket, protocol::UDP)),
-            (AF_INET | AF_INET6, SOCK_RAW | SOCK_DGRAM, _) | (AF_NETLINK | AF_PACKET, ..) => Self::Other,
-            _ => Self::Unknown,
-        }
-    }
-}
-
-fn internet(socket: &WalkedSocket<'_>, protocol: u8) -> InternetSocket {
-    InternetSocket {
-        class: SocketClass::Transport,
-        protocol,
-        is_v6: socket.family == AF_INET6,
-        v6_only: false,
-        state: State::from_raw(socket.state),
-        local: socket.local,
-        remote: socket.remote,
-        local_port: socket.local_port,
-        remote_port: socket.remote_port,
-        interface: socket.interface,
-        cookie: socket.cookie,
-        inode: socket.inode,
-        uid: socket.uid.unwrap_or_default(),
-        receive_queue: socket.receive_queue,
-        send_queue: socket.send_queue,
-    }
-}
-
-/// The name of a UNIX socket as /proc/net/unix prints it (`net/unix/af_unix.c`, `unix_seq_show`), to the end of the line.
-fn printed(name: &[u8]) -> Box<[u8]> {
-    let name = if name.first() == Some(&0) { name } else { name.strip_suffix(b"\0").unwrap_or(name) };
-    let end = name.iter().position(|byte| *byte == b'\n').unwrap_or(name.len());
-    name[..end].iter().map(|byte| if *byte == 0 { b'@' } else { *byte }).collect()
-}
 
 /// The first thread's table of descriptors of a process.
 #[derive(Clone, Debug, Default)]
@@ -338,6 +301,20 @@ pub struct WantedRecords {
 }
 
 impl WantedRecords {
+    /// What it is that is looked for.
+    #[must_use]
+    pub const fn look_for(&self) -> LookFor {
+        if self.only_sockets {
+            LookFor::Sockets
+        } else if self.inodes.is_some() {
+            LookFor::Few
+        } else if self.flags {
+            LookFor::Flags
+        } else {
+            LookFor::Files
+        }
+    }
+
     fn selection(&self, process: Option<u32>) -> FileSelection<'_> {
         FileSelection {
             process,
@@ -559,19 +536,6 @@ impl OpenTables {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_of_unix_sockets_are_as_proc_prints_them() {
-        for (name, expected) in [
-            (&b""[..], &b""[..]),
-            (b"/run/x\0", b"/run/x"),
-            (b"/run/x", b"/run/x"),
-            (b"\0bus\0x", b"@bus@x"),
-            (b"/run/a\nb\0", b"/run/a"),
-        ] {
-            assert_eq!(&*printed(name), expected);
-        }
-    }
 
     #[test]
     fn only_two_ways_can_be_chosen() {

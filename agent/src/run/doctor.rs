@@ -22,6 +22,7 @@ use crate::{
         control,
         interfaces::{Interface, Netlink, Selection},
         links::xdp_programs,
+        opened,
         owners::Owners,
         proc,
         sandbox::{self, Protection},
@@ -126,6 +127,7 @@ async fn examine(shutdown: &mut Shutdown) -> anyhow::Result<HostCheckup> {
         cgroups: CgroupCheck { version1: cgroups.version1, version2: cgroups.version2, whole: cgroups.whole },
         btf: kernel::has_type_information(),
         iterators: kernel::has_iterators(),
+        no_walk: opened::why_proc(),
         owners,
         sandbox: sandbox_check(),
         limits: LimitsCheck {

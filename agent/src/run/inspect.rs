@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use rustix::io::Errno;
 
-use super::{announce, security, settings::report_plan, stdout, terminal_width};
+use super::{announce, security, settings::report_plan, stdout, tell_where_files_are_from, terminal_width};
 use crate::{
     cli::InspectArgs,
     flow::{row::Counting, snapshot::Snapshot},
@@ -86,6 +86,9 @@ pub(super) async fn inspect(args: InspectArgs) -> anyhow::Result<()> {
     // What is missing of owners matters where there is no socket to have one.
     if !page.matched.strays.is_empty() {
         page.notes.extend(degraded);
+    }
+    if args.capture.verbose {
+        tell_where_files_are_from();
     }
     let width = terminal_width().unwrap_or(UNLIMITED);
     inspect::write(stdout::open()?, &page, args.format, width).context("writing the page")

@@ -348,6 +348,13 @@ fn announce(meter: &Meter) {
     tell!("measuring on {}", interface_list(&meter.interfaces()));
 }
 
+/// Where open files were read from, and why, on standard error.
+fn tell_where_files_are_from() {
+    if let Some(served) = opened::served() {
+        tell!("open files were read from {served}");
+    }
+}
+
 /// iftop's lines about the interfaces, on standard error.
 async fn describe(meter: &Meter) -> anyhow::Result<()> {
     for (interface, addresses) in meter.described().await? {

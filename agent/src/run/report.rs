@@ -12,7 +12,7 @@ use super::{
     announce,
     progress::ProgressLine,
     settings::{report_plan, services},
-    target,
+    target, tell_where_files_are_from,
 };
 use crate::{
     cli::ReportArgs,
@@ -55,6 +55,9 @@ pub(super) async fn report(args: ReportArgs) -> anyhow::Result<()> {
     progress.line.clear();
     measured?;
     let snapshot = meter.finish().await?;
+    if args.capture.verbose {
+        tell_where_files_are_from();
+    }
     let mut names = Names { services: services(), ..Names::default() };
     if let Some(mut resolver) = resolver {
         look_up(&mut resolver, &mut names, &snapshot, &request).await;

@@ -43,7 +43,7 @@ type Chunk = Vec<(u32, RecordedProcess)>;
 /// When /proc cannot be read.
 pub fn gather(shared: &Shared<'_>) -> rustix::io::Result<Vec<Process>> {
     let wanted = shared.records();
-    let tables = wanted.as_ref().and_then(|_| opened::of_many_files());
+    let tables = wanted.as_ref().and_then(|wanted| opened::of_many_files(wanted.look_for()));
     if tables.is_none() && shared.nothing_can_match() {
         return Ok(Vec::new());
     }
