@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test reports by panicking")]
 
 mod compared;
+mod hung;
 mod sockets;
 mod tables;
 mod tasks;

@@ -30,7 +30,7 @@ use crate::workspace::Workspace;
 use crate::{install, shell, test};
 
 /// The test programs that are run in the machine: one made for it, and those that are run on every kernel.
-const TESTS: [&str; 3] = [VM, "notes", "testrun"];
+const TESTS: [&str; 4] = [VM, "notes", "testrun", "walk"];
 const VM: &str = "vm";
 
 /// What the tests call; tcpdump for the library that filters are compiled by.
@@ -46,6 +46,8 @@ const WITHOUT_TCX: &str = "without_tcx::";
 const WITH_TCX: &str = "with_tcx::";
 /// What compares filters with libpcap's in some million runs: too many for an emulated machine. A dozen filters are in another module.
 const FILTERS: &str = "filters::";
+/// What mounts a file system by FUSE, a module that the machine has not.
+const HUNG: &str = "hung::";
 
 const INIT: &str = include_str!("init.sh");
 
@@ -185,16 +187,16 @@ fn kinds(version: Version) -> &'static [Kind] {
             cpus: 2,
             programs: &[VM],
             default: Some(TOO_OLD),
-            others: &[WITHOUT_TCX, WITH_TCX, FILTERS],
+            others: &[WITHOUT_TCX, WITH_TCX, FILTERS, HUNG],
         }]
     } else if version < FIRST_WITH_TCX {
-        const OTHERS: &[&str] = &[TOO_OLD, WITH_TCX, FILTERS];
+        const OTHERS: &[&str] = &[TOO_OLD, WITH_TCX, FILTERS, HUNG];
         &[
             Kind { cpus: 2, programs: &TESTS, default: None, others: OTHERS },
             Kind { cpus: 1, programs: &[VM, "testrun"], default: Some("flips"), others: OTHERS },
         ]
     } else {
-        &[Kind { cpus: 2, programs: &TESTS, default: None, others: &[TOO_OLD, WITHOUT_TCX, FILTERS] }]
+        &[Kind { cpus: 2, programs: &TESTS, default: None, others: &[TOO_OLD, WITHOUT_TCX, FILTERS, HUNG] }]
     }
 }
 
