@@ -346,7 +346,7 @@ impl Drop for Prometheus {
 
 /// What a query comes to.
 fn query(namespace: &Namespace, query: &str) -> Option<f64> {
-    let encoded: String = query.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    let encoded = query.bytes().fold(String::new(), |text, byte| text + &format!("%{byte:02x}"));
     let address: SocketAddr = "127.0.0.1:9090".parse().unwrap();
     let stream = namespace.enter(|| TcpStream::connect(address)).ok()?;
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

@@ -178,6 +178,7 @@ impl Host {
                 untracked,
                 repeated,
                 left_out,
+                filtered: Default::default(),
             });
         }
         let views = rows.iter().map(|(key, owner, counts)| RowInterval { key, owner, counts: *counts });
@@ -207,6 +208,7 @@ fn brought(books: &mut MetricsBooks, second: u64, of: &[(u32, u64)]) {
         untracked: Count::default(),
         repeated: Difference::default(),
         left_out: Count::default(),
+        filtered: Default::default(),
     };
     let views = rows.iter().map(|(key, owner, counts)| RowInterval { key, owner, counts: *counts });
     books.add(SECOND * u32::try_from(second).unwrap(), &[interval], views);
