@@ -9,7 +9,13 @@ $busybox mkdir -p /proc /sys /dev /tmp
 $busybox mount -t proc none /proc
 $busybox mount -t sysfs none /sys
 $busybox mount -t devtmpfs none /dev
+$busybox mkdir -p /dev/pts
+$busybox mount -t devpts none /dev/pts
 $busybox mount -t cgroup2 none /sys/fs/cgroup
+
+# What the tests of walks take from their host: a process that waits, and itself to talk to.
+$busybox ln -s busybox /bin/sleep
+ip link set lo up
 
 echo "flowtally-vm: begin"
 status=0
